@@ -1,0 +1,27 @@
+"""ganzoo: a plugin-based zoo of GANs. Importing it is light; torch comes with the first component."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from .errors import GanzooError
+from .hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from .library import create, list_components, load, train
+
+try:
+    __version__ = version("ganzoo")
+except PackageNotFoundError:  # a checkout that was never installed
+    __version__ = "0+unknown"
+
+__all__ = ["GanzooError", "__version__", "create", "hookimpl", "list_components", "load", "train"]
+
+
+def __getattr__(name: str) -> object:
+    """The library's functions, imported when first used."""
+    if name in ("create", "list_components", "load", "train"):
+        return getattr(import_module(".library", __name__), name)
+    raise AttributeError(f"module 'ganzoo' has no attribute {name!r}")

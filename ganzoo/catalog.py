@@ -1,0 +1,29 @@
+"""registry.toml: which plugins exist in the world, and which distribution ships each component. A catalogue, never a loader."""
+
+import functools
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from .hookspecs import PLURALS
+
+
+@functools.cache
+def catalogue() -> dict[str, Any]:
+    """The parsed registry.toml; empty when it is missing or unreadable, since nothing may depend on it."""
+    beside = Path(__file__).resolve().parent.parent / "registry.toml"  # an editable install does not carry forced files
+    try:
+        shipped = resources.files("ganzoo") / "registry.toml"
+        text = shipped.read_text("utf-8") if shipped.is_file() else beside.read_text("utf-8")
+        return tomllib.loads(text)
+    except (OSError, tomllib.TOMLDecodeError):
+        return {}
+
+
+def who_ships(kind: str, name: str) -> str | None:
+    """The distribution whose plugin offers this component according to the catalogue, or None."""
+    for plugin in catalogue().get("plugins", {}).values():
+        if name in plugin.get(PLURALS[kind], ()):
+            return str(plugin["distribution"])
+    return None

@@ -1,0 +1,78 @@
+"""Every error that ganzoo raises on purpose: one line for the person at the keyboard.
+
+GanzooError                 something failed (exit 1)
+|- UsageError               what was asked for cannot be meant (exit 2)
+|  |- UnknownComponent      a name that nobody registered
+|  |- AmbiguousComponent    a name that two plugins registered
+|  |- BadOption             an option that the component does not take, or a value of the wrong type
+|  |- BadConfig             a configuration that cannot be read as one
+|  `- Incompatible          parts that cannot train together
+|- BrokenPlugin             a plugin that cannot be used
+|- BadData                  missing, empty or unreadable data
+|- BadRun                   a folder that is no run, or belongs to another configuration
+|- BadFile                  a damaged or foreign file
+`- DeviceError              a device that is not there, or too small
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class GanzooError(Exception):
+    """Something failed; the message is one line that names the way out."""
+
+
+class UsageError(GanzooError):
+    """What was asked for cannot be meant."""
+
+
+class UnknownComponent(UsageError):
+    """A name that nobody registered."""
+
+
+class AmbiguousComponent(UsageError):
+    """A name that two plugins registered."""
+
+
+class BadOption(UsageError):
+    """An option that the component does not take, or a value of the wrong type."""
+
+
+class BadConfig(UsageError):
+    """A configuration that cannot be read as one."""
+
+
+class Incompatible(UsageError):
+    """Parts that cannot train together."""
+
+
+class BrokenPlugin(GanzooError):
+    """A plugin that cannot be used."""
+
+
+class BadData(GanzooError):
+    """Missing, empty or unreadable data."""
+
+
+class BadRun(GanzooError):
+    """A folder that is no run, or belongs to another configuration."""
+
+
+class BadFile(GanzooError):
+    """A damaged or foreign file."""
+
+
+class DeviceError(GanzooError):
+    """A device that is not there, or too small."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` when one of the known words is close, else nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def one_line(error: BaseException) -> str:
+    """An exception as one printable line, with its type where the message alone says too little."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
+    return text if isinstance(error, GanzooError) else f"{type(error).__name__}: {text}" if text else type(error).__name__

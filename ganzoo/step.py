@@ -1,0 +1,177 @@
+"""One update as its losses and penalties see it: what is costly is computed when first read, and once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from .slope import slope_penalty
+
+if TYPE_CHECKING:
+    from .contracts import Side, SlopePenalty
+
+T = TypeVar("T")
+View = Callable[[Tensor, "Step"], Tensor]
+
+
+class lazy(Generic[T]):  # noqa: N801  (used like functools.cached_property, which holds a lock on 3.11 that dynamo refuses)
+    """An attribute computed when first read and kept on the object."""
+
+    def __init__(self, function: Callable[[Any], T]) -> None:
+        self.function, self.key, self.__doc__ = function, "_" + function.__name__, function.__doc__
+
+    def __get__(self, owner: Any, kind: type | None = None) -> T:
+        if self.key not in owner.__dict__:
+            owner.__dict__[self.key] = self.function(owner)
+        value: T = owner.__dict__[self.key]
+        return value
+
+
+class Step:
+    """One update of one side.
+
+    data: real samples [n, *shape] before any view; latents [n, ...]; labels [n] or None, shared by real and fake.
+    views: changes of what the discriminator sees, in order. slopes: the slope penalties due in this update, gathered by the
+    point they look at and computed together; those at real and fake samples come out of the pass that gives the logits.
+    progress: how much of the training is done, 0..1 (a tensor, so that schedules go on inside a compiled update).
+    """
+
+    def __init__(
+        self,
+        side: Side,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        data: Tensor,
+        latents: Tensor,
+        labels: Tensor | None = None,
+        *,
+        views: Sequence[View] = (),
+        slopes: Sequence[tuple[str, SlopePenalty]] = (),
+        progress: Tensor | float = 0.0,
+        way: str = "double",
+    ) -> None:
+        self.side, self.generator, self.discriminator = side, generator, discriminator
+        self.data, self.latents, self.labels = data, latents, labels
+        self.views, self.progress, self.way = views, progress, way
+        self.slope_terms: dict[str, Tensor] = {}  # name -> unweighted value, for the report
+        self._slope_sums: list[Tensor] = []  # weighted and differentiable
+        self._slopes: dict[str, list[tuple[str, SlopePenalty]]] = {}
+        for name, penalty in slopes:
+            self._slopes.setdefault(penalty.place or name, []).append((name, penalty))
+
+    @property
+    def net(self) -> nn.Module:
+        """The net that this update changes."""
+        return self.discriminator if self.side == "discriminator" else self.generator
+
+    def view(self, samples: Tensor) -> Tensor:
+        """Samples as the discriminator sees them: augmented, noised, packed; random anew at every call."""
+        for change in self.views:
+            samples = change(samples, self)
+        return samples
+
+    def judge(self, samples: Tensor) -> tuple[Tensor, Any]:
+        """Logits [n] (float32) and features of samples as seen (after `view`)."""
+        labels = self.labels if getattr(self.discriminator, "conditional", False) else None
+        features = self.discriminator.features(samples)
+        return self.discriminator.score(features, labels).float(), features
+
+    @lazy
+    def real(self) -> Tensor:
+        """Real samples as seen."""
+        return self.view(self.data)
+
+    @lazy
+    def drawn(self) -> Tensor:
+        """Generated samples before any view; without gradient in the discriminator's update."""
+        labels = self.labels if getattr(self.generator, "conditional", False) else None
+        with torch.set_grad_enabled(self.side == "generator"):
+            samples: Tensor = self.generator(self.latents, labels)
+        return samples.float()
+
+    @lazy
+    def fake(self) -> Tensor:
+        """Generated samples as seen."""
+        return self.view(self.drawn)
+
+    @property
+    def real_logits(self) -> Tensor:
+        return self._at_real[0]
+
+    @property
+    def fake_logits(self) -> Tensor:
+        return self._at_fake[0]
+
+    @property
+    def real_features(self) -> Any:
+        return self._at_real[1]
+
+    @property
+    def fake_features(self) -> Any:
+        return self._at_fake[1]
+
+    @lazy
+    def _at_real(self) -> tuple[Tensor, Any]:
+        return self._look("real")
+
+    @lazy
+    def _at_fake(self) -> tuple[Tensor, Any]:
+        return self._look("fake")
+
+    def point(self, at: str) -> Tensor:
+        """Samples at a named place: "real", "fake", "between" the two (one mixing weight a sample), "around" real."""
+        if at == "real":
+            return self.real
+        if at == "fake":
+            return self.fake
+        mix = torch.rand_like(self.real.flatten(1)[:, 0]).view(-1, *[1] * (self.real.dim() - 1))
+        if at == "between":
+            return self.real.lerp(self.fake, mix)
+        if at == "around":  # DRAGAN: uniform noise of half the batch's deviation, a random part of the way
+            return self.real + mix * 0.5 * self.real.std() * torch.rand_like(self.real)
+        raise ValueError(f"no place {at!r} for a slope: real, fake, between or around")
+
+    def slope_of(self, penalty: SlopePenalty) -> Tensor:
+        """One penalty's unweighted value, in a pass of its own."""
+        total, _, _, _ = slope_penalty(
+            lambda x: penalty.height(self, x), penalty.point(self), lambda slope: (penalty.of(slope), ()), penalty.observe, self.way
+        )
+        return total
+
+    def finish_slopes(self) -> Tensor | float:
+        """The weighted sum of all slope penalties due, those not yet looked at included."""
+        for place in list(self._slopes):
+            if place == "real":
+                _ = self._at_real
+            elif place == "fake":
+                _ = self._at_fake
+            else:
+                self._pass(self._slopes.pop(place))
+        return sum(self._slope_sums, start=0.0)
+
+    def _look(self, place: str) -> tuple[Tensor, Any]:
+        """Logits and features at a place, with the slope penalties that look there in the same pass."""
+        due = self._slopes.pop(place, [])
+        return self._pass(due) if due else self.judge(self.point(place))
+
+    def _pass(self, due: list[tuple[str, SlopePenalty]]) -> tuple[Tensor, Any]:
+        """Compute all penalties of one place together; returns the values there and what came with them."""
+        first = due[0][1]
+
+        def of(slope: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+            values = {name: penalty.of(slope.float()) for name, penalty in due}
+            total = sum((penalty.scale(self.progress) * values[name] for name, penalty in due), start=slope.new_zeros(()).float())
+            return total, values
+
+        def observe(slope: Tensor) -> None:
+            for _, penalty in due:
+                penalty.observe(slope.float())
+
+        total, values, heights, aux = slope_penalty(lambda x: first.height(self, x), first.point(self), of, observe, self.way)
+        self._slope_sums.append(total)
+        self.slope_terms.update({name: value.detach() for name, value in values.items()})
+        return heights, aux
+
