@@ -111,6 +111,7 @@ class Loss(nn.Module):
     """An adversarial loss: two scalars over the logits of a step."""
 
     labels: ClassVar[bool] = False  # whether real samples have a target that label smoothing can soften
+    conditional: ClassVar[bool] = False  # whether it reads the samples' labels
 
     def discriminator(self, step: Step) -> Tensor:
         """What the discriminator minimises: a scalar."""
@@ -130,6 +131,7 @@ class Regularizer(nn.Module):
     """
 
     side: Sides = "discriminator"
+    conditional: ClassVar[bool] = False  # whether it reads the samples' labels
     needs: ClassVar[Mapping[str, str]] = {}  # kind -> trait that the part of that kind must have: {"loss": "labels"}
 
     def __init__(self, *, weight: NonNegativeFloat = 1.0, every: PositiveInt = 1, final: NonNegativeFloat | None = None) -> None:
@@ -167,7 +169,9 @@ class SlopePenalty(Regularizer):
     computed is the engine's business.
     """
 
-    needs: ClassVar[Mapping[str, str]] = {"discriminator": "per_sample"}  # a slope of one sample means nothing when the batch is mixed
+    needs: ClassVar[Mapping[str, str]] = {
+        "discriminator": "per_sample"
+    }  # a slope of one sample means nothing when the batch is mixed
     at: ClassVar[str] = "between"  # "real", "fake", "between" the two, "around" real
 
     @property

@@ -69,5 +69,16 @@ def register_recipes(register: Register) -> None:
     """Offer complete configurations, TOML files given as a path: register("wgan-gp", HERE / "wgan-gp.toml")."""
 
 
-KINDS = ("generator", "discriminator", "loss", "regularizer", "dataset", "augmentation", "optimizer", "metric", "tracker", "recipe")
+KINDS = (
+    "generator",
+    "discriminator",
+    "loss",
+    "regularizer",
+    "dataset",
+    "augmentation",
+    "optimizer",
+    "metric",
+    "tracker",
+    "recipe",
+)
 PLURALS = {kind: {"loss": "losses"}.get(kind, kind + "s") for kind in KINDS}

@@ -5,7 +5,6 @@ Help comes from the docstring: a line `name: text` in the class's or function's 
 
 import inspect
 import re
-import tomllib
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -86,7 +85,12 @@ def check(factory: Callable[..., Any], given: Mapping[str, Any], where: str) -> 
 
 def convert(value: Any, annotation: Any, where: str) -> Any:
     """`value` as the annotation wants it (`"128"` becomes 128), or BadOption."""
-    from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError  # late: 0.1 s that `ganzoo --help` need not pay
+    from pydantic import (
+        ConfigDict,
+        PydanticUserError,
+        TypeAdapter,
+        ValidationError,
+    )  # late: 0.1 s that `ganzoo --help` need not pay
 
     if isinstance(value, str) and value.lower() == "none" and type(None) in typing.get_args(annotation):
         return None
@@ -97,10 +101,5 @@ def convert(value: Any, annotation: Any, where: str) -> Any:
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        if isinstance(value, str):  # `--set` gives text: try it as the number, list or boolean that it spells
-            try:
-                return adapter.validate_python(tomllib.loads(f"v = {value}")["v"])
-            except (ValidationError, tomllib.TOMLDecodeError):
-                pass
         reason = error.errors()[0]["msg"].replace("Input should", "it should")
         raise BadOption(f"{where}: {value!r} does not fit: {reason} (wanted: {describe(annotation)})") from None

@@ -61,7 +61,12 @@ def load(entries: Iterable[EntryPoint]) -> Zoo:
     found: list[Plugin] = []
     seen: set[tuple[str, str, str]] = set()
     for entry in sorted(entries, key=lambda e: (e.dist.name if e.dist else "", e.name)):
-        plugin = Plugin(entry.name, entry.dist.name if entry.dist else "unknown", entry.dist.version if entry.dist else "", entry.value)
+        plugin = Plugin(
+            entry.name,
+            entry.dist.name if entry.dist else "unknown",
+            entry.dist.version if entry.dist else "",
+            entry.value,
+        )
         key = (plugin.distribution, plugin.name, plugin.target)
         if key in seen or not _wanted(plugin.distribution):  # an editable install can be listed twice
             continue
@@ -108,7 +113,11 @@ def _register(kind: str, plugin: Plugin, components: list[Component]) -> hookspe
     def register(name: str, factory: object, **about: str) -> None:
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise ValueError(f"{kind} name {name!r}: use lower-case letters, digits, '-', '.', '_'")
-        fits = isinstance(factory, str | Path) if kind == "recipe" else callable(factory) or (isinstance(factory, str) and ":" in factory)
+        fits = (
+            isinstance(factory, str | Path)
+            if kind == "recipe"
+            else callable(factory) or (isinstance(factory, str) and ":" in factory)
+        )
         if not fits:
             raise TypeError(f"{kind} {name!r}: {factory!r} is no class, function or dotted name 'package.module:Name'")
         if any(not isinstance(text, str) for text in about.values()) or set(about) - {"summary", "paper"}:

@@ -6,15 +6,15 @@ import importlib
 import importlib.util
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import options
 from .catalog import who_ships
-from .errors import AmbiguousComponent, BrokenPlugin, UnknownComponent, nearest, one_line
-from .hookspecs import KINDS, PLURALS
+from .errors import AmbiguousComponent, BrokenPlugin, GanzooError, UnknownComponent, nearest, one_line
+from .hookspecs import KINDS
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,12 @@ class Component:
         """An instance, its options checked first; raises BadOption, and BrokenPlugin when the constructor fails."""
         factory = self.load()
         checked = options.check(factory, given, where or self.name)
-        return factory(*arguments, **checked)
+        try:
+            return factory(*arguments, **checked)
+        except GanzooError:
+            raise
+        except Exception as error:
+            raise BrokenPlugin(f"{self} failed: {one_line(error)}") from error
 
     @property
     def summary(self) -> str:
@@ -136,7 +141,3 @@ class Registry:
     def create(self, kind: str, name: str, *arguments: Any, **given: Any) -> Any:
         """An instance of a component, its options checked first."""
         return self.get(kind, name).create(*arguments, **given)
-
-
-Factory = Callable[..., Any]
-__all__ = ["KINDS", "PLURALS", "Component", "Registry"]

@@ -17,9 +17,11 @@ def slope_penalty(
     """`of(slope)` with the slope of `height` at x, and what was computed on the way.
 
     Returns (penalty, report, values [n], aux): penalty, values and aux are differentiable in the parameters of `height`;
-    report is what `of` gave beside the penalty. `observe` is shown the slope without gradient, before `of`. `way` is "double" (the gradient of the penalty goes through the gradient
-    that is the slope) or "dual": since d phi(g) = d <u, g> with u = phi'(g) held constant, and <u, dD/dx> is the directional
-    derivative of D along u, one forward-mode pass replaces the second derivative.
+    report is what `of` gave beside the penalty. `observe` is shown the slope without gradient, before `of`.
+
+    `way` is "double" (the gradient of the penalty goes through the gradient that is the slope) or "dual": since
+    d phi(g) = d <u, g> with u = phi'(g) held constant, and <u, dD/dx> is the directional derivative of D along u, one
+    forward-mode pass replaces the second derivative.
     """
     if way == "double":
 

@@ -88,8 +88,13 @@ class Step:
     def drawn(self) -> Tensor:
         """Generated samples before any view; without gradient in the discriminator's update."""
         labels = self.labels if getattr(self.generator, "conditional", False) else None
-        with torch.set_grad_enabled(self.side == "generator"):
-            samples: Tensor = self.generator(self.latents, labels)
+        if self.side == "generator":
+            return self._draw(labels)
+        with torch.no_grad():
+            return self._draw(labels)
+
+    def _draw(self, labels: Tensor | None) -> Tensor:
+        samples: Tensor = self.generator(self.latents, labels)
         return samples.float()
 
     @lazy
@@ -137,7 +142,11 @@ class Step:
     def slope_of(self, penalty: SlopePenalty) -> Tensor:
         """One penalty's unweighted value, in a pass of its own."""
         total, _, _, _ = slope_penalty(
-            lambda x: penalty.height(self, x), penalty.point(self), lambda slope: (penalty.of(slope), ()), penalty.observe, self.way
+            lambda x: penalty.height(self, x),
+            penalty.point(self),
+            lambda slope: (penalty.of(slope), ()),
+            penalty.observe,
+            self.way,
         )
         return total
 
@@ -163,7 +172,10 @@ class Step:
 
         def of(slope: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
             values = {name: penalty.of(slope.float()) for name, penalty in due}
-            total = sum((penalty.scale(self.progress) * values[name] for name, penalty in due), start=slope.new_zeros(()).float())
+            total = sum(
+                (penalty.scale(self.progress) * values[name] for name, penalty in due),
+                start=slope.new_zeros(()).float(),
+            )
             return total, values
 
         def observe(slope: Tensor) -> None:
@@ -174,4 +186,3 @@ class Step:
         self._slope_sums.append(total)
         self.slope_terms.update({name: value.detach() for name, value in values.items()})
         return heights, aux
-

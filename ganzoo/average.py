@@ -1,0 +1,36 @@
+"""The generator's running average, which is what gets sampled and saved."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+RAMP = 0.05  # early in training the half-life is at most this share of the images so far, or the average would hold the start
+
+
+def _tensors(net: nn.Module) -> list[Tensor]:
+    """Everything that is averaged: parameters and floating-point buffers (batch norm's statistics belong to the weights)."""
+    return [t for t in (*net.parameters(), *net.buffers()) if t.is_floating_point()]
+
+
+class Average:
+    """An exponential moving average of a net, with its half-life counted in images."""
+
+    def __init__(self, net: nn.Module, half_life: int) -> None:
+        self.net = copy.deepcopy(net).eval().requires_grad_(False)
+        self.half_life = half_life
+
+    def keep(self, batch: int, images: int) -> float:
+        """The share of the old average that one update keeps, after `images` images and with `batch` new ones."""
+        horizon = min(float(self.half_life), images * RAMP)
+        return 0.5 ** (batch / horizon) if horizon > 0 else 0.0
+
+    @torch.no_grad()
+    def update(self, net: nn.Module, batch: int, images: int) -> None:
+        """Move towards the live net."""
+        torch._foreach_lerp_(_tensors(self.net), _tensors(net), 1 - self.keep(batch, images))
+        for mine, live in zip(self.net.buffers(), net.buffers(), strict=True):
+            if not mine.is_floating_point():
+                mine.copy_(live)

@@ -1,0 +1,164 @@
+"""Checkpoints: safetensors files and a manifest with their sums, written last as the mark that the checkpoint is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from torch import Tensor
+
+from .errors import BadFile, GanzooError
+from .files import sync_folder, tensor_bytes, write_bytes
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+State = dict[str, dict[str, Any]]  # group -> names to tensors or plain JSON values
+
+
+def split(group: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """A group's tensors, and its plain values."""
+    tensors = {k: v for k, v in group.items() if isinstance(v, Tensor)}
+    return tensors, {k: v for k, v in group.items() if k not in tensors}
+
+
+def save(folder: Path, state: State, about: Mapping[str, Any], fault: Callable[[str], None] = lambda point: None) -> None:
+    """Write a checkpoint folder; it counts as one only when its manifest is there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MANIFEST).unlink(missing_ok=True)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise GanzooError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    files, values = {}, {}
+    for group, content in state.items():
+        tensors, values[group] = split(content)
+        if tensors:
+            data = tensor_bytes(tensors)
+            write_bytes(folder / f"{group}.safetensors", data, fault)
+            files[f"{group}.safetensors"] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    manifest = {"format": FORMAT, "files": files, "values": values, **about}
+    manifest["sha256"] = _digest(manifest)
+    write_bytes(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode(), fault)
+    fault("after the manifest")
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    """The manifest's own sum, so that a flipped bit in it is found like one in a file."""
+    content = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The checked manifest; raises BadFile when it is missing, damaged or of another format."""
+    path = folder / MANIFEST
+    try:
+        if path.stat().st_size > 64 << 20:
+            raise BadFile(f"{path}: too large for a manifest")
+        manifest = json.loads(path.read_text("utf-8"))
+        if (
+            not isinstance(manifest, dict)
+            or not isinstance(manifest.get("files"), dict)
+            or not isinstance(manifest.get("values"), dict)
+        ):
+            raise BadFile(f"{path}: not a manifest")
+    except FileNotFoundError:
+        raise BadFile(f"{folder}: no manifest, so it was never finished") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadFile(f"{path}: {error}") from None
+    if manifest.get("sha256") != _digest(manifest):
+        raise BadFile(f"{path}: damaged (its sum does not match)")
+    if manifest.get("format") != FORMAT:
+        raise BadFile(f"{path}: format {manifest.get('format')!r}, this ganzoo reads {FORMAT}")
+    return manifest
+
+
+def load(folder: Path) -> tuple[State, dict[str, Any]]:
+    """(state, manifest) of a checkpoint, every file checked against its sum; raises BadFile saying what is wrong."""
+    manifest = read_manifest(folder)
+    state: State = {group: dict(values) for group, values in manifest["values"].items()}
+    for name, expected in manifest["files"].items():
+        path = folder / name
+        if Path(name).name != name:
+            raise BadFile(f"{folder}: the manifest names a file outside the folder")
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise BadFile(f"{path}: {error.strerror}") from None
+        if len(data) != expected.get("bytes") or hashlib.sha256(data).hexdigest() != expected.get("sha256"):
+            raise BadFile(f"{path}: damaged (its sum does not match)")
+        try:
+            state.setdefault(path.stem, {}).update(load_tensors(data))
+        except (SafetensorError, ValueError) as error:
+            raise BadFile(f"{path}: {error}") from None
+    return state, manifest
+
+
+def folders(run: Path) -> list[Path]:
+    """The checkpoint folders of a run, newest (most images) first."""
+    root = run / "checkpoints"
+    return sorted((p for p in root.iterdir() if p.is_dir() and p.name.isdigit()), reverse=True) if root.is_dir() else []
+
+
+def newest(run: Path, tell: Callable[[str], None]) -> tuple[State, dict[str, Any]] | None:
+    """The newest checkpoint that is whole; broken ones on the way are set aside, and `tell` is given a line for each."""
+    for folder in folders(run):
+        try:
+            return load(folder)
+        except BadFile as error:
+            aside = folder.with_name(f"{folder.name}.broken")
+            shutil.rmtree(aside, ignore_errors=True)
+            try:
+                folder.rename(aside)
+                where = f"; set aside as {aside.name}"
+            except OSError:
+                where = ""
+            tell(f"checkpoint {folder.name} is broken: {error}{where}; taking the one before")
+    return None
+
+
+def prune(run: Path, keep: int) -> None:
+    """Delete all but the newest `keep` whole checkpoints; unfinished older ones go too, the last whole one never."""
+    whole = 0
+    for folder in folders(run):
+        try:
+            read_manifest(folder)
+            whole += 1
+        except BadFile:
+            if whole == 0:
+                continue
+        if whole > keep:
+            (folder / MANIFEST).unlink(missing_ok=True)  # first the mark: a half-deleted checkpoint must not look whole
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """An optimizer's state as one flat group of tensors and numbers."""
+    state = optimizer.state_dict()
+    flat = {f"state.{i}.{key}": value for i, entry in state["state"].items() for key, value in entry.items() if value is not None}
+    settings = [{k: v for k, v in group.items() if k != "params"} for group in state["param_groups"]]
+    plain = [{k: float(v) if isinstance(v, Tensor) else v for k, v in group.items()} for group in settings]
+    return {**flat, "groups": json.loads(json.dumps(plain))}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, flat: Mapping[str, Any]) -> None:
+    """Put back what `optimizer_state` took; tuples and learning-rate tensors keep the optimizer's own form."""
+    own = optimizer.state_dict()
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in flat.items():
+        if name.startswith("state."):
+            _, index, key = name.split(".", 2)
+            state.setdefault(int(index), {})[key] = value
+    groups = []
+    for mine, saved in zip(own["param_groups"], flat["groups"], strict=True):
+        merged = dict(mine)
+        for key, value in saved.items():
+            merged[key] = tuple(value) if isinstance(mine.get(key), tuple) else value
+        groups.append(merged)
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -1,0 +1,87 @@
+"""The `ganzoo` command. Each command lives in a file of its own and is imported when it runs, so that help is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from .. import __version__
+from ..errors import GanzooError, UsageError, nearest, one_line
+
+COMMANDS = {  # name -> (module, one line)
+    "train": ("train", "Train a GAN from named parts."),
+    "generate": ("generate", "Draw pictures from a trained generator."),
+    "list": ("list", "List the components that are installed."),
+    "info": ("info", "Show a component's options, traits and companions."),
+    "data": ("data", "Look at data before training on it."),
+    "plugins": ("plugins", "Show the plugins that are loaded, and those that are broken."),
+}
+
+
+class LazyGroup(click.Group):
+    """Knows every command's name and help; imports one only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f".{COMMANDS[name][0]}", __name__).command
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"no command {args[0]!r}{nearest(args[0], COMMANDS)} (commands: {', '.join(COMMANDS)})")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, "-V", "--version", message="ganzoo %(version)s")
+def group() -> None:
+    """A zoo of GANs: train any generator with any loss and any regularizer, by name.
+
+    \b
+    ganzoo train --gen dcgan --loss nonsat --reg gp     two minutes, no download
+    ganzoo list                                         what can be combined
+    """
+
+
+def main() -> None:
+    """Run the command line; errors of ours become one line, and nothing else shows a traceback unless GANZOO_DEBUG is set."""
+    debug = os.environ.get("GANZOO_DEBUG") == "1"
+    code = 0
+    try:
+        result = group.main(standalone_mode=False)
+        code = result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        text = " ".join(error.format_message().split())
+        _fail(text)
+        code = error.exit_code
+    except GanzooError as error:
+        if debug:
+            raise
+        _fail(one_line(error))
+        code = getattr(error, "exit_code", 2 if isinstance(error, UsageError) else 1)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted")
+        code = 130
+    except BrokenPipeError:  # the reader of our output is gone: `ganzoo list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        if debug:
+            raise
+        _fail(f"unexpected {one_line(error)}; GANZOO_DEBUG=1 shows where")
+        code = 1
+    sys.exit(code)
+
+
+def _fail(text: str) -> None:
+    click.echo(f"Error: {text}", err=True)

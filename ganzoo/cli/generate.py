@@ -1,0 +1,104 @@
+"""`ganzoo generate RUN|FILE`: pictures from a trained generator."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import GanzooError, UsageError, one_line
+from ._shared import loaded
+
+if TYPE_CHECKING:
+    from ..sampling import LoadedGenerator
+
+
+@click.command("generate", short_help="Draw pictures from a trained generator.")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--count", type=click.IntRange(min=1), default=64, show_default=True, help="How many samples.")
+@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same samples; drawn and printed when not given.")
+@click.option("--label", type=click.IntRange(min=0), help="The class, for a conditional generator; else every class in turn.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("samples.png"),
+    show_default=True,
+    help="A .png for one grid, a folder for one file a sample.",
+)
+@click.option(
+    "--interpolate",
+    type=click.Path(path_type=Path),
+    metavar="FILE.gif",
+    help="Also write a walk between the first samples.",
+)
+def command(source: Path, count: int, seed: int | None, label: int | None, out: Path, interpolate: Path | None) -> None:
+    """Draw samples from SOURCE, a run folder or a generator.safetensors."""
+    if interpolate is not None and interpolate.suffix.lower() != ".gif":
+        raise UsageError(f"--interpolate {interpolate}: write a name that ends in .gif")
+    if out.suffix and out.suffix.lower() != ".png":
+        raise UsageError(f"--out {out}: a .png for one grid, or a folder")
+    from .. import load
+
+    registry = loaded().registry
+    generator = load(source, registry)
+    seed = secrets.randbelow(1 << 31) if seed is None else seed
+    samples = generator.sample(count, seed, label)
+    try:
+        _write(generator, samples, out)
+        if interpolate is not None:
+            _walk(generator, seed, label, interpolate)
+    except OSError as error:
+        raise GanzooError(f"--out {out}: cannot be written: {error.strerror or one_line(error)}") from None
+    click.echo(f"{out}  ({count} samples, seed {seed})")
+    if interpolate is not None:
+        click.echo(str(interpolate))
+
+
+def _write(generator: LoadedGenerator, samples: object, out: Path) -> None:
+    """One grid, or a file a sample."""
+    from torch import Tensor
+
+    from ..drawing import write_picture
+
+    assert isinstance(samples, Tensor)
+    if out.suffix:
+        write_picture(out, samples, generator.spec)
+        return
+    from ..drawing import png, to_bytes, to_image
+    from ..files import tensor_bytes, write_bytes
+
+    out.mkdir(parents=True, exist_ok=True)
+    if generator.spec.sort == "image":
+        for i, image in enumerate(to_bytes(samples)):
+            write_bytes(out / f"{i:06d}.png", png(to_image(image)))
+    else:  # points and signals have no picture of their own: the numbers are the sample
+        write_bytes(out / "samples.safetensors", tensor_bytes({"samples": samples}))
+
+
+def _walk(generator: LoadedGenerator, seed: int, label: int | None, path: Path) -> None:
+    """A looping walk through the latents of a few samples, as an animated picture."""
+    import io
+
+    import torch
+
+    from ..drawing import draw
+    from ..files import write_bytes
+
+    net = generator.net
+    corners = net.draw_latents(5, torch.Generator().manual_seed(seed))  # type: ignore[operator]
+    frames = []
+    classes = generator.spec.classes
+    labels = torch.full((16,), label or 0) if getattr(net, "conditional", False) and classes else None
+    for i in range(5):
+        t = torch.linspace(0, 1, 17)[:16].view(-1, *[1] * (corners.dim() - 1))
+        angle = t * torch.pi / 2
+        between = (
+            corners[i] * angle.cos() + corners[(i + 1) % 5] * angle.sin()
+        )  # along the sphere, where a normal prior has its mass
+        with torch.no_grad():
+            frames += [draw(frame[None], generator.spec).convert("RGB") for frame in net(between, labels)]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=60, loop=0)
+    write_bytes(path, buffer.getvalue())

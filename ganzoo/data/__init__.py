@@ -1,0 +1,9 @@
+"""Data: pictures from any folder or zip, decoded once into a cache, and the order in which samples are shown."""
+
+from .inspect import inspect
+from .order import Order
+from .pictures import load_pictures
+from .resizing import parse_resolution, resize
+from .scanning import Scan, scan
+
+__all__ = ["Order", "Scan", "inspect", "load_pictures", "parse_resolution", "resize", "scan"]

@@ -1,0 +1,142 @@
+"""From the bytes of one picture file to pixels; every mode that Pillow knows ends as grey, RGB or RGBA of 8 bits."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
+
+from ..errors import BadConfig
+from .resizing import covering_box
+
+Pixels = npt.NDArray[np.uint8]
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+MAX_PIXELS = 64 << 20  # of one picture: what it may take in memory before it is scaled down
+GREY_MODES = frozenset(("1", "L", "LA", "La", "I"))
+TURNED = (5, 6, 7, 8)  # Exif orientations that swap height and width
+ORIENTATION = 0x0112
+METADATA = frozenset(("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"))  # where it may be said
+
+
+class Header(NamedTuple):
+    """What a file says of itself before its pixels are read."""
+
+    height: int
+    width: int
+    mode: str  # Pillow's
+    format: str
+    alpha: bool  # has an alpha channel or a transparent colour
+    colour: bool  # is not grey by its mode
+    animated: bool
+
+
+@functools.cache
+def formats() -> tuple[str, ...]:
+    """The formats that are read: those without a program, a document or a network inside."""
+    Image.init()
+    wanted = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000")
+    return tuple(name for name in wanted if name in Image.OPEN)
+
+
+def open_picture(file: BinaryIO) -> Image.Image:
+    """The picture, header read; raises anything when it is none, ValueError when it is one that is not taken."""
+    try:
+        image = Image.open(file, formats=formats())
+    except UnidentifiedImageError:
+        raise ValueError("not a picture") from None
+    if image.width * image.height > MAX_PIXELS:
+        raise ValueError(f"{image.width}x{image.height} is more than {MAX_PIXELS >> 20} Mpixel")
+    if image.width * image.height == 0:
+        raise ValueError("has no pixels")
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no known range")
+    return image
+
+
+def read_header(file: BinaryIO, *, verify: bool = False) -> Header:
+    """What the file says of itself; `verify` decodes the pixels too, to find truncated files."""
+    image = open_picture(file)
+    height, width = image.height, image.width
+    exif = "exif" in image.info and image.format != "TIFF"  # Pillow turns TIFF by itself
+    if exif and image.getexif().get(ORIENTATION) in TURNED:
+        height, width = width, height
+    animated = image.format in ("GIF", "WEBP", "PNG", "AVIF") and bool(getattr(image, "is_animated", False))
+    header = Header(
+        height, width, image.mode, image.format or "", image.has_transparency_data, _coloured(image), animated
+    )
+    if verify:
+        image.seek(0)
+        image.load()
+    return header
+
+
+def decode(file: BinaryIO, resolution: tuple[int, int], channels: int, background: tuple[int, int, int]) -> Pixels:
+    """The first frame as [channels, *resolution], turned upright, scaled to cover (Lanczos) and centre cropped.
+
+    Transparency is laid on the background unless four channels are wanted; then what cannot be seen is black.
+    """
+    image = open_picture(file)
+    scale = 2 * max(resolution) / min(image.size)
+    if (
+        scale <= 0.5
+    ):  # a large photograph (JPEG) can be decoded at half its size or less, here never below twice what is needed
+        image.draft(image.mode, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
+    image.load()
+    if not METADATA.isdisjoint(image.info):
+        ImageOps.exif_transpose(image, in_place=True)
+    image = _eight_bit(image)
+    transparent = image.has_transparency_data
+    image = _convert(image, "RGBA" if transparent else MODES[channels])
+    if (image.height, image.width) != resolution:
+        box = covering_box(image.width, image.height, resolution)
+        image = image.resize(
+            resolution[::-1], Image.Resampling.LANCZOS, box=box
+        )  # RGBA: Pillow weighs colours by alpha
+    if transparent and channels != 4:
+        image = _convert(
+            Image.alpha_composite(Image.new("RGBA", image.size, (*background, 255)), image), MODES[channels]
+        )
+    pixels: Pixels = np.asarray(image)
+    if channels == 4:
+        return np.moveaxis(pixels * (pixels[..., 3:] > 0), 2, 0)
+    return pixels[None] if channels == 1 else np.moveaxis(pixels, 2, 0)
+
+
+def parse_background(text: str) -> tuple[int, int, int]:
+    """The red, green and blue of a colour's name or #rrggbb; raises BadConfig."""
+    try:
+        red, green, blue = ImageColor.getrgb(text)[:3]
+    except ValueError:
+        raise BadConfig(f"background {text!r}: not a colour; give a name, as in white, or #rrggbb") from None
+    return red, green, blue
+
+
+def _coloured(image: Image.Image) -> bool:
+    """Whether the mode, or the palette, has colours beside greys."""
+    if image.mode in ("P", "PA"):
+        palette = np.asarray(image.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
+        return bool((palette != palette[:, :1]).any())
+    return not (image.mode in GREY_MODES or image.mode.startswith("I;16"))
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Pixels of 16 bits scaled to 8; Pillow's own conversion would clip them."""
+    if image.mode != "I" and not image.mode.startswith("I;16"):
+        return image
+    deep = np.asarray(image).astype(np.int64).clip(0, 65535)
+    return Image.fromarray(((deep + 128) // 257).astype(np.uint8))
+
+
+def _convert(image: Image.Image, mode: str) -> Image.Image:
+    """The image in that mode, by way of the modes between which Pillow converts."""
+    if image.mode == mode:
+        return image
+    if image.mode == "La":
+        image = image.convert("LA")
+    elif image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa"):  # CMYK, YCbCr, HSV
+        image = image.convert("RGB")
+    return image.convert(mode)

@@ -1,0 +1,69 @@
+"""The order in which samples are shown: endless, reproducible, and remembered as two numbers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from ..errors import BadRun, Incompatible
+
+
+class Order:
+    """Batches of indices: every sample once an epoch, in an order drawn from (seed, epoch) alone.
+
+    Batches run across the border of two epochs, so that none is dropped or short. With `flip`, a fair coin lies beside
+    each sample of each epoch. The order does not depend on the device. Raises Incompatible when a batch is larger than
+    the data.
+    """
+
+    def __init__(self, n: int, batch: int, seed: int, flip: bool = False, device: torch.device | str = "cpu") -> None:
+        if batch < 1:
+            raise Incompatible(f"--batch-size {batch}: give at least 1")
+        if batch > n:
+            raise Incompatible(f"--batch-size {batch}: the data has {n} samples; give {n} or less")
+        self.n, self.batch, self.seed, self.flip, self.device = n, batch, seed, flip, torch.device(device)
+        self.epoch, self.position = 0, 0  # of the next sample
+        self._drawn: tuple[int, Tensor, Tensor | None] | None = None  # an epoch and what was drawn for it
+
+    def next(self) -> tuple[Tensor, Tensor | None]:
+        """Indices [batch] int64 and, with `flip`, flips [batch] bool."""
+        indices, flips = self._epoch(self.epoch)
+        start, stop = self.position, self.position + self.batch
+        chosen, turned = indices[start:stop], None if flips is None else flips[start:stop]
+        if stop >= self.n:
+            self.epoch, stop = self.epoch + 1, stop - self.n
+            if stop:
+                indices, flips = self._epoch(self.epoch)
+                chosen = torch.cat([chosen, indices[:stop]])
+                turned = None if turned is None or flips is None else torch.cat([turned, flips[:stop]])
+        self.position = stop
+        return chosen, turned
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the order stands."""
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Continue where another order of the same n and seed stood; raises BadRun when there is no such place."""
+        epoch, position = state.get("epoch"), state.get("position")
+        if not isinstance(epoch, int) or not isinstance(position, int) or epoch < 0 or not 0 <= position < self.n:
+            raise BadRun(f"saved data position {dict(state)} does not fit {self.n} samples: the data has changed")
+        self.epoch, self.position = epoch, position
+
+    def _epoch(self, epoch: int) -> tuple[Tensor, Tensor | None]:
+        """The permutation and flips of an epoch, on the device; the last one asked for is kept."""
+        if self._drawn is None or self._drawn[0] != epoch:
+            indices = torch.randperm(self.n, generator=self._stream("order", epoch)).to(self.device)
+            flips = None
+            if self.flip:
+                flips = torch.rand(self.n, generator=self._stream("flip", epoch)).lt(0.5).to(self.device)
+            self._drawn = epoch, indices, flips
+        return self._drawn[1:]
+
+    def _stream(self, purpose: str, epoch: int) -> torch.Generator:
+        """A generator of its own for each purpose and epoch, on the CPU, so that all devices see the same numbers."""
+        digest = hashlib.sha256(f"{self.seed} {purpose} {epoch}".encode()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)

@@ -1,0 +1,160 @@
+"""Any folder or zip of pictures as a data set, decoded once and kept in the cache."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..contracts import Dataset
+from ..errors import BadData, one_line
+from .decoding import Pixels, decode, parse_background
+from .resizing import check_resolution
+from .scanning import Progress, Scan, check_channels, describe, reason, survey
+from .source import Broken, Entry, Source, open_source
+from .store import Writer, read_store, store_path
+from .threads import in_chunks, processors
+
+RUN = 8 << 20  # bytes of pixels decoded as one piece of work, at most 64 pictures
+THREADED = 64 * 64  # pixels; below, threads wait for each other longer than they work
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How pictures become samples."""
+
+    resolution: tuple[int, int]
+    channels: int
+    background: str
+    progress: Progress | None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (self.channels, *self.resolution)
+
+    def notes(self, kept: Scan) -> list[str]:
+        """What was done, for the person to read."""
+        return describe(kept, self.resolution, self.channels, self.background)
+
+
+def load_pictures(
+    path: Path | str,
+    *,
+    resolution: tuple[int, int] | None = None,
+    channels: int | None = None,
+    background: str = "white",
+    progress: Progress | None = None,
+) -> Dataset:
+    """The pictures of a folder or zip, [n, channels, *resolution] uint8, mapped from the cache.
+
+    Channels are 4 if any picture has transparency, else 3 if any has colour, else 1; the resolution is the size that
+    all have, else the largest power of two up to the median shorter side, 8 to 256. Other sizes are scaled to cover
+    (Lanczos) and cropped to the centre; transparency is laid on `background` when fewer than four channels are asked.
+    Class folders become labels. `progress(done, all)` is told of pictures decoded. What was done stands in the notes.
+
+    Raises BadData when there is no such folder or zip, or no readable picture in it; BadConfig for impossible options.
+    """
+    colour = parse_background(background)
+    resolution = None if resolution is None else check_resolution(resolution)
+    channels = None if channels is None else check_channels(channels)
+    with open_source(path) as source:
+        store = store_path(source.identity, [resolution, channels, colour])
+        ready = read_store(store)
+        if ready is not None:
+            return ready
+        damaged = ["the cached pictures were damaged and are made again"] if store.exists() else []
+        found = survey(source)
+        plan = _Plan(found.resolution(resolution), found.channels(channels), background, progress)
+        try:
+            made = _into_store(source, found, plan, store)
+        except OSError as error:
+            why = error.strerror or one_line(error)
+            made = _into_memory(source, found, plan)
+            made.notes = [*made.notes, f"kept in memory: the cache {store.parent} cannot be used ({why})"]
+        made.notes = [*damaged, *made.notes]
+        return made
+
+
+def _into_store(source: Source, found: Scan, plan: _Plan, store: Path) -> Dataset:
+    """Decode into the cache; raises OSError when it cannot be written."""
+    good: list[int] = []
+    broken: list[Broken] = []
+    with Writer(store, plan.shape, len(found)) as writer:
+        for pixels, places, failed in _decoded(source, found, plan):
+            writer.write(pixels)
+            good += places
+            broken += failed
+        kept = found.kept(good, broken)
+        writer.commit(_labels(kept), kept.classes, plan.notes(kept))
+    ready = read_store(store)
+    if ready is None:
+        raise OSError("what was written cannot be read back")
+    return ready
+
+
+def _into_memory(source: Source, found: Scan, plan: _Plan) -> Dataset:
+    """Decode into memory; raises BadData when it is too small."""
+    try:
+        samples = torch.empty(len(found), *plan.shape, dtype=torch.uint8)
+    except RuntimeError:
+        size = len(found) * math.prod(plan.shape) / 2**30
+        raise BadData(
+            f"{found.path}: {size:.1f} GiB of pixels do not fit in memory; give a smaller --resolution"
+        ) from None
+    good: list[int] = []
+    broken: list[Broken] = []
+    for pixels, places, failed in _decoded(source, found, plan):
+        samples[len(good) : len(good) + len(places)] = torch.from_numpy(pixels)
+        good += places
+        broken += failed
+    kept = found.kept(good, broken)
+    return Dataset(samples[: len(good)], _labels(kept), kept.classes, plan.notes(kept))
+
+
+def _labels(kept: Scan) -> torch.Tensor | None:
+    return None if kept.labels is None else torch.tensor(kept.labels)
+
+
+def _decoded(source: Source, found: Scan, plan: _Plan) -> Iterator[tuple[Pixels, list[int], list[Broken]]]:
+    """Runs of pictures [k, c, h, w], their places in the scan, and those that failed."""
+
+    colour = parse_background(plan.background)
+
+    def run(places: Sequence[int]) -> tuple[Pixels, list[int], list[Broken]]:
+        pixels = np.empty((len(places), *plan.shape), dtype=np.uint8)
+        good: list[int] = []
+        failed: list[Broken] = []
+        for place in places:
+            error = _decode_into(pixels[len(good)], source, found.entries[place], plan, colour)
+            if error is None:
+                good.append(place)
+            else:
+                failed.append(Broken(found.entries[place].name, error))
+        return pixels[: len(good)], good, failed
+
+    pixels = sum(h.height * h.width for h in found.headers) / len(found)
+    threads = processors() if pixels > THREADED else 1
+    chunk = max(1, min(64, RUN // math.prod(plan.shape)))
+    done = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for result in in_chunks(run, range(len(found)), threads=threads, chunk=chunk):
+            done += len(result[1]) + len(result[2])
+            if plan.progress:
+                plan.progress(done, len(found))
+            yield result
+
+
+def _decode_into(target: Pixels, source: Source, entry: Entry, plan: _Plan, colour: tuple[int, int, int]) -> str | None:
+    """Fill `target` [c, h, w]; the reason if the picture cannot be used."""
+    try:
+        with source.open(entry) as file:
+            target[:] = decode(file, plan.resolution, plan.channels, colour)
+    except Exception as error:  # a foreign file may make a codec raise anything
+        return reason(error)
+    return None

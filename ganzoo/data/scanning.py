@@ -1,0 +1,188 @@
+"""What a folder or zip of pictures holds, from the headers of its files, and what training makes of it."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median_low
+
+from ..errors import BadConfig, BadData, one_line
+from .decoding import MODES, Header, read_header
+from .resizing import check_resolution
+from .source import Broken, Entry, Source, open_source, printable
+from .threads import in_chunks, processors
+
+Progress = Callable[[int, int], None]
+SMALLEST, LARGEST = 8, 256  # sides that the automatic resolution chooses between
+NAMED = 5  # broken files named in a note; `ganzoo data inspect` names all
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The pictures of a folder or zip by their headers, class folders as labels, and what was left out."""
+
+    path: Path
+    kind: str  # "folder" or "zip"
+    entries: Sequence[Entry]
+    headers: Sequence[Header]  # one for each entry
+    broken: Sequence[Broken]
+    others: int  # files that do not claim to be pictures
+    classes: Sequence[str]
+    labels: Sequence[int] | None  # one for each entry, or None without class folders
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def kept(self, places: Sequence[int], failed: Sequence[Broken]) -> Scan:
+        """The scan of the pictures at these places alone; raises BadData when there are none."""
+        none_left(self.path, len(places), [*self.broken, *failed], self.others)
+        labels = None if self.labels is None else [self.labels[i] for i in places]
+        entries, headers = [self.entries[i] for i in places], [self.headers[i] for i in places]
+        return replace(self, entries=entries, headers=headers, labels=labels, broken=sorted([*self.broken, *failed]))
+
+    @property
+    def sizes(self) -> Counter[tuple[int, int]]:
+        """How many pictures have each (height, width)."""
+        return Counter((h.height, h.width) for h in self.headers)
+
+    @property
+    def modes(self) -> Counter[str]:
+        """How many pictures have each of Pillow's modes."""
+        return Counter(h.mode for h in self.headers)
+
+    @property
+    def animated(self) -> int:
+        """Files with more than one frame."""
+        return sum(h.animated for h in self.headers)
+
+    @property
+    def transparent(self) -> int:
+        """Pictures with an alpha channel or a transparent colour."""
+        return sum(h.alpha for h in self.headers)
+
+    def resolution(self, asked: tuple[int, int] | None) -> tuple[int, int]:
+        """(height, width) to train at: as asked, else the common size, else a power of two near the median."""
+        if asked is not None:
+            return check_resolution(asked)
+        if len(self.sizes) == 1:
+            return check_resolution(next(iter(self.sizes)))
+        side = median_low([min(h.height, h.width) for h in self.headers])
+        side = max(SMALLEST, min(LARGEST, 1 << (side.bit_length() - 1)))
+        return side, side
+
+    def channels(self, asked: int | None) -> int:
+        """1, 3 or 4: as asked, else 4 with any transparency, 3 with any colour."""
+        if asked is not None:
+            return check_channels(asked)
+        return 4 if self.transparent else 3 if any(h.colour for h in self.headers) else 1
+
+
+def check_channels(channels: int) -> int:
+    """The same, if pictures can have as many; raises BadConfig."""
+    if channels not in MODES:
+        raise BadConfig(f"channels {channels}: pictures have 1 (grey), 3 (RGB) or 4 (RGBA)")
+    return channels
+
+
+def scan(path: Path | str, *, verify: bool = False, progress: Progress | None = None) -> Scan:
+    """Read the headers of all pictures in a folder or zip; `verify` decodes each, to find truncated ones.
+
+    Raises BadData when there is no such folder or zip, or no picture in it.
+    """
+    with open_source(path) as source:
+        return survey(source, verify=verify, progress=progress)
+
+
+def survey(source: Source, *, verify: bool = False, progress: Progress | None = None) -> Scan:
+    """The scan of an open source."""
+
+    def look(entries: Sequence[Entry]) -> list[tuple[Entry, Header | str]]:
+        return [(entry, _look(source, entry, verify)) for entry in entries]
+
+    entries: list[Entry] = []
+    headers: list[Header] = []
+    broken = list(source.refused)
+    done = 0
+    threads = processors() if verify and sum(e.size for e in source.entries) > 4096 * len(source.entries) else 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's opinions on metadata
+        for results in in_chunks(look, source.entries, threads=threads):
+            for entry, found in results:
+                if isinstance(found, str):
+                    broken.append(Broken(entry.name, found))
+                else:
+                    entries.append(entry)
+                    headers.append(found)
+            done += len(results)
+            if progress:
+                progress(done, len(source.entries))
+    none_left(source.path, len(entries), broken, source.others)
+    classes, labels = class_folders([e.name for e in entries])
+    return Scan(source.path, source.kind, entries, headers, sorted(broken), source.others, classes, labels)
+
+
+def none_left(path: Path, pictures: int, broken: Sequence[Broken], others: int) -> None:
+    """Raise BadData when there is nothing to train on."""
+    if pictures:
+        return
+    if broken:
+        first = f"{printable(broken[0].name)}: {broken[0].reason}"
+        raise BadData(f"{path}: none of its {len(broken)} pictures can be read ({first})")
+    raise BadData(f"{path}: no pictures in it" + (f", only {others} other files" if others else ""))
+
+
+def class_folders(names: Sequence[str]) -> tuple[list[str], list[int] | None]:
+    """Classes and labels when all names lie in two or more top folders; a common top folder is looked through."""
+    parts = [name.split("/") for name in names]
+    depth, shortest = 0, min((len(p) for p in parts), default=0)
+    while depth + 1 < shortest and len({p[depth] for p in parts}) == 1:
+        depth += 1
+    if depth + 1 >= shortest:
+        return [], None
+    classes = sorted({p[depth] for p in parts})
+    number = {name: i for i, name in enumerate(classes)}
+    return [printable(name) for name in classes], [number[p[depth]] for p in parts]
+
+
+def describe(found: Scan, resolution: tuple[int, int], channels: int, background: str) -> list[str]:
+    """What training does with the pictures, in sentences."""
+    height, width = resolution
+    changed = len(found) - found.sizes[resolution]
+    notes = [f"{len(found):,} pictures as {channels}x{height}x{width} (channels x height x width)"]
+    if changed:
+        notes.append(f"{changed:,} of another size are scaled to cover {height}x{width} and cropped to the centre")
+    if found.transparent:
+        does = "keep it, black where nothing is seen" if channels == 4 else f"are laid on {background}"
+        notes.append(f"{found.transparent:,} with transparency {does}")
+    if channels == 4 and found.transparent < len(found):
+        notes.append(f"{len(found) - found.transparent:,} without transparency become opaque")
+    if channels == 1 and (coloured := sum(h.colour for h in found.headers)):
+        notes.append(f"{coloured:,} in colour become grey")
+    if found.animated:
+        notes.append(f"{found.animated:,} animated: their first frame")
+    if found.labels is not None:
+        notes.append(f"labels from {len(found.classes)} class folders")
+    if found.others:
+        notes.append(f"{found.others:,} other files left out")
+    if found.broken:
+        named = ", ".join(f"{printable(b.name)} ({b.reason})" for b in found.broken[:NAMED])
+        more = f" and {len(found.broken) - NAMED:,} more" if len(found.broken) > NAMED else ""
+        notes.append(f"{len(found.broken):,} broken left out: {named}{more}")
+    return notes
+
+
+def _look(source: Source, entry: Entry, verify: bool) -> Header | str:
+    """The header of an entry, or why there is none."""
+    try:
+        with source.open(entry) as file:
+            return read_header(file, verify=verify)
+    except Exception as error:  # a foreign file may make a codec raise anything
+        return reason(error)
+
+
+def reason(error: Exception) -> str:
+    """Why a picture cannot be used, short."""
+    return str(error) if type(error) is ValueError and str(error) else one_line(error)

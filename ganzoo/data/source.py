@@ -1,0 +1,228 @@
+"""Where pictures come from: the files of a folder or the members of a zip, listed and read without unpacking to disk.
+
+A zip is untrusted: nothing in it is ever written anywhere, member names are labels only, and what it may expand to is
+bounded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import stat
+import struct
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, NamedTuple, Self
+
+from ..errors import BadData, one_line
+
+PICTURE = re.compile(r"\.(a?png|jpe?g|jpe|jfif|gif|webp|bmp|dib|tiff?|p[bgnp]m|avif|jp2|j2k)$", re.IGNORECASE)
+MAX_FILES = 2_000_000  # in one zip or folder
+MAX_BYTES = 256 << 20  # one picture, unpacked
+MAX_LISTING = 256 << 20  # a zip's central directory, read whole into memory: 2 million names of 80 letters
+MAX_EXPANSION = 200  # a zip's pictures together, against the size of the zip; above MAX_EXPANSION_FREE only
+MAX_EXPANSION_FREE = 1 << 30
+
+
+class Entry(NamedTuple):
+    """One picture file, not opened yet."""
+
+    name: str  # relative to the folder or zip, with /
+    size: int  # bytes, unpacked
+    stamp: int  # what changes when the content does: the time of change (folder) or the CRC-32 (zip)
+    where: Path | zipfile.ZipInfo
+
+
+class Broken(NamedTuple):
+    """A file that is no usable picture, and why."""
+
+    name: str
+    reason: str
+
+
+class Source:
+    """A folder or zip of pictures: its entries in the order of their names, and what was left out."""
+
+    kind: str
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.entries: list[Entry] = []
+        self.refused: list[Broken] = []
+        self.others = 0  # files that do not claim to be pictures
+
+    def open(self, entry: Entry) -> BinaryIO:
+        """The bytes of one entry."""
+        raise TypeError(f"{type(self).__name__} must define open")
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def identity(self) -> str:
+        """A hash that changes when a picture is added, removed, renamed or changed."""
+        listing = "\n".join(f"{e.name}\0{e.size}\0{e.stamp}" for e in self.entries)
+        return hashlib.sha256(f"{self.kind}\n{listing}".encode("utf-8", "surrogatepass")).hexdigest()
+
+    def _take(self, entry: Entry, reason: str | None) -> None:
+        """File an entry under pictures, refused or others."""
+        if not PICTURE.search(entry.name):
+            self.others += 1
+        elif reason is None and entry.size > MAX_BYTES:
+            self.refused.append(Broken(entry.name, f"larger than {MAX_BYTES >> 20} MiB"))
+        elif reason is not None:
+            self.refused.append(Broken(entry.name, reason))
+        else:
+            self.entries.append(entry)
+
+    def _listed(self) -> None:
+        """The last act of listing."""
+        if len(self.entries) > MAX_FILES:
+            raise BadData(f"{self.path}: more than {MAX_FILES:,} pictures; split it")
+        self.entries.sort()
+
+
+class Folder(Source):
+    """The picture files below a folder; links are followed, hidden files left out."""
+
+    kind = "folder"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        for name, file in _walk(path):
+            try:
+                found = file.stat()
+            except OSError as error:
+                self._take(Entry(name, 0, 0, file), error.strerror or "cannot be read")
+                continue
+            if stat.S_ISREG(found.st_mode):  # a pipe or device would block
+                self._take(Entry(name, found.st_size, found.st_mtime_ns, file), None)
+        self._listed()
+
+    def open(self, entry: Entry) -> BinaryIO:
+        assert isinstance(entry.where, Path)
+        return entry.where.open("rb")
+
+
+class Zip(Source):
+    """The picture members of a zip."""
+
+    kind = "zip"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        try:
+            with path.open("rb") as file:
+                _check_listing(file, path)
+            self._zip = zipfile.ZipFile(path)
+        except BadData:
+            raise
+        except Exception as error:  # zipfile raises much more than BadZipFile on a damaged listing
+            raise BadData(f"{path}: not a readable zip: {one_line(error)}") from None
+        for info in self._zip.infolist():
+            name = info.filename.replace("\\", "/")
+            if not info.is_dir() and not _hidden(name):
+                self._take(Entry(name, info.file_size, info.CRC, info), _objection(info, name))
+        self._listed()
+        total, packed = sum(e.size for e in self.entries), path.stat().st_size
+        if total > max(MAX_EXPANSION_FREE, MAX_EXPANSION * packed):
+            self.close()
+            raise BadData(f"{path}: expands from {packed >> 20} MiB to {total >> 20} MiB; refused as a zip bomb")
+
+    def open(self, entry: Entry) -> BinaryIO:
+        assert isinstance(entry.where, zipfile.ZipInfo)
+        with self._zip.open(entry.where) as member:
+            return io.BytesIO(member.read(entry.size))  # a member that is longer than it says ends here
+
+    def close(self) -> None:
+        self._zip.close()
+
+
+def open_source(path: Path | str) -> Source:
+    """The pictures of a folder or zip; raises BadData when it is neither."""
+    path = Path(path)
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadData(f"{path}: cannot be read ({reason}); give a folder or zip of pictures") from None
+    if stat.S_ISDIR(mode):
+        return Folder(path)
+    if not stat.S_ISREG(mode):
+        raise BadData(f"{path}: neither a folder nor a zip of pictures")
+    if PICTURE.search(path.name):
+        raise BadData(f"{path}: a single picture; give the folder or zip that it lies in")
+    return Zip(path)
+
+
+def printable(name: str) -> str:
+    """A file's name with everything that could steer a terminal replaced."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
+    """(relative name, file) of every visible file below the folder, through links but never in a circle."""
+    seen: set[tuple[int, int]] = set()
+
+    def failed(error: OSError) -> None:
+        raise BadData(f"{error.filename}: cannot be listed ({error.strerror})")
+
+    for parent, folders, files in os.walk(folder, followlinks=True, onerror=failed):
+        found = Path(parent).stat()
+        if (found.st_dev, found.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((found.st_dev, found.st_ino))
+        folders[:] = sorted(f for f in folders if not _hidden(f))
+        base = Path(parent).relative_to(folder).as_posix()
+        for file in files:
+            if not _hidden(file):
+                yield file if base == "." else f"{base}/{file}", Path(parent, file)
+
+
+def _hidden(name: str) -> bool:
+    """Whether it is a system's own file: .DS_Store, __MACOSX, a hidden folder's."""
+    return any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in name.split("/"))
+
+
+def _objection(info: zipfile.ZipInfo, name: str) -> str | None:
+    """Why a member is not read, if so."""
+    if name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in name.split("/"):
+        return "its name points outside the zip"
+    if stat.S_ISLNK(info.external_attr >> 16):
+        return "a link"
+    if info.flag_bits & 0x1:
+        return "encrypted"
+    return None
+
+
+def _check_listing(file: BinaryIO, path: Path) -> None:
+    """Refuse a zip whose central directory is too long, before zipfile reads it into memory."""
+    length = file.seek(0, os.SEEK_END)
+    file.seek(max(0, length - 65_557))  # the end record and the longest comment
+    tail = file.read()
+    at = tail.rfind(b"PK\5\6")
+    if at < 0 or len(tail) - at < 22:
+        raise BadData(f"{path}: neither a folder nor a zip of pictures")
+    count, size = struct.unpack_from("<HL", tail, at + 10)
+    if at >= 20 and tail[at - 20 : at - 16] == b"PK\6\7":  # zip64: the true figures are in a record of their own
+        (record,) = struct.unpack_from("<Q", tail, at - 12)
+        file.seek(min(record, length))
+        true = file.read(56)
+        if len(true) < 56:
+            raise BadData(f"{path}: not a readable zip: its zip64 record is missing")
+        count, size = struct.unpack_from("<QQ", true, 32)
+    if count > MAX_FILES or size > MAX_LISTING:
+        raise BadData(f"{path}: lists more than {MAX_FILES:,} files or {MAX_LISTING >> 20} MiB of names; split it")

@@ -1,0 +1,39 @@
+"""Which device, precision and engine a training runs with."""
+
+from __future__ import annotations
+
+import torch
+
+from .errors import DeviceError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name, or the best there is; raises DeviceError when it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise DeviceError(f"--device {name}: no such device; write auto, cpu, cuda or cuda:1") from None
+    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+        raise DeviceError(f"--device {name}: PyTorch sees {torch.cuda.device_count()} CUDA devices here; use --device cpu")
+    if device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"--device {name}: ganzoo trains on cpu and cuda")
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """fp32 on CPUs; on GPUs bf16 where there is, else tf32."""
+    if name == "auto":
+        name = "fp32" if device.type == "cpu" else "bf16" if torch.cuda.is_bf16_supported() else "tf32"
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("highest" if name == "fp32" else "high")
+        torch.backends.cudnn.allow_tf32 = name != "fp32"
+    return name
+
+
+def choose_engine(name: str, device: torch.device) -> tuple[str, str]:
+    """(how updates run, why)."""
+    if name != "auto":
+        return name, "as asked"
+    return ("compiled", "fastest on a GPU") if device.type == "cuda" else ("eager", "on a CPU compiling seldom pays")

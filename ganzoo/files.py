@@ -1,0 +1,60 @@
+"""Writing files so that a reader finds the old content or the new, never a part: temporary name, fsync, rename."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+from torch import Tensor
+
+from .errors import GanzooError
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in this folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_bytes(path: Path, content: bytes, fault: Callable[[str], None] = lambda point: None) -> None:
+    """Write atomically; on an error the old file, if any, is still whole. `fault` is told each stage (tests stop there)."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    fault(f"before {path.name}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content[: len(content) // 2])
+            fault(f"within {path.name}")
+            file.write(content[len(content) // 2 :])
+            file.flush()
+            fault(f"before fsync of {path.name}")
+            os.fsync(file.fileno())
+        fault(f"before rename of {path.name}")
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise GanzooError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text atomically."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def tensor_bytes(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
+    """Tensors in the safetensors format, on the CPU and each with memory of its own."""
+    return save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)

@@ -1,0 +1,107 @@
+"""ganzoo as a library: parts by name, generators from files, a training in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import config as configuration
+from . import runs, sampling
+from .assembly import assemble
+from .contracts import Tracker
+from .errors import BadFile, UnknownComponent
+from .plugins import zoo
+from .registry import Component, Registry
+from .sampling import LoadedGenerator
+from .training import Training
+
+
+def create(kind: str, name: str, *arguments: Any, **options: Any) -> Any:
+    """A component by name: `create("loss", "hinge")`, `create("generator", "dcgan", Spec((3, 64, 64)), width=32)`.
+
+    Nets, augmentations and metrics take a Spec first, optimizers the parameters; options are checked against the signature.
+    Raises UnknownComponent with the nearest name, BadOption with the nearest option.
+    """
+    return zoo().registry.create(kind, name, *arguments, **options)
+
+
+def list_components(kind: str | None = None) -> list[Component]:
+    """The components of a kind, or all: each with name, plugin, distribution, version, summary, paper and options()."""
+    return zoo().registry.components(kind)
+
+
+def load(path: str | Path, registry: Registry | None = None) -> LoadedGenerator:
+    """The generator of a `generator.safetensors` or of a run folder; raises BadFile when it is damaged or its plugin is missing."""
+    file = runs.find_generator(Path(path))
+    header = sampling.read_header(file)
+    weights = sampling.read_weights(file)
+    try:
+        component = (registry or zoo().registry).get("generator", f"{header.distribution}:{header.plugin}/{header.component}")
+    except UnknownComponent:
+        raise BadFile(
+            f"{file}: needs generator {header.component!r} of {header.distribution} {header.version}, which is not installed: "
+            f"pip install {header.distribution}"
+        ) from None
+    spec = sampling.Spec(tuple(header.shape), header.classes)
+    with torch.random.fork_rng(devices=[]):
+        net = component.create(spec, where=str(file), **header.options)
+    try:
+        net.load_state_dict(weights)
+    except RuntimeError as error:
+        detail = str(error).splitlines()[-1].strip()
+        raise BadFile(
+            f"{file}: its weights do not fit {component.name} {component.version} (made by {header.version}): {detail}"
+        ) from None
+    return LoadedGenerator(net.eval(), header)
+
+
+@dataclass
+class Result:
+    """A finished training."""
+
+    generator: LoadedGenerator
+    log: list[dict[str, Any]]
+    scores: dict[str, float]
+    folder: Path | None
+
+
+class _Log(Tracker):
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        self.lines.append(dict(record))
+
+
+def train(config: Mapping[str, Any], folder: str | Path | None = None, listeners: Sequence[Tracker] = ()) -> Result:
+    """Train a configuration, given as sections over the defaults: `train({"gen": {"name": "mlp"}, "data": {"name": "ring"}})`.
+
+    With a folder, everything is written there as `ganzoo train` would; without, nothing is written. Python's and torch's
+    global random state is left as it was.
+    """
+    layers = [configuration.defaults(), config]
+    tree: configuration.Tree = {}
+    for layer in layers:
+        tree = configuration.merge(tree, layer)
+    pipeline = assemble(configuration.check(tree), zoo().registry)
+    log = _Log()
+    path = Path(folder) if folder is not None else None
+    lock = None
+    if path is not None:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = runs.Lock(path)
+        runs.describe(path, pipeline, "ganzoo.train")
+    try:
+        with torch.random.fork_rng(devices=[pipeline.device] if pipeline.device.type == "cuda" else []):
+            training = Training(pipeline, path, [log, *listeners])
+            training.run()
+    finally:
+        if lock is not None:
+            lock.release()
+    header = sampling.make_header(pipeline, training.images, training.scores)
+    net: Any = sampling.plain(pipeline.average.net)
+    return Result(LoadedGenerator(net, header), log.lines, training.scores, path)

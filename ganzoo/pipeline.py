@@ -1,0 +1,98 @@
+"""Everything that one training needs, assembled and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .average import Average
+from .config import Config
+from .contracts import Dataset, Metric, Side, Spec, Tracker
+from .engine import Parts
+
+SIDES: tuple[Side, ...] = ("discriminator", "generator")
+SECTION = {"generator": "gen", "discriminator": "disc"}  # a side's section in run files
+
+
+@dataclass
+class Pipeline:
+    """The assembled parts of a training; `config` is complete: every option of every part is written out."""
+
+    config: Config
+    spec: Spec
+    dataset: Dataset
+    parts: Parts
+    optimizers: dict[Side, torch.optim.Optimizer]
+    average: Average
+    device: torch.device
+    engine: str
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    trackers: Mapping[str, Tracker] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)  # distribution -> version, of every plugin that takes part
+    owners: Mapping[str, str] = field(default_factory=dict)  # section -> "distribution:plugin"
+    notes: list[str] = field(default_factory=list)  # what assembly adapted and why
+
+    def clips(self, side: Side) -> tuple[float, float]:
+        """(largest gradient norm, largest gradient entry) of a side; 0 is off."""
+        section = getattr(self.config.optim, SECTION[side])
+        return section.clip_norm, section.clip_value
+
+    def schedule(self, side: Side) -> str:
+        """The learning rate's schedule of a side."""
+        return str(getattr(self.config.optim, SECTION[side]).schedule)
+
+    def state_dict(self) -> dict[str, dict[str, Any]]:
+        """Weights and buffers of all parts, by group."""
+        return {
+            "generator": self.parts.generator.state_dict(),
+            "discriminator": self.parts.discriminator.state_dict(),
+            "average": self.average.net.state_dict(),
+            "parts": {
+                f"{prefix}:{key}": value
+                for prefix, module in self._stateful().items()
+                for key, value in module.state_dict().items()
+            },
+        }
+
+    def load_state_dict(self, state: Mapping[str, Mapping[str, Any]]) -> None:
+        """Put back what `state_dict` gave."""
+        self.parts.generator.load_state_dict(state["generator"])
+        self.parts.discriminator.load_state_dict(state["discriminator"])
+        self.average.net.load_state_dict(state["average"])
+        for prefix, module in self._stateful().items():
+            own = {key.removeprefix(f"{prefix}:"): v for key, v in state.get("parts", {}).items() if key.startswith(f"{prefix}:")}
+            module.load_state_dict(own)
+
+    def _stateful(self) -> dict[str, torch.nn.Module]:
+        parts = self.parts
+        regularizers = {f"reg.{name}": module for name, module in parts.regularizers.items()}
+        return {
+            "loss": parts.loss,
+            **regularizers,
+            **{f"aug.{name}": module for name, module in parts.augmentations.items()},
+        }
+
+
+def learning_rate_factor(schedule: str, progress: float) -> float:
+    """The share of the initial learning rate at this point of the training."""
+    import math
+
+    left = max(0.0, 1.0 - progress)
+    return {"constant": 1.0, "linear": left, "cosine": (1 + math.cos(math.pi * min(progress, 1.0))) / 2}[schedule]
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:
+    """Scale every group's learning rate from its initial one; returns the first group's."""
+    rate = 0.0
+    for group in reversed(optimizer.param_groups):
+        base = group.setdefault("initial_lr", float(group["lr"]))
+        rate = base * factor
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+    return rate

@@ -1,0 +1,139 @@
+"""Run folders: made, locked, described, found again."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import tomlkit
+
+from . import config as configuration
+from .config import Config, Tree
+from .errors import BadRun, GanzooError, one_line
+from .files import write_text
+from .pipeline import Pipeline
+
+RUN_FILE = "run.toml"
+META = ("run", "summary", "paper", "source")  # top-level keys of run files and recipes that are no settings
+# What may differ when a run is resumed: how long it goes, where it runs, what is kept. Anything else would make another run.
+MAY_CHANGE = {"train.images", "train.device", "train.engine", "data.resident", "data.root", "checkpoint", "log"}
+
+
+def new_folder(root: Path, config: Config) -> Path:
+    """Make the next numbered run folder under `root`; raises BadRun when it cannot be made."""
+    words = [Path(config.data.name).stem, config.gen.name, config.loss.name, *config.reg]
+    label = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(words))[:80]
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        taken = [int(match[1]) for p in root.iterdir() if (match := re.match(r"(\d{4,})-", p.name))]
+        number = max(taken, default=0) + 1
+        while True:
+            folder = root / f"{number:04d}-{label}"
+            try:
+                folder.mkdir()
+                return folder
+            except FileExistsError:  # another training took the number
+                number += 1
+    except OSError as error:
+        raise BadRun(f"--out {root}: cannot be written: {error.strerror or one_line(error)}") from None
+
+
+class Lock:
+    """Held while a training writes to a run folder. The system lets go of it when the process dies, so it is never stale."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / ".lock"
+        try:
+            self.file: IO[str] = path.open("a+")
+        except OSError as error:
+            raise BadRun(f"{folder}: cannot be written: {error.strerror}") from None
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.file.seek(0)
+            owner = self.file.read(20).strip() or "unknown"
+            self.file.close()
+            raise BadRun(f"{folder}: another training (process {owner}) is writing to this run; wait for it or stop it") from None
+        self.file.truncate(0)
+        self.file.write(str(os.getpid()))
+        self.file.flush()
+
+    def release(self) -> None:
+        self.file.close()
+
+
+def describe(folder: Path, pipeline: Pipeline, command: str) -> None:
+    """Write run.toml: the complete configuration, with versions and the command line."""
+    document = tomlkit.document()
+    document.add("run", {"command": command, "versions": dict(pipeline.versions), "plugins": dict(pipeline.owners)})
+    for section, content in pipeline.config.tree().items():
+        if content:
+            document.add(section, content)
+    write_text(folder / RUN_FILE, tomlkit.dumps(document))
+
+
+def settings(tree: Mapping[str, Any]) -> Tree:
+    """A run file's or recipe's tree without what is no setting."""
+    return {key: value for key, value in tree.items() if key not in META}
+
+
+def open_run(folder: Path) -> tuple[Config, Tree]:
+    """(configuration, the `run` table) of an existing run; raises BadRun when the path is no run."""
+    if not (folder / RUN_FILE).is_file():
+        raise BadRun(f"--resume {folder}: no run there (no {RUN_FILE}); ganzoo never starts afresh on --resume")
+    tree = configuration.read(folder / RUN_FILE, "--resume")
+    about = tree.get("run", {})
+    return configuration.check(settings(tree), str(folder / RUN_FILE)), about if isinstance(about, dict) else {}
+
+
+def check_same(old: Config, new: Config, folder: Path) -> None:
+    """Raises BadRun naming the first setting that makes the resumed run another run."""
+    before, after = _flat(old.tree()), _flat(new.tree())
+    for key in sorted(before.keys() | after.keys()):
+        if before.get(key) != after.get(key) and not any(key == may or key.startswith(may + ".") for may in MAY_CHANGE):
+            raise BadRun(
+                f"--resume {folder}: {key} was {before.get(key, 'not set')!r} and would be {after.get(key, 'not set')!r}; "
+                "a resumed run keeps its parts and settings (only --images, --device, --engine may change)"
+            )
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= _flat(value, path + ".") or {path: {}}
+        else:
+            flat[path] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def check_versions(about: Mapping[str, Any], pipeline: Pipeline) -> list[str]:
+    """Lines on plugins whose version or owner differs from the run's; raises BadRun when a part now comes from another plugin."""
+    lines = []
+    for section, owner in (about.get("plugins") or {}).items():
+        now = pipeline.owners.get(section)
+        if now is not None and now != owner:
+            raise BadRun(f"{section} came from {owner} and would now come from {now}; install {owner.partition(':')[0]} again")
+    for distribution, version in (about.get("versions") or {}).items():
+        now = pipeline.versions.get(distribution)
+        if now is not None and now != version:
+            lines.append(f"{distribution} was {version} when this run began and is {now} now; results may differ")
+    return lines
+
+
+def find_generator(path: Path) -> Path:
+    """The generator file of a run folder, or the file itself; raises GanzooError when there is none."""
+    found = path / "generator.safetensors" if path.is_dir() else path
+    if not found.is_file():
+        where = (
+            "this run has saved no generator yet"
+            if path.is_dir() and (path / RUN_FILE).exists()
+            else "no run or generator file there"
+        )
+        raise GanzooError(f"{path}: {where}")
+    return found

@@ -1,0 +1,39 @@
+"""Random numbers: one seed, a stream for each use, so that changing one use leaves the others as they were."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+
+def derive(seed: int, *use: object) -> int:
+    """A seed of 63 bits for one use of the run's seed: derive(0, "latents"), derive(0, "init", "generator")."""
+    text = ":".join(map(str, (seed, *use)))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+class Streams:
+    """The streams that go on during training: latents (a generator of its own), and what happens inside updates
+    (augmentation, mixing, noise, dropout: torch's global generators, because compiled updates can draw from no other).
+    Initial weights, data order and evaluation are drawn from seeds derived for them and keep no state.
+    """
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self.device = device
+        self.latents = torch.Generator(device).manual_seed(derive(seed, "latents"))
+        torch.manual_seed(derive(seed, "updates"))
+
+    def state_dict(self) -> dict[str, Any]:
+        state = {"latents": self.latents.get_state(), "updates": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            state["updates_cuda"] = torch.cuda.get_rng_state(self.device)
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.latents.set_state(state["latents"])
+        torch.set_rng_state(state["updates"])
+        if self.device.type == "cuda" and "updates_cuda" in state:
+            torch.cuda.set_rng_state(state["updates_cuda"], self.device)

@@ -1,0 +1,254 @@
+"""The training loop: the one place that calls backward and step (through the engine), and the state that it goes on from."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import checkpoint, sampling
+from .checkpoint import State
+from .contracts import Tracker
+from .data import Order
+from .engine import Engine
+from .errors import GanzooError
+from .feed import Feed
+from .files import write_text
+from .meters import Meters, NotFinite, check_finite, record
+from .pipeline import SIDES, Pipeline, learning_rate_factor, set_learning_rate
+from .streams import Streams, derive
+
+
+class Interrupted(GanzooError):
+    """The person or the machine asked for a stop; the run was saved."""
+
+    def __init__(self, signal: int, message: str) -> None:
+        super().__init__(message)
+        self.signal = signal
+
+
+class Training:
+    """One training of a pipeline, with or without a run folder.
+
+    listeners hear every log line and picture; `tick` is called after every update with the images done, and must be quick.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        folder: Path | None = None,
+        listeners: Sequence[Tracker] = (),
+        tick: Callable[[int], None] = lambda images: None,
+    ) -> None:
+        self.pipeline, self.folder, self.tick = pipeline, folder, tick
+        self.listeners = [*listeners, *pipeline.trackers.values()]
+        config = pipeline.config
+        self.config, self.goal = config, config.train.images
+        self.images = self.updates = 0
+        self.seconds = 0.0
+        self.stop: int | None = None  # a signal number: finish the update, save, leave
+        self.streams = Streams(config.train.seed, pipeline.device)
+        order = Order(len(pipeline.dataset), config.train.batch_size, derive(config.train.seed, "order"), flip=config.data.flip)
+        self.feed = Feed(pipeline.dataset, order, pipeline.device, config.data.resident != "host")
+        clips = {side: pipeline.clips(side) for side in SIDES}
+        self.engine = Engine(pipeline.parts, pipeline.optimizers, clips, pipeline.engine)
+        self.progress = torch.zeros((), device=pipeline.device)
+        self.meters = Meters()
+        self.scores: dict[str, float] = {}
+        self._saved = self._logged = -1  # images at the last checkpoint and line
+
+    # State.
+
+    def state_dict(self) -> State:
+        """Everything that changes during training."""
+        optimizers = {f"optim_{side}": checkpoint.optimizer_state(self.pipeline.optimizers[side]) for side in SIDES}
+        counters = {
+            "images": self.images,
+            "updates": self.updates,
+            "seconds": self.seconds,
+            "order": self.feed.order.state_dict(),
+        }
+        return {**self.pipeline.state_dict(), **optimizers, "streams": self.streams.state_dict(), "counters": counters}
+
+    def load_state_dict(self, state: State) -> None:
+        """Continue from a state; the next update is the one that would have come."""
+        self.pipeline.load_state_dict(state)
+        for side in SIDES:
+            checkpoint.restore_optimizer(self.pipeline.optimizers[side], state[f"optim_{side}"])
+        self.streams.load_state_dict(state["streams"])
+        counters = state["counters"]
+        self.feed.order.load_state_dict(counters["order"])
+        self.images, self.updates, self.seconds = counters["images"], counters["updates"], counters["seconds"]
+        self._saved = self._logged = self.images
+
+    # The loop.
+
+    def run(self) -> None:
+        """Train until the goal; raises Interrupted after saving when `stop` was set, NotFinite before saving bad weights."""
+        for listener in self.listeners:
+            listener.start(self.config.tree())
+        self._begin()
+        try:
+            while self.images < self.goal:
+                before, clock = self.images, time.perf_counter()
+                self._set_schedules()
+                measure = self._crosses(
+                    self.config.log.images, self.images + self.config.train.batch_size * self.config.train.n_critic
+                )
+                # Discriminator, several times per generator update.
+                for k in range(self.config.train.n_critic):
+                    samples, labels = self.feed.next()
+                    labels = labels if self.pipeline.spec.classes else None
+                    number = self.updates * self.config.train.n_critic + k
+                    report = self.engine.update("discriminator", samples, labels, self._latents(), self.progress, number, measure)
+                    self.meters.add("discriminator", report)
+                    self.images += len(samples)
+                # Generator, against the last real batch; then its running average.
+                report = self.engine.update("generator", samples, labels, self._latents(), self.progress, self.updates, measure)
+                self.meters.add("generator", report)
+                self.pipeline.average.update(self.pipeline.parts.generator, self.images - before, self.images)
+                self.updates += 1
+                self.seconds += time.perf_counter() - clock
+                self._report(before)
+            self._end()
+        finally:
+            for listener in self.listeners:
+                listener.finish()
+
+    def _latents(self) -> Tensor:
+        generator: Any = self.pipeline.parts.generator
+        latents: Tensor = generator.draw_latents(self.config.train.batch_size, self.streams.latents)
+        return latents
+
+    def _set_schedules(self) -> None:
+        done = min(self.images / self.goal, 1.0)
+        self.progress.fill_(done)
+        for side in SIDES:
+            set_learning_rate(self.pipeline.optimizers[side], learning_rate_factor(self.pipeline.schedule(side), done))
+
+    def _crosses(self, every: int, images: int, before: int | None = None) -> bool:
+        """Whether the count passes a multiple of `every` on the way to `images`."""
+        return every > 0 and images // every > (self.images if before is None else before) // every
+
+    # What happens beside the updates.
+
+    def _begin(self) -> None:
+        self._began = time.monotonic()
+        if self.folder is None or self.images:
+            return
+        real = self.pipeline.dataset.batch(self._real_indices())[0]
+        self._picture("real", real)
+
+    def _real_indices(self) -> Tensor:
+        generator = torch.Generator().manual_seed(derive(self.config.train.seed, "real grid"))
+        return torch.randperm(len(self.pipeline.dataset), generator=generator)[: self.config.samples.count].sort().values
+
+    def _report(self, before: int) -> None:
+        """Lines, pictures and checkpoints that are due after an update."""
+        config = self.config
+        self.tick(self.images)
+        if self._crosses(config.log.images, self.images, before):
+            self._log()
+        if self._crosses(config.samples.images, self.images, before):
+            self._sample()
+        minutes = (time.monotonic() - self._began) / 60
+        by_time = config.checkpoint.minutes > 0 and minutes >= config.checkpoint.minutes
+        if self._crosses(config.checkpoint.images, self.images, before) or by_time:
+            self.save()
+        if self.stop is not None and self.images < self.goal:
+            self.save()
+            where = f" and saved; continue with: ganzoo train --resume {self.folder}" if self.folder else ""
+            raise Interrupted(self.stop, f"stopped after {self.images:,} images{where}")
+
+    def _log(self) -> None:
+        """Read the meters back and write a line; raises NotFinite first."""
+        means = self.meters.read()
+        check_finite(means, self.images)
+        rates = {f"lr_{side}": float(self.pipeline.optimizers[side].param_groups[0]["lr"]) for side in SIDES}
+        line = {
+            "images": self.images,
+            "updates": self.updates,
+            "seconds": round(self.seconds, 3),
+            "images_per_second": round(self.images / max(self.seconds, 1e-9), 1),
+            **record(means),
+            **rates,
+        }
+        self._logged = self.images
+        if self.folder is not None:
+            try:
+                with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+            except OSError as error:
+                raise GanzooError(f"{self.folder / 'log.jsonl'}: cannot be written: {error.strerror}") from error
+        for listener in self.listeners:
+            listener.log(line)
+
+    def _sample(self) -> None:
+        if self.folder is not None:
+            self._picture(f"samples/{self.images:09d}", self.samples())
+
+    def samples(self) -> Tensor:
+        """Samples of the averaged generator at fixed latents, so that progress can be compared."""
+        seed = derive(self.config.train.seed, "evaluation")
+        return sampling.sample(self.pipeline.average.net, self.config.samples.count, seed, spec=self.pipeline.spec)
+
+    def _picture(self, name: str, samples: Tensor) -> None:
+        assert self.folder is not None
+        path = self.folder / f"{name}.png"
+        sampling.write_picture(path, samples.cpu(), self.pipeline.spec)
+        for listener in self.listeners:
+            listener.picture(name, path)
+
+    def save(self) -> None:
+        """Write a checkpoint and the generator file, unless this state is saved already; bad weights are never written."""
+        if self.folder is None or self._saved == self.images:
+            return
+        if self._logged != self.images:
+            self._log()
+        for side in SIDES:
+            weights = list(self.pipeline.parts.net(side).parameters())
+            if weights and not torch.isfinite(torch.nn.utils.get_total_norm(weights)):
+                raise NotFinite(f"the {side}'s weights are not finite after {self.images:,} images; nothing was saved since")
+        about = {"config": self.config.tree(), "versions": dict(self.pipeline.versions), "images": self.images}
+        checkpoint.save(self.folder / "checkpoints" / f"{self.images:09d}", self.state_dict(), about)
+        checkpoint.prune(self.folder, self.config.checkpoint.keep)
+        sampling.write_generator(self.folder / "generator.safetensors", self.pipeline, self.images, self.scores)
+        self._saved, self._began = self.images, time.monotonic()
+
+    def _end(self) -> None:
+        if self._logged != self.images:
+            self._log()
+        self._measure()
+        self._sample()
+        self.save()
+        if self.folder is not None and self.scores:
+            sampling.write_generator(self.folder / "generator.safetensors", self.pipeline, self.images, self.scores)
+
+    def _measure(self) -> None:
+        """Score the averaged generator by every metric of the pipeline."""
+        for name, metric in self.pipeline.metrics.items():
+            seed = derive(self.config.train.seed, "metric", name)
+            fake = sampling.sample(self.pipeline.average.net, metric.count, seed, spec=self.pipeline.spec).cpu()
+            generator = torch.Generator().manual_seed(seed)
+            indices = torch.randint(len(self.pipeline.dataset), (metric.count,), generator=generator)
+            real = self.pipeline.dataset.batch(indices)[0]
+            self.scores |= {f"{name}.{key}": float(value) for key, value in metric.measure(real, fake).items()}
+
+    def forget_after(self) -> None:
+        """Drop log lines after the state this training resumed from: those updates will happen again."""
+        assert self.folder is not None
+        path = self.folder / "log.jsonl"
+        if path.exists():
+            kept = []
+            for text in path.read_text("utf-8", errors="replace").splitlines():
+                try:
+                    if json.loads(text)["images"] <= self.images:
+                        kept.append(text)
+                except (ValueError, KeyError, TypeError):  # a line that a crash cut
+                    continue
+            write_text(path, "".join(f"{text}\n" for text in kept))

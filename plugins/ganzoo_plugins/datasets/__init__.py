@@ -1,0 +1,17 @@
+"""Data sets by name: small pictures for every purpose, and the mixtures of Gaussians that show mode collapse."""
+
+from collections.abc import Callable
+
+from ganzoo import hookimpl
+
+
+@hookimpl
+def register_datasets(register: Callable[..., None]) -> None:
+    here = __name__
+    register("digits", f"{here}.digits:digits")
+    register("mnist", f"{here}.mnist:mnist")
+    register("fashion-mnist", f"{here}.mnist:fashion_mnist", paper="arXiv:1708.07747")
+    register("stacked-mnist", f"{here}.mnist:stacked_mnist", paper="arXiv:1611.02163")
+    register("cifar10", f"{here}.cifar:cifar10")
+    register("ring", f"{here}.points:ring", paper="arXiv:1705.07761")
+    register("grid", f"{here}.points:grid", paper="arXiv:1705.07761")

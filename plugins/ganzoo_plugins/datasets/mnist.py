@@ -1,0 +1,135 @@
+"""MNIST, Fashion-MNIST and Stacked MNIST, from IDX files as they were published, packed or not, or from torchvision."""
+
+import gzip
+import math
+import struct
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torchvision.datasets
+from torch import Tensor
+
+from ganzoo.contracts import Dataset
+from ganzoo.data import resize
+from ganzoo.errors import BadData, one_line
+
+from .files import data_root, download
+
+Split = Literal["train", "test"]
+DIGITS = tuple(str(d) for d in range(10))
+FASHION = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+TRIPLES = 128_000  # of Stacked MNIST, as VEEGAN and PacGAN train on
+TRIPLES_SEED = 111
+LARGEST = 1 << 30  # bytes in one IDX file, unpacked
+
+
+def mnist(*, root: Path | None = None, resolution: tuple[int, int] | None = None, split: Split = "train") -> Dataset:
+    """Handwritten digits, 60,000 in grey, 28x28 (LeCun, Cortes, Burges 1998).
+
+    Samples are [n, 1, h, w] uint8 with labels 0..9. Raises BadData when the files are neither there nor to be had.
+
+    root: folder with the IDX files, packed or not, itself or in mnist/ or MNIST/raw/
+    resolution: height and width; none keeps 28x28
+    split: train (60,000) or test (10,000)
+    """
+    samples, labels = _read("MNIST", data_root(root), split)
+    return _dataset(samples, labels, DIGITS, resolution, f"MNIST, {split}")
+
+
+def fashion_mnist(
+    *, root: Path | None = None, resolution: tuple[int, int] | None = None, split: Split = "train"
+) -> Dataset:
+    """Pictures of clothes, 60,000 in grey, 28x28 (Xiao et al. 2017).
+
+    Samples are [n, 1, h, w] uint8 with labels 0..9. Raises BadData when the files are neither there nor to be had.
+
+    root: folder with fashion-mnist/ or FashionMNIST/raw/ in it, IDX files packed or not
+    resolution: height and width; none keeps 28x28
+    split: train (60,000) or test (10,000)
+    """
+    samples, labels = _read("FashionMNIST", data_root(root), split)
+    return _dataset(samples, labels, FASHION, resolution, f"Fashion-MNIST, {split}")
+
+
+def stacked_mnist(
+    *, root: Path | None = None, resolution: tuple[int, int] | None = None, labelled: bool = False
+) -> Dataset:
+    """Three MNIST digits in red, green and blue: 128,000 fixed triples with 1,000 modes (Metz et al. 2017).
+
+    Samples are [128000, 3, h, w] uint8 of MNIST's training digits; a mode is a triple, 100 red + 10 green + blue.
+
+    root: folder with MNIST, as for mnist
+    resolution: height and width; none keeps 28x28
+    labelled: give the mode of each sample as its label
+    """
+    digits, labels = _read("MNIST", data_root(root), "train")
+    stream = torch.Generator().manual_seed(TRIPLES_SEED)
+    chosen = torch.randint(len(digits), (TRIPLES, 3), generator=stream)
+    modes = (labels[chosen] * torch.tensor([100, 10, 1])).sum(1) if labelled else None
+    names = [f"{mode:03d}" for mode in range(1000)] if labelled else []
+    if resolution is not None:
+        digits = resize(digits, resolution)
+    return Dataset(digits[:, 0][chosen], modes, names, [f"{TRIPLES:,} fixed triples of MNIST digits"])
+
+
+def _dataset(
+    samples: Tensor, labels: Tensor, classes: Sequence[str], resolution: tuple[int, int] | None, note: str
+) -> Dataset:
+    notes = [f"{note}: {len(samples):,} pictures of 28x28"]
+    if resolution is not None:
+        samples = resize(samples, resolution)
+        notes.append(f"resized to {resolution[0]}x{resolution[1]} (bicubic)")
+    return Dataset(samples, labels, classes, notes)
+
+
+def _read(name: Literal["MNIST", "FashionMNIST"], root: Path, split: Split) -> tuple[Tensor, Tensor]:
+    """Pictures [n, 1, 28, 28] and labels [n] of a set, downloaded by torchvision if they are nowhere."""
+    fashion = name == "FashionMNIST"
+    folders = [
+        root / name / "raw",
+        *(root / f for f in (("fashion-mnist", "fashion_mnist") if fashion else ("mnist",))),
+    ]
+    if ("fashion" in root.name.lower()) == fashion:  # both sets have the same file names
+        folders.append(root)
+    stem = {"train": "train", "test": "t10k"}[split]
+    found = _find(folders, stem)
+    if found is None:
+        looked = ", ".join(str(f) for f in folders)
+        download(name, lambda: getattr(torchvision.datasets, name)(root, download=True), root, looked)
+        found = _find(folders, stem)
+    if found is None:
+        raise BadData(f"{name} is not in {folders[0]} after its download; give --data-root FOLDER or set GANZOO_DATA")
+    images, labels = _idx(found[0], 3), _idx(found[1], 1)
+    if len(images) != len(labels) or images.shape[1:] != (28, 28) or not len(labels) or labels.max() > 9:
+        raise BadData(f"{found[0]}: {len(images)} pictures and {len(labels)} labels do not make {name}")
+    return images[:, None], labels.long()
+
+
+def _find(folders: Sequence[Path], stem: str) -> tuple[Path, Path] | None:
+    """The files of pictures and labels in the first folder that has both."""
+    for folder in folders:
+        names = (f"{stem}-images-idx3-ubyte", f"{stem}-labels-idx1-ubyte")
+        files = [next((f for f in (folder / n, folder / f"{n}.gz") if f.is_file()), None) for n in names]
+        if files[0] and files[1]:
+            return files[0], files[1]
+    return None
+
+
+def _idx(path: Path, dimensions: int) -> Tensor:
+    """The uint8 tensor in an IDX file: two zeros, type 8, the number of dimensions, each as 32 bits, then the bytes."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = bytearray(file.read(LARGEST))
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadData(f"{path}: cannot be read ({one_line(error)})") from None
+    start = 4 + 4 * dimensions
+    if len(content) < start or content[:4] != bytes((0, 0, 8, dimensions)):
+        raise BadData(f"{path}: no IDX file of {dimensions} dimensions")
+    shape = struct.unpack(f">{dimensions}I", content[4:start])
+    values = torch.frombuffer(content, dtype=torch.uint8)[start:]
+    if values.numel() != math.prod(shape):
+        raise BadData(f"{path}: truncated or damaged; get it again")
+    return values.view(shape)

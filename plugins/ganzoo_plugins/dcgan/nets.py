@@ -1,0 +1,144 @@
+"""DCGAN's nets for images of any height and width from 4 up.
+
+The canonical net is the one for 64x64; other sizes get as many stages as halve the smaller side to 4..7.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Literal
+
+from torch import Tensor, nn
+
+from ganzoo.blocks import initialise, norm
+from ganzoo.contracts import Discriminator, Generator, PositiveInt, Spec
+from ganzoo.errors import Incompatible
+
+SMALLEST = 4  # the side below which nothing is left to convolve
+Size = tuple[int, int]
+
+
+def _sizes(spec: Spec, flag: str) -> list[Size]:
+    """Height and width at every stage, from the image down to the base.
+
+    Both sides are halved, rounded up, while the smaller is 8 or more. An image too small to halve gets one stage
+    that keeps its size. Raises Incompatible, naming the flag, for what is no image or has a side below 4.
+    """
+    if spec.sort != "image":
+        raise Incompatible(f"{flag} dcgan: it works on images, not on {spec.sort} {list(spec.shape)}; use {flag} mlp")
+    size = (spec.shape[1], spec.shape[2])
+    if min(size) < SMALLEST:
+        least = f"{max(size[0], SMALLEST)}x{max(size[1], SMALLEST)}"
+        found = f"{size[0]}x{size[1]} is too small, the smallest possible is {SMALLEST}x{SMALLEST}"
+        raise Incompatible(f"{flag} dcgan: {found}; use --resolution {least} or larger")
+    sizes = [size]
+    while min(size) >= 2 * SMALLEST:
+        size = ((size[0] + 1) // 2, (size[1] + 1) // 2)
+        sizes.append(size)
+    return sizes if len(sizes) > 1 else sizes * 2
+
+
+def _widths(width: int, stages: int) -> list[int]:
+    """Channels after each stage, top to base: doubling, at most eightfold."""
+    return [width * min(2**i, 8) for i in range(stages)]
+
+
+def _draw_weights(net: nn.Module) -> None:
+    """Weights from N(0, 0.02²) and scales of norms from N(1, 0.02²), as DCGAN's common implementations."""
+    initialise(net, "normal")
+    for module in net.modules():
+        scale = getattr(module, "weight", None)
+        if isinstance(scale, nn.Parameter) and scale.dim() == 1:
+            nn.init.normal_(scale, 1.0, 0.02)
+
+
+def _grow(inputs: int, outputs: int, small: Size, large: Size) -> nn.ConvTranspose2d:
+    """A transposed convolution from one size to another: kernel 4 to 2n, kernel 3 to 2n-1, each side by itself."""
+    stride = (1, 1) if small == large else (2, 2)
+    kernel = (4 if large[0] == 2 * small[0] else 3, 4 if large[1] == 2 * small[1] else 3)
+    return nn.ConvTranspose2d(inputs, outputs, kernel, stride, 1, bias=False)
+
+
+class DCGANGenerator(Generator):
+    """The generator of DCGAN: transposed convolutions, batch norm, ReLU, tanh (Radford et al. 2016).
+
+    Draws [n, c, h, w] for any c and any h, w from 4 up; the base is 4 to 7 on the smaller side. At 64x64x3, width 64,
+    latent 100, it has 3,576,704 parameters. Raises Incompatible for other samples.
+
+    latent_dim: numbers in one latent vector
+    width: channels of the last hidden stage; each stage below has twice as many, up to 8 times
+    """
+
+    sorts = ("image",)
+    partner = "dcgan"
+
+    def __init__(self, spec: Spec, *, latent_dim: PositiveInt = 100, width: PositiveInt = 64) -> None:
+        super().__init__(spec, latent_dim=latent_dim)
+        sizes = _sizes(spec, "--gen")
+        widths = _widths(width, len(sizes) - 1)
+        self.base = (widths[-1], *sizes[-1])
+        self.project = nn.Linear(latent_dim, widths[-1] * sizes[-1][0] * sizes[-1][1], bias=False)
+        layers: list[nn.Module] = [nn.BatchNorm2d(widths[-1]), nn.ReLU()]
+        for stage in range(len(widths) - 1, 0, -1):
+            layers += [_grow(widths[stage], widths[stage - 1], sizes[stage + 1], sizes[stage])]
+            layers += [nn.BatchNorm2d(widths[stage - 1]), nn.ReLU()]
+        self.body = nn.Sequential(*layers, _grow(widths[0], spec.shape[0], sizes[1], sizes[0]), nn.Tanh())
+        _draw_weights(self)
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        # Linear and reshape: the paper's transposed convolution on 1x1, the same function and faster.
+        samples: Tensor = self.body(self.project(latents).unflatten(1, self.base))
+        return samples
+
+
+class DCGANDiscriminator(Discriminator):
+    """The discriminator of DCGAN: strided convolutions and leaky rectifiers (Radford et al. 2016).
+
+    Judges [n, c, h, w] for any c and any h, w from 4 up. At 64x64x3 and width 64 with batch norm it has 2,765,568
+    parameters. Raises Incompatible for other samples.
+
+    width: channels of the first stage; each stage below has twice as many, up to 8 times
+    norm: normalisation of all stages but the first; auto is the paper's batch norm, which mixes the samples of a batch
+    """
+
+    sorts = ("image",)
+    adapts = {"per_sample": {"norm": "layer"}}  # noqa: RUF012  (typed in the contract)
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        width: PositiveInt = 64,
+        norm: Literal["auto", "batch", "layer", "instance", "none"] = "auto",
+    ) -> None:
+        super().__init__(spec)
+        kind = "batch" if norm == "auto" else norm
+        self.per_sample = kind != "batch"
+        sizes = _sizes(spec, "--disc")
+        widths = _widths(width, len(sizes) - 1)
+        self.body, height, breadth = _shrink(spec.shape[0], widths, sizes, kind)
+        self.judge = nn.Linear(widths[-1] * height * breadth, 1, bias=False)
+        _draw_weights(self)
+
+    def features(self, samples: Tensor) -> Tensor:
+        """What the last stage says, flattened to [n, features]."""
+        maps: Tensor = self.body(samples)
+        return maps.flatten(1)
+
+    def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Logits [n]."""
+        logits: Tensor = self.judge(features).squeeze(1)
+        return logits
+
+
+def _shrink(channels: int, widths: list[int], sizes: list[Size], kind: str) -> tuple[nn.Sequential, int, int]:
+    """The stages of the discriminator, and the height and width that they leave (odd sides halve rounding down)."""
+    layers: list[nn.Module] = []
+    height, breadth = sizes[0]
+    for stage, ((before, after), width) in enumerate(zip(pairwise(sizes), widths, strict=True)):
+        kernel, stride = (3, 1) if before == after else (4, 2)
+        height, breadth = height // stride, breadth // stride
+        layers += [nn.Conv2d(channels, width, kernel, stride, 1, bias=False)]
+        layers += [*([norm(kind, width)] if stage else []), nn.LeakyReLU(0.2)]
+        channels = width
+    return nn.Sequential(*layers), height, breadth

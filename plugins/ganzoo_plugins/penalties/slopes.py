@@ -1,0 +1,65 @@
+"""Penalties on g = dD/dx, the slope of the logit in the sample; how g is computed is the engine's business."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ganzoo.contracts import NonNegativeFloat, PositiveInt, SlopePenalty
+
+TINY = 1e-12  # inside the root, so that a slope of zero has a finite gradient; shifts a norm of one by 5e-13
+
+
+class GradientPenalty(SlopePenalty):
+    """Draws the slope's norm to one between real and generated samples: (|g| - 1)² (Gulrajani et al. 2017, eq. 3).
+
+    The default weight is the paper's lambda.
+    """
+
+    at = "between"
+
+    def __init__(
+        self, *, weight: NonNegativeFloat = 10.0, every: PositiveInt = 1, final: NonNegativeFloat | None = None
+    ) -> None:
+        super().__init__(weight=weight, every=every, final=final)
+
+    def of(self, slope: Tensor) -> Tensor:
+        """(|g| - 1)², averaged over the samples of a slope [n, ...]."""
+        norm = (slope.square().flatten(1).sum(1) + TINY).sqrt()
+        return (norm - 1).square().mean()
+
+
+class Dragan(GradientPenalty):
+    """Draws the slope's norm to one around real samples: (|g| - 1)² (Kodali et al. 2017, section 2.3).
+
+    A point is a real sample moved a random part of the way along uniform noise of half the batch's deviation.
+    """
+
+    at = "around"
+
+
+class R1(SlopePenalty):
+    """Draws the slope to zero at real samples: |g|² / 2; the weight is gamma (Mescheder et al. 2018, eq. 9).
+
+    The default is the paper's gamma for images of 256x256; the right one grows with resolution² / batch size, and at
+    32x32 published runs use 0.01 to 1.
+    """
+
+    at = "real"
+
+    def __init__(
+        self, *, weight: NonNegativeFloat = 10.0, every: PositiveInt = 1, final: NonNegativeFloat | None = None
+    ) -> None:
+        super().__init__(weight=weight, every=every, final=final)
+
+    def of(self, slope: Tensor) -> Tensor:
+        """|g|² / 2, averaged over the samples of a slope [n, ...]."""
+        return slope.square().flatten(1).sum(1).mean() / 2
+
+
+class R2(R1):
+    """Draws the slope to zero at generated samples: |g|² / 2; the weight is gamma (Mescheder et al. 2018, eq. 10).
+
+    Use it with r1 and the same weight (Huang et al. 2024).
+    """
+
+    at = "fake"

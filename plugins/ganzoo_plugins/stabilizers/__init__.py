@@ -1,0 +1,17 @@
+"""Constraints on weights and on what the discriminator sees or is told."""
+
+from collections.abc import Callable
+
+from ganzoo import hookimpl
+
+HERE = "ganzoo_plugins.stabilizers"
+
+
+@hookimpl
+def register_regularizers(register: Callable[..., None]) -> None:
+    register("sn", f"{HERE}.spectral:SpectralNorm", paper="arXiv:1802.05957")
+    register("clip", f"{HERE}.weights:WeightClipping", paper="arXiv:1701.07875")
+    register("l1", f"{HERE}.weights:L1")
+    register("l2", f"{HERE}.weights:L2")
+    register("smooth", f"{HERE}.softening:LabelSmoothing", paper="arXiv:1606.03498")
+    register("noise", f"{HERE}.softening:InstanceNoise", paper="arXiv:1701.04862")

@@ -1,0 +1,83 @@
+"""Spectral norm whose forward pass changes no state: compiled updates, func.grad and jvp all need that."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+from torch.nn.utils import parametrize
+
+from ganzoo.contracts import Regularizer, Sides
+
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)  # their weights are [in, out, ...]
+START = 15  # power iterations at assembly; then one an update, which follows weights that move slowly
+
+
+class UnitSpectrum(nn.Module):
+    """The parametrization W -> W / (u' W v), with u and v the first singular vectors, held as buffers.
+
+    As constants they give the exact gradient of W / sigma(W): d sigma = u' dW v (Miyato et al. 2018, eq. 10).
+    """
+
+    u: Tensor
+    v: Tensor
+
+    def __init__(self, weight: Tensor, transposed: bool) -> None:
+        super().__init__()
+        self.transposed = transposed
+        rows, columns = self.matrix(weight).shape
+        self.register_buffer("u", normalize(torch.randn(rows).to(weight), dim=0))
+        self.register_buffer("v", normalize(torch.randn(columns).to(weight), dim=0))
+        for _ in range(START):
+            self.iterate(weight)
+
+    def matrix(self, weight: Tensor) -> Tensor:
+        """The weight as [outputs, everything else]."""
+        return (weight.transpose(0, 1) if self.transposed else weight).flatten(1)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        # Unit length again, since a net's running average averages u and v too; no matmul, which autocast would halve.
+        u, v = normalize(self.u, dim=0), normalize(self.v, dim=0)
+        return weight / (self.matrix(weight) * (u[:, None] * v)).sum()
+
+    @torch.no_grad()
+    def iterate(self, weight: Tensor) -> None:
+        """One power iteration."""
+        matrix = self.matrix(weight)
+        self.u.copy_(normalize(matrix @ self.v, dim=0))
+        self.v.copy_(normalize(self.u @ matrix, dim=0))
+
+
+class SpectralNorm(Regularizer):
+    """Divides every weight by its largest singular value: each layer is 1-Lipschitz (Miyato et al. 2018, eq. 8).
+
+    Norm layers and biases are left alone. One power iteration an update, after the optimizer's.
+
+    side: the net it acts on
+    """
+
+    def __init__(self, *, side: Sides = "discriminator") -> None:
+        super().__init__()
+        self.side = side
+
+    def prepare(self, generator: nn.Module, discriminator: nn.Module) -> None:
+        """Reparametrize the weights of two or more dimensions."""
+        if self.on("generator"):
+            constrain(generator)
+        if self.on("discriminator"):
+            constrain(discriminator)
+
+    def after_update(self, net: nn.Module) -> None:
+        """Follow the weights with one power iteration."""
+        for module in net.modules():
+            if isinstance(module, parametrize.ParametrizationList) and isinstance(module[0], UnitSpectrum):
+                module[0].iterate(module.original)
+
+
+def constrain(net: nn.Module) -> None:
+    """Give every module of a net with a weight of two or more dimensions the unit-spectrum parametrization."""
+    for module in list(net.modules()):
+        weight = module._parameters.get("weight")
+        if weight is not None and weight.dim() >= 2:
+            unit = UnitSpectrum(weight.detach(), isinstance(module, TRANSPOSED))
+            parametrize.register_parametrization(module, "weight", unit)

@@ -1,0 +1,23 @@
+"""The first GAN: fully connected nets for samples of any shape, and its recipe (Goodfellow et al. 2014)."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ganzoo import hookimpl
+
+PAPER = "arXiv:1406.2661"
+
+
+@hookimpl
+def register_generators(register: Callable[..., None]) -> None:
+    register("mlp", "ganzoo_plugins.vanilla.nets:MLPGenerator", paper=PAPER)
+
+
+@hookimpl
+def register_discriminators(register: Callable[..., None]) -> None:
+    register("mlp", "ganzoo_plugins.vanilla.nets:MLPDiscriminator", paper=PAPER)
+
+
+@hookimpl
+def register_recipes(register: Callable[..., None]) -> None:
+    register("vanilla", Path(__file__).parent / "recipes" / "vanilla.toml")

@@ -1,0 +1,125 @@
+"""The built-in nets: sizes, shapes, ranges, initial weights, and what they refuse."""
+
+import pytest
+import torch
+from torch import nn
+
+from ganzoo.contracts import Spec
+from ganzoo.errors import Incompatible
+from ganzoo.plugins import zoo
+
+SHAPES = [(1, 28, 28), (3, 37, 53), (4, 32, 16), (1, 8, 8), (3, 64, 64), (1, 4, 4), (2, 5, 7), (3, 4, 31), (12, 9, 15)]
+
+
+def nets(name, shape, **options):
+    registry, spec = zoo().registry, Spec(shape)
+    return registry.create("generator", name, spec, **options), registry.create("discriminator", name, spec, **options)
+
+
+def count(net):
+    return sum(p.numel() for p in net.parameters())
+
+
+def test_dcgan_has_the_canonical_number_of_parameters():
+    generator, discriminator = nets("dcgan", (3, 64, 64), width=64)
+    assert generator.latent_dim == 100
+    assert count(generator) == 3_576_704
+    assert count(discriminator) == 2_765_568
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_dcgan_makes_and_judges_every_size_from_four(shape):
+    generator, discriminator = nets("dcgan", shape, width=4)
+    samples = generator(generator.draw_latents(3))
+    assert samples.shape == (3, *shape) and samples.abs().max() <= 1
+    logits = discriminator(samples)
+    assert logits.shape == (3,)
+    logits.square().sum().backward()
+    for net in (generator, discriminator):
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+
+
+@pytest.mark.parametrize("side", range(4, 41))
+def test_dcgan_base_is_four_to_seven(side):
+    generator, discriminator = nets("dcgan", (1, side, side + 3), width=2)
+    assert 4 <= min(generator.base[1:]) <= 7
+    with torch.no_grad():
+        assert generator.eval()(torch.randn(1, 100)).shape == (1, 1, side, side + 3)
+        assert discriminator(torch.randn(2, 1, side, side + 3)).shape == (2,)
+
+
+def test_dcgan_channels_double_up_to_eightfold():
+    generator, discriminator = nets("dcgan", (3, 256, 256), width=2)
+    found = [m.out_channels for m in discriminator.modules() if isinstance(m, nn.Conv2d)]
+    assert found == [2, 4, 8, 16, 16, 16]
+    found = [m.in_channels for m in generator.modules() if isinstance(m, nn.ConvTranspose2d)]
+    assert found == [16, 16, 16, 8, 4, 2]
+
+
+def test_dcgan_first_layer_is_a_transposed_convolution_on_one_pixel():
+    generator, _ = nets("dcgan", (1, 16, 16), width=4)
+    latents, (channels, height, width) = torch.randn(5, 100), generator.base
+    weight = generator.project.weight.view(channels, height, width, 100).permute(3, 0, 1, 2)
+    wanted = nn.functional.conv_transpose2d(latents[:, :, None, None], weight)
+    assert torch.allclose(generator.project(latents).view(5, channels, height, width), wanted, atol=1e-6)
+
+
+def test_dcgan_initial_weights():
+    torch.manual_seed(0)
+    for net in nets("dcgan", (3, 64, 64)):
+        for module in net.modules():
+            if hasattr(module, "weight"):
+                mean = 0.0 if module.weight.dim() > 1 else 1.0
+                assert module.weight.std().item() == pytest.approx(0.02, rel=0.25)
+                assert module.weight.mean().item() == pytest.approx(mean, abs=0.008)
+
+
+@pytest.mark.parametrize("norm", ["auto", "batch", "layer", "instance", "none"])
+def test_dcgan_discriminator_says_whether_it_judges_each_sample_by_itself(norm):
+    torch.manual_seed(0)
+    net = zoo().registry.create("discriminator", "dcgan", Spec((3, 16, 16)), width=8, norm=norm)
+    x = torch.randn(4, 3, 16, 16)
+    alone = (net(x)[:1] - net(torch.cat([x[:1], 3 * x[1:]]))[:1]).abs().item() < 1e-6
+    assert net.per_sample is alone is (norm not in ("auto", "batch"))
+
+
+def test_dcgan_adapts_to_a_slope_penalty():
+    factory = zoo().registry.get("discriminator", "dcgan").load()
+    assert factory(Spec((1, 16, 16)), **factory.adapts["per_sample"]).per_sample
+
+
+@pytest.mark.parametrize(("kind", "flag"), [("generator", "--gen"), ("discriminator", "--disc")])
+def test_dcgan_refuses_what_it_cannot_make(kind, flag):
+    with pytest.raises(Incompatible, match=rf"{flag} dcgan: 3x17 .* smallest possible is 4x4; use --resolution 4x17"):
+        zoo().registry.create(kind, "dcgan", Spec((1, 3, 17)))
+    with pytest.raises(Incompatible, match=rf"{flag} dcgan: it works on images, not on points \[2\]; use {flag} mlp"):
+        zoo().registry.create(kind, "dcgan", Spec((2,)))
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 300), (3, 8, 5)], ids=str)
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_mlp_fits_every_sort_of_sample(shape, norm):
+    torch.manual_seed(0)
+    registry, spec = zoo().registry, Spec(shape)
+    generator = registry.create("generator", "mlp", spec, latent_dim=7, width=32, depth=2, norm=norm)
+    discriminator = registry.create("discriminator", "mlp", spec, width=32, depth=2)
+    samples = generator(100 * generator.draw_latents(64))
+    assert samples.shape == (64, *shape)
+    assert (samples.abs().max() <= 1) == (spec.sort == "image" or (norm == "batch" and bool(samples.abs().max() <= 1)))
+    logits = discriminator(samples)
+    assert logits.shape == (64,) and discriminator.per_sample
+    logits.square().sum().backward()
+    trained = [p for net in (generator, discriminator) for p in net.parameters()]
+    assert all(p.grad is not None for p in trained) and sum(p.grad.abs().sum() > 0 for p in trained) >= len(trained) - 2
+
+
+def test_mlp_depth_and_width():
+    generator, discriminator = nets("mlp", (1, 28, 28), width=50, depth=3)
+    assert count(generator) == 101 * 50 + 2 * 51 * 50 + 51 * 784
+    assert count(discriminator) == 785 * 50 + 2 * 51 * 50 + 51
+
+
+def test_generators_name_a_partner_that_exists():
+    for component in zoo().registry.components("generator"):
+        if component.name in ("mlp", "dcgan"):
+            assert zoo().registry.get("discriminator", component.load().partner)

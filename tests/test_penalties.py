@@ -1,0 +1,253 @@
+"""Penalties and constraints: values against closed forms and finite differences, gradients against double backward."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from ganzoo.contracts import Discriminator, Generator, Spec, Step
+from ganzoo.plugins import zoo
+from ganzoo.slope import slope_penalty
+
+PENALTIES = ("gp", "dragan", "r1", "r2")
+WAYS = ("double", "dual")
+
+
+def create(name, **options):
+    return zoo().registry.create("regularizer", name, **options)
+
+
+def value_at(name, norms):
+    """The paper's formula, from the norms of the slopes of a batch."""
+    terms = [(n - 1) ** 2 if name in ("gp", "dragan") else n**2 / 2 for n in norms]
+    return sum(terms) / len(terms)
+
+
+class Shift(Generator):
+    """Latents are the samples, moved by a parameter."""
+
+    def __init__(self, spec):
+        super().__init__(spec, latent_dim=spec.numel)
+        self.shift = nn.Parameter(torch.full(spec.shape, 0.3))
+
+    def forward(self, latents, labels=None):
+        return latents.view(-1, *self.spec.shape) + self.shift
+
+
+class Smooth(Discriminator):
+    """Two layers and a tanh: a slope that differs from point to point."""
+
+    def __init__(self, spec, width=5):
+        super().__init__(spec)
+        self.inner, self.outer = nn.Linear(spec.numel, width), nn.Linear(width, 1)
+
+    def forward(self, samples, labels=None):
+        return self.outer(self.inner(samples.flatten(1)).tanh()).squeeze(1)
+
+
+class Flat(Discriminator):
+    """A linear discriminator, whose slope is its weight everywhere."""
+
+    def __init__(self, spec, weight):
+        super().__init__(spec)
+        self.weight = nn.Parameter(torch.as_tensor(weight))
+
+    def forward(self, samples, labels=None):
+        return samples.flatten(1) @ self.weight
+
+
+def step_on(discriminator, *names, way="double", side="discriminator", **kwargs):
+    torch.manual_seed(3)
+    spec = discriminator.spec
+    data, latents = torch.randn(6, *spec.shape), torch.randn(6, spec.numel)
+    slopes = [(name, create(name)) for name in names]
+    return Step(side, Shift(spec), discriminator, data, latents, slopes=slopes, way=way, **kwargs)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", PENALTIES)
+def test_linear_discriminator_has_the_closed_form(name, way):
+    weight = [0.6, -1.2, 0.4]
+    step = step_on(Flat(Spec((3,)), weight), name, way=way)
+    wanted = value_at(name, [math.hypot(*weight)])
+    assert step.finish_slopes().item() == pytest.approx(10 * wanted, rel=1e-5)
+    assert step.slope_terms[name].item() == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_value_from_finite_differences(name):
+    torch.manual_seed(0)
+    discriminator, penalty = Smooth(Spec((4,))).double(), create(name)
+    points, width = torch.randn(3, 4, dtype=torch.float64), 1e-5
+    with torch.no_grad():
+        ahead = [discriminator(points + width * axis) for axis in torch.eye(4).double()]
+        behind = [discriminator(points - width * axis) for axis in torch.eye(4).double()]
+    slope = (torch.stack(ahead, 1) - torch.stack(behind, 1)) / (2 * width)
+    wanted = value_at(name, slope.norm(dim=1).tolist())
+    for way in WAYS:
+        found = slope_penalty(
+            lambda x: (discriminator(x), ()), points, lambda g: (penalty.of(g), ()), lambda g: None, way
+        )
+        assert found[0].item() == pytest.approx(wanted, rel=1e-8)
+
+
+def gradients(loss, net):
+    return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(net.parameters()), materialize_grads=True)])
+
+
+@pytest.mark.parametrize("norm", ["none", "layer", "instance", "mlp", "sn"])
+@pytest.mark.parametrize("name", PENALTIES)
+def test_gradient_equals_double_backward(name, norm):
+    """Both ways, against plain torch.autograd.grad, for every per-sample normalisation on offer."""
+    torch.manual_seed(1)
+    spec, penalty = Spec((2, 9, 12)), create(name)
+    if norm == "mlp":
+        net = zoo().registry.create("discriminator", "mlp", spec, width=16, depth=2)
+    else:
+        net = zoo().registry.create("discriminator", "dcgan", spec, width=6, norm="none" if norm == "sn" else norm)
+    if norm == "sn":
+        create("sn").prepare(Shift(spec), net)
+    net = net.double()
+    with torch.no_grad():  # DCGAN's small weights make slopes too small to tell a norm from its square
+        [p.mul_(5) for p in net.parameters() if p.dim() >= 2]
+    x = torch.randn(4, *spec.shape, dtype=torch.float64)
+    leaf = x.clone().requires_grad_()
+    slope = torch.autograd.grad(net(leaf).sum(), leaf, create_graph=True)[0]
+    wanted = gradients(penalty.of(slope), net)
+    assert wanted.norm() > 1e-8
+    for way in WAYS:
+        found = slope_penalty(lambda x: (net(x), ()), x, lambda g: (penalty.of(g), ()), lambda g: None, way)
+        assert found[0].item() == pytest.approx(penalty.of(slope).item(), rel=1e-5)
+        assert (gradients(found[0], net) - wanted).norm() < 1e-5 * wanted.norm()
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_slope_of_zero_has_a_finite_gradient(name):
+    slope = torch.zeros(3, 2, 4, requires_grad=True)
+    create(name).of(slope).backward()
+    assert slope.grad.abs().sum() == 0
+    for way in WAYS:
+        net = Flat(Spec((3,)), [0.0, 0.0, 0.0])
+        assert gradients(step_on(net, name, way=way).finish_slopes(), net).isfinite().all()
+
+
+def test_each_penalty_looks_where_it_should():
+    class Seen(Flat):
+        def forward(self, samples, labels=None):
+            self.samples = samples
+            return super().forward(samples, labels)
+
+    def point(name):
+        step = step_on(Flat(Spec((3,)), [1.0, 0.0, 0.0]))
+        return create(name).point(step), step
+
+    for name, wanted in (("r1", "real"), ("r2", "fake")):
+        found, step = point(name)
+        assert torch.equal(found, getattr(step, wanted))
+    found, step = point("gp")
+    mix = (found - step.real) / (step.fake - step.real)
+    assert torch.allclose(mix, mix[:, :1].expand_as(mix), atol=1e-4) and mix.min() >= 0 and mix.max() <= 1
+    assert mix[:, 0].std() > 0.1  # one weight a sample, not one a batch
+    found, step = point("dragan")
+    offset = found - step.real
+    assert 0 < offset.abs().max() <= 0.5 * step.real.std()
+
+
+# Constraints
+
+
+def test_clip_bounds_every_parameter_and_only_those_beyond():
+    net = Smooth(Spec((4,)))
+    before = copy.deepcopy(net.state_dict())
+    create("clip", bound=0.2).after_update(net)
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, before[name].clamp(-0.2, 0.2))
+    assert any(not torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize("side", ["discriminator", "generator"])
+def test_l1_and_l2_count_matrices_of_the_net_that_is_updated(side):
+    class Scale(Shift):
+        def __init__(self, spec):
+            super().__init__(spec)
+            self.matrix = nn.Parameter(torch.tensor([[2.0, -3.0]]))
+
+    discriminator = Smooth(Spec((4,)))
+    step = step_on(discriminator, side=side)
+    step.generator = Scale(Spec((4,)))
+    weights = {
+        "discriminator": [discriminator.inner.weight, discriminator.outer.weight],
+        "generator": [step.generator.matrix],
+    }[side]
+    values = [x for w in weights for x in w.flatten().tolist()]
+    l1, l2 = create("l1", side=side), create("l2", side=side)
+    assert l1.on(side) and l2.on(side)
+    assert l1.penalty(step).item() == pytest.approx(sum(abs(x) for x in values), rel=1e-5)
+    assert l2.penalty(step).item() == pytest.approx(sum(x * x for x in values) / 2, rel=1e-5)
+    found = torch.autograd.grad(l2.penalty(step), weights[0])[0]
+    assert torch.allclose(found, weights[0])  # weight decay
+
+
+@pytest.mark.parametrize(("progress", "share"), [(0.0, 1.0), (0.2, 0.75), (0.6, 0.25), (0.8, 0.0), (1.0, 0.0)])
+def test_noise_fades_linearly(progress, share):
+    noise = create("noise", std=0.4, until=0.8)
+    assert noise.on("discriminator") and noise.on("generator")
+    step = step_on(Smooth(Spec((4,))), progress=torch.tensor(progress))
+    found = noise.view(torch.zeros(50000), step)
+    assert found.std().item() == pytest.approx(0.4 * share, rel=0.02, abs=1e-9)
+    assert abs(found.mean().item()) < 0.01
+    if share:
+        assert not torch.equal(found, noise.view(torch.zeros(50000), step))
+
+
+# Compiled
+
+
+PIPELINES = [
+    ("minimax", ("r1", "r2"), "double"),
+    ("nonsat", ("gp",), "dual"),
+    ("lsgan", ("smooth", "l2"), "double"),
+    ("wgan", ("dragan",), "double"),
+    ("hinge", ("sn", "r1"), "dual"),
+    ("rpgan", ("r1", "r2", "noise"), "dual"),
+]
+
+
+@pytest.mark.parametrize(("loss", "names", "way"), PIPELINES, ids=lambda v: v if isinstance(v, str) else "+".join(v))
+def test_compiles_as_one_graph_and_agrees(loss, names, way):
+    torch.manual_seed(2)
+    spec = Spec((1, 8, 8))
+    adversarial, parts = zoo().registry.create("loss", loss), {name: create(name) for name in names}
+    net, generator = zoo().registry.create("discriminator", "dcgan", spec, width=4, norm="layer"), Shift(spec)
+    [part.prepare(generator, net) for part in parts.values()]
+    slopes = [(name, part) for name, part in parts.items() if name in PENALTIES]
+    others = [part for name, part in parts.items() if name not in PENALTIES]
+
+    def terms(data, latents, progress):
+        step = Step(
+            "discriminator",
+            generator,
+            net,
+            data,
+            latents,
+            views=[p.view for p in others],
+            slopes=slopes,
+            progress=progress,
+            way=way,
+        )
+        total = adversarial.discriminator(step) + step.finish_slopes()
+        for part in others:
+            penalty = part.penalty(step)
+            total = total if penalty is None else total + part.scale(progress) * penalty
+        return total
+
+    data, latents = torch.randn(5, 1, 8, 8), torch.randn(5, 64)
+    found = []
+    for function in (terms, torch.compile(terms, fullgraph=True, backend="aot_eager")):
+        torch.manual_seed(7)
+        value = function(data, latents, torch.tensor(0.1))
+        found.append((value.item(), gradients(value, net)))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
+    assert (found[0][1] - found[1][1]).norm() < 1e-4 * found[0][1].norm()
