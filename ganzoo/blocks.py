@@ -8,6 +8,11 @@ import torch
 from torch import Tensor, nn
 
 
+def full(x: Tensor) -> Tensor:
+    """In float32 at least: half precisions are widened, float64 is kept."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
 class MomentNorm(nn.Module):
     """Subtracts the mean and divides by the deviation over the given dims, then scales and shifts each channel.
 
@@ -25,7 +30,7 @@ class MomentNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         space = list(range(2, x.dim()))
         over = {"batch": [0, *space], "layer": [1, *space], "instance": space}[self.dims]
-        wide = x.float()  # moments in bf16 lose too much
+        wide = full(x)  # moments in bf16 lose too much
         mean = wide.mean(over, keepdim=True)
         centred = wide - mean
         scale = (centred.square().mean(over, keepdim=True) + self.eps).rsqrt()

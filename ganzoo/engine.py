@@ -50,10 +50,10 @@ class Parts:
         """The regularizers that act in this side's update of that number."""
         return tuple(name for name, r in self.regularizers.items() if r.on(side) and update % r.every == 0)
 
-    def views(self) -> list[View]:
-        """Changes of what the discriminator sees: augmentations, then regularizers that have one."""
+    def views(self, side: Side) -> list[View]:
+        """Changes of what the discriminator sees in this side's updates: augmentations, then regularizers that have one."""
         changes: list[View] = [_without_step(a) for a in self.augmentations.values()]
-        return changes + [r.view for r in self.regularizers.values() if type(r).view is not Regularizer.view]
+        return changes + [r.view for r in self.regularizers.values() if r.on(side) and type(r).view is not Regularizer.view]
 
 
 def _without_step(augmentation: Augmentation) -> View:
@@ -67,7 +67,7 @@ def terms(parts: Parts, side: Side) -> Terms:
     logits, how often real is ranked above fake, and the spread of generated samples against real ones. Tensors only; nothing
     is read back.
     """
-    views = parts.views()
+    views = parts.views(side)
 
     def compute(
         data: Tensor, labels: Tensor | None, latents: Tensor, progress: Tensor, due: tuple[str, ...]

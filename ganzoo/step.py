@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from .blocks import full
 from .slope import slope_penalty
 
 if TYPE_CHECKING:
@@ -74,10 +75,10 @@ class Step:
         return samples
 
     def judge(self, samples: Tensor) -> tuple[Tensor, Any]:
-        """Logits [n] (float32) and features of samples as seen (after `view`)."""
+        """Logits [n] (float32 or wider) and features of samples as seen (after `view`)."""
         labels = self.labels if getattr(self.discriminator, "conditional", False) else None
         features = self.discriminator.features(samples)
-        return self.discriminator.score(features, labels).float(), features
+        return full(self.discriminator.score(features, labels)), features
 
     @lazy
     def real(self) -> Tensor:
@@ -95,7 +96,7 @@ class Step:
 
     def _draw(self, labels: Tensor | None) -> Tensor:
         samples: Tensor = self.generator(self.latents, labels)
-        return samples.float()
+        return full(samples)
 
     @lazy
     def fake(self) -> Tensor:
@@ -171,16 +172,16 @@ class Step:
         first = due[0][1]
 
         def of(slope: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-            values = {name: penalty.of(slope.float()) for name, penalty in due}
+            values = {name: penalty.of(full(slope)) for name, penalty in due}
             total = sum(
                 (penalty.scale(self.progress) * values[name] for name, penalty in due),
-                start=slope.new_zeros(()).float(),
+                start=full(slope.new_zeros(())),
             )
             return total, values
 
         def observe(slope: Tensor) -> None:
             for _, penalty in due:
-                penalty.observe(slope.float())
+                penalty.observe(full(slope))
 
         total, values, heights, aux = slope_penalty(lambda x: first.height(self, x), first.point(self), of, observe, self.way)
         self._slope_sums.append(total)

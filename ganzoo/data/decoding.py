@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import math
 from typing import BinaryIO, NamedTuple
 
@@ -12,6 +13,8 @@ from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
 from ..errors import BadConfig
 from .resizing import covering_box
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its complaints of broken files go to stderr
 
 Pixels = npt.NDArray[np.uint8]
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -111,7 +114,7 @@ def parse_background(text: str) -> tuple[int, int, int]:
     try:
         red, green, blue = ImageColor.getrgb(text)[:3]
     except ValueError:
-        raise BadConfig(f"background {text!r}: not a colour; give a name, as in white, or #rrggbb") from None
+        raise BadConfig(f"--set data.background={text}: not a colour; give a name, as in white, or #rrggbb") from None
     return red, green, blue
 
 

@@ -83,7 +83,7 @@ class Scan:
 def check_channels(channels: int) -> int:
     """The same, if pictures can have as many; raises BadConfig."""
     if channels not in MODES:
-        raise BadConfig(f"channels {channels}: pictures have 1 (grey), 3 (RGB) or 4 (RGBA)")
+        raise BadConfig(f"--set data.channels={channels}: pictures have 1 (grey), 3 (RGB) or 4 (RGBA)")
     return channels
 
 
