@@ -94,6 +94,7 @@ class Train(Section):
     precision: Literal["auto", "fp32", "tf32", "bf16"]
     engine: Literal["auto", "eager", "compiled"]
     conditional: Literal["auto"] | bool
+    on_nan: Literal["stop", "rollback"]
 
 
 class Average(Section):

@@ -37,9 +37,8 @@ def grid(images: Tensor) -> Image.Image:
     tiles = [to_image(image) for image in to_bytes(images)]
     mode = tiles[0].mode
     rows, wide, high = math.ceil(n / columns), w * factor + GAP, h * factor + GAP
-    sheet = Image.new(
-        mode, (columns * wide + GAP, rows * high + GAP), {"L": 255, "RGB": (255, 255, 255), "RGBA": (0, 0, 0, 0)}[mode]
-    )
+    between: dict[str, int | tuple[int, ...]] = {"L": 255, "RGB": (255, 255, 255), "RGBA": (0, 0, 0, 0)}
+    sheet = Image.new(mode, (columns * wide + GAP, rows * high + GAP), between[mode])
     for i, tile in enumerate(tiles):
         enlarged = tile.resize((w * factor, h * factor), Image.Resampling.NEAREST)
         sheet.paste(enlarged, (GAP + i % columns * wide, GAP + i // columns * high))

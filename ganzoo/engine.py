@@ -152,7 +152,7 @@ class Engine:
         with _only(net, parts.discriminator if side == "generator" else parts.generator):
             optimizer.zero_grad(set_to_none=True)
             total, names, values = self.terms[side](data, labels, latents, progress, parts.due(side, update))
-            total.backward()  # type: ignore[no-untyped-call]
+            total.backward()
         report = Report(names, values)
         largest, entry = self.clips[side]
         if measure or largest:
@@ -202,11 +202,11 @@ def choose_way(discriminator: nn.Module, spec: Spec, tolerance: float = 1e-6) ->
             torch.manual_seed(0)
             net.zero_grad()
             try:
-                slope_penalty(height, x, of, _ignore, way)[0].backward()  # type: ignore[no-untyped-call]
+                slope_penalty(height, x, of, _ignore, way)[0].backward()
             except (RuntimeError, NotImplementedError):  # an operation without forward mode
                 return "double"
             found.append(_gradient(net.parameters()))
-    return "dual" if torch.dist(*found) <= tolerance * found[0].norm() else "double"
+    return "dual" if torch.dist(found[0], found[1]) <= tolerance * found[0].norm() else "double"
 
 
 def _ignore(slope: Tensor) -> None:

@@ -12,7 +12,7 @@ import torch
 from . import config as configuration
 from . import runs, sampling
 from .assembly import assemble
-from .contracts import Tracker
+from .contracts import Spec, Tracker
 from .errors import BadFile, UnknownComponent
 from .plugins import zoo
 from .registry import Component, Registry
@@ -46,7 +46,7 @@ def load(path: str | Path, registry: Registry | None = None) -> LoadedGenerator:
             f"{file}: needs generator {header.component!r} of {header.distribution} {header.version}, which is not installed: "
             f"pip install {header.distribution}"
         ) from None
-    spec = sampling.Spec(tuple(header.shape), header.classes)
+    spec = Spec(tuple(header.shape), header.classes)
     with torch.random.fork_rng(devices=[]):
         net = component.create(spec, where=str(file), **header.options)
     try:

@@ -20,53 +20,55 @@ class NotFinite(GanzooError):
 
 
 class Meters:
-    """Means of every reported value since the last line."""
+    """Every value reported since the last line; kept on the device and read back together."""
 
     def __init__(self) -> None:
-        self._sums: dict[tuple[Side, tuple[str, ...]], tuple[Tensor, int]] = {}
+        self._rows: dict[tuple[Side, tuple[str, ...]], list[tuple[int, Tensor]]] = {}
+        self._count = 0
         self._gradients: dict[Side, Tensor] = {}
 
     def add(self, side: Side, report: Report) -> None:
         """Take in one update's report; nothing is read back from the device."""
-        key = (side, report.names)
-        total, count = self._sums.get(key, (torch.zeros_like(report.values), 0))
-        self._sums[key] = (total + report.values, count + 1)
+        self._rows.setdefault((side, report.names), []).append((self._count, report.values))
+        self._count += 1
         if report.gradient is not None:
             self._gradients[side] = report.gradient
 
-    def read(self) -> dict[Side, dict[str, float]]:
-        """The means by side and name, and start anew."""
-        sums: dict[tuple[Side, str], tuple[float, int]] = {}
-        for (side, names), (total, count) in self._sums.items():
-            for name, value in zip(names, total.tolist(), strict=True):
-                old, seen = sums.get((side, name), (0.0, 0))
-                sums[side, name] = (old + value, seen + count)
-        means: dict[Side, dict[str, float]] = {"discriminator": {}, "generator": {}}
-        for (side, name), (value, count) in sums.items():
-            means[side][name] = value / count
+    def read(self, images: int) -> dict[Side, dict[str, float]]:
+        """The means by side and name, and start anew; raises NotFinite naming the first net and term that went wrong."""
+        values: dict[Side, dict[str, list[float]]] = {"discriminator": {}, "generator": {}}
+        first: tuple[int, Side, str] | None = None
+        for (side, names), rows in self._rows.items():
+            found = torch.stack([row for _, row in rows]).cpu()
+            for name, column in zip(names, found.T.tolist(), strict=True):
+                values[side].setdefault(name, []).extend(column)
+            bad = (~found.isfinite()).nonzero()
+            if len(bad):
+                row, entry = bad[0].tolist()
+                first = min(first or (self._count, side, ""), (rows[row][0], side, f"loss term {names[entry]!r}"))
+        means = {side: {name: sum(column) / len(column) for name, column in columns.items()} for side, columns in values.items()}
         for side, gradient in self._gradients.items():
             means[side]["gradient"] = float(gradient)
-        self._sums, self._gradients = {}, {}
+            if first is None and not math.isfinite(means[side]["gradient"]):
+                first = (self._count, side, "gradient")
+        self._rows, self._gradients = {}, {}
+        if first is not None:
+            raise NotFinite(_diagnosis(first[1], first[2], images))
         return means
 
 
-def check_finite(means: dict[Side, dict[str, float]], images: int) -> None:
-    """Raises NotFinite naming the net and the term, the terms before their sum."""
-    for side, values in means.items():
-        for name in sorted(values, key=lambda n: n in ("total", "gradient")):
-            if not math.isfinite(values[name]):
-                what = "gradient" if name == "gradient" else f"loss term {name!r}"
-                section = {"generator": "gen", "discriminator": "disc"}[side]
-                raise NotFinite(
-                    f"the {side}'s {what} is not finite after {images:,} images; nothing was saved since. "
-                    f"Lower --set optim.{section}.lr, add --reg gp or --reg r1, or set optim.{section}.clip_norm"
-                )
+def _diagnosis(side: Side, what: str, images: int) -> str:
+    section = {"generator": "gen", "discriminator": "disc"}[side]
+    return (
+        f"the {side}'s {what} is not finite after {images:,} images; nothing was saved since. "
+        f"Lower --set optim.{section}.lr, add a gradient penalty, or set optim.{section}.clip_norm"
+    )
 
 
 def record(means: dict[Side, dict[str, float]]) -> dict[str, Any]:
     """A log line's measured part: signs at the top, losses by side."""
     line: dict[str, Any] = {name: means["discriminator"].pop(name) for name in SIGNS if name in means["discriminator"]}
-    return {**line, **means, "health": health(line)}
+    return {**line, "discriminator": means["discriminator"], "generator": means["generator"], "health": health(line)}
 
 
 def health(signs: dict[str, Any]) -> str:

@@ -56,7 +56,7 @@ def _documented(factory: Callable[..., Any]) -> dict[str, str]:
 
 def options_of(factory: Callable[..., Any]) -> dict[str, Option]:
     """The options of a class or function, in the order of its signature."""
-    function = factory.__init__ if inspect.isclass(factory) else factory  # type: ignore[misc]
+    function = factory.__init__ if inspect.isclass(factory) else factory
     hints = typing.get_type_hints(function, include_extras=True)
     texts = _documented(factory)
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 HEADER_LIMIT = 1 << 20  # bytes; a generator's header is a few kilobytes
 CHUNK = 256  # samples drawn at once
-__all__ = ["Header", "LoadedGenerator", "read_header", "read_weights", "sample", "write_generator", "write_picture"]
+__all__ = ["Header", "LoadedGenerator", "generator_writer", "read_header", "read_weights", "sample", "write_picture"]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
@@ -96,10 +97,11 @@ def make_header(pipeline: Pipeline, images: int, scores: dict[str, float]) -> He
     )
 
 
-def write_generator(path: Path, pipeline: Pipeline, images: int, scores: dict[str, float]) -> None:
-    """Write the averaged generator as a self-describing file."""
-    header = make_header(pipeline, images, scores)
-    write_bytes(path, tensor_bytes(plain(pipeline.average.net).state_dict(), {"ganzoo": header.model_dump_json()}))
+def generator_writer(pipeline: Pipeline, images: int, scores: dict[str, float]) -> Callable[[Path], None]:
+    """A function that writes the averaged generator, as it is now, as a self-describing file."""
+    header = make_header(pipeline, images, scores).model_dump_json()
+    weights = plain(pipeline.average.net).state_dict()  # of a copy: the training goes on
+    return lambda path: write_bytes(path, tensor_bytes(weights, {"ganzoo": header}))
 
 
 def plain(net: nn.Module) -> nn.Module:

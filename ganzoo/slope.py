@@ -34,10 +34,13 @@ def slope_penalty(
         penalty, report = of(slope)
         return penalty, report, values, aux
 
+    x = x.contiguous()  # forward mode cannot write tangents beside an expanded view
     with torch.no_grad():
         slope = grad(lambda x: height(x)[0].sum())(x)
     observe(slope)
     direction, (value, report) = grad_and_value(of, has_aux=True)(slope)
-    values, tangent, aux = jvp(height, (x,), (direction.detach(),), has_aux=True)
+    values, tangent, aux = jvp(  # type: ignore[misc]
+        height, (x,), (direction.detach(),), has_aux=True
+    )
     surrogate = tangent.sum()  # its gradient is the penalty's, its value is not
     return surrogate + (value - surrogate).detach(), report, values, aux

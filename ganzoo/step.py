@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .blocks import full
 from .slope import slope_penalty
@@ -43,8 +43,8 @@ class Step:
     def __init__(
         self,
         side: Side,
-        generator: nn.Module,
-        discriminator: nn.Module,
+        generator: Any,
+        discriminator: Any,
         data: Tensor,
         latents: Tensor,
         labels: Tensor | None = None,
@@ -64,7 +64,7 @@ class Step:
             self._slopes.setdefault(penalty.place or name, []).append((name, penalty))
 
     @property
-    def net(self) -> nn.Module:
+    def net(self) -> Any:
         """The net that this update changes."""
         return self.discriminator if self.side == "discriminator" else self.generator
 
@@ -147,9 +147,13 @@ class Step:
             penalty.point(self),
             lambda slope: (penalty.of(slope), ()),
             penalty.observe,
-            self.way,
+            self._way(penalty),
         )
         return total
+
+    def _way(self, penalty: SlopePenalty) -> str:
+        """The dual way was tried on the discriminator only; a height of a penalty's own may draw noise, or need other nets."""
+        return self.way if penalty.place else "double"
 
     def finish_slopes(self) -> Tensor | float:
         """The weighted sum of all slope penalties due, those not yet looked at included."""
@@ -183,7 +187,8 @@ class Step:
             for _, penalty in due:
                 penalty.observe(full(slope))
 
-        total, values, heights, aux = slope_penalty(lambda x: first.height(self, x), first.point(self), of, observe, self.way)
+        way = self._way(first)
+        total, values, heights, aux = slope_penalty(lambda x: first.height(self, x), first.point(self), of, observe, way)
         self._slope_sums.append(total)
         self.slope_terms.update({name: value.detach() for name, value in values.items()})
         return heights, aux

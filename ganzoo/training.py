@@ -19,9 +19,10 @@ from .engine import Engine
 from .errors import GanzooError
 from .feed import Feed
 from .files import write_text
-from .meters import Meters, NotFinite, check_finite, record
+from .meters import Meters, NotFinite, record
 from .pipeline import SIDES, Pipeline, learning_rate_factor, set_learning_rate
 from .streams import Streams, derive
+from .writer import Writer
 
 
 class Interrupted(GanzooError):
@@ -59,6 +60,8 @@ class Training:
         self.engine = Engine(pipeline.parts, pipeline.optimizers, clips, pipeline.engine)
         self.progress = torch.zeros((), device=pipeline.device)
         self.meters = Meters()
+        self.writer = Writer()
+        self.rollbacks = 0  # how often the run went back to a checkpoint; each halves the learning rates
         self.scores: dict[str, float] = {}
         self._saved = self._logged = -1  # images at the last checkpoint and line
 
@@ -71,6 +74,7 @@ class Training:
             "images": self.images,
             "updates": self.updates,
             "seconds": self.seconds,
+            "rollbacks": self.rollbacks,
             "order": self.feed.order.state_dict(),
         }
         return {**self.pipeline.state_dict(), **optimizers, "streams": self.streams.state_dict(), "counters": counters}
@@ -84,12 +88,22 @@ class Training:
         counters = state["counters"]
         self.feed.order.load_state_dict(counters["order"])
         self.images, self.updates, self.seconds = counters["images"], counters["updates"], counters["seconds"]
+        self.rollbacks = counters["rollbacks"]
         self._saved = self._logged = self.images
+
+    def roll_back(self, rollbacks: int, reason: str) -> None:
+        """After a state was put back because of what came later: other random numbers, lower learning rates, a log line."""
+        self.rollbacks = rollbacks
+        self.meters = Meters()
+        self.streams = Streams(derive(self.config.train.seed, "rollback", rollbacks), self.pipeline.device)
+        self.forget_after()
+        self.write_line({"images": self.images, "event": "rollback", "rollbacks": rollbacks, "reason": reason})
 
     # The loop.
 
     def run(self) -> None:
         """Train until the goal; raises Interrupted after saving when `stop` was set, NotFinite before saving bad weights."""
+        self.writer = Writer()
         for listener in self.listeners:
             listener.start(self.config.tree())
         self._begin()
@@ -117,6 +131,7 @@ class Training:
                 self._report(before)
             self._end()
         finally:
+            self.writer.close()
             for listener in self.listeners:
                 listener.finish()
 
@@ -129,7 +144,8 @@ class Training:
         done = min(self.images / self.goal, 1.0)
         self.progress.fill_(done)
         for side in SIDES:
-            set_learning_rate(self.pipeline.optimizers[side], learning_rate_factor(self.pipeline.schedule(side), done))
+            factor = learning_rate_factor(self.pipeline.schedule(side), done) * 0.5**self.rollbacks
+            set_learning_rate(self.pipeline.optimizers[side], factor)
 
     def _crosses(self, every: int, images: int, before: int | None = None) -> bool:
         """Whether the count passes a multiple of `every` on the way to `images`."""
@@ -162,13 +178,13 @@ class Training:
             self.save()
         if self.stop is not None and self.images < self.goal:
             self.save()
+            self.writer.wait()
             where = f" and saved; continue with: ganzoo train --resume {self.folder}" if self.folder else ""
             raise Interrupted(self.stop, f"stopped after {self.images:,} images{where}")
 
     def _log(self) -> None:
         """Read the meters back and write a line; raises NotFinite first."""
-        means = self.meters.read()
-        check_finite(means, self.images)
+        means = self.meters.read(self.images)
         rates = {f"lr_{side}": float(self.pipeline.optimizers[side].param_groups[0]["lr"]) for side in SIDES}
         line = {
             "images": self.images,
@@ -179,14 +195,19 @@ class Training:
             **rates,
         }
         self._logged = self.images
-        if self.folder is not None:
-            try:
-                with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(line) + "\n")
-            except OSError as error:
-                raise GanzooError(f"{self.folder / 'log.jsonl'}: cannot be written: {error.strerror}") from error
+        self.write_line(line)
         for listener in self.listeners:
             listener.log(line)
+
+    def write_line(self, line: dict[str, Any]) -> None:
+        """Append a line to log.jsonl."""
+        if self.folder is None:
+            return
+        try:
+            with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise GanzooError(f"{self.folder / 'log.jsonl'}: cannot be written: {error.strerror}") from error
 
     def _sample(self) -> None:
         if self.folder is not None:
@@ -198,11 +219,16 @@ class Training:
         return sampling.sample(self.pipeline.average.net, self.config.samples.count, seed, spec=self.pipeline.spec)
 
     def _picture(self, name: str, samples: Tensor) -> None:
+        """Draw and write in the writer's thread, which also tells the listeners."""
         assert self.folder is not None
-        path = self.folder / f"{name}.png"
-        sampling.write_picture(path, samples.cpu(), self.pipeline.spec)
-        for listener in self.listeners:
-            listener.picture(name, path)
+        path, spec = self.folder / f"{name}.png", self.pipeline.spec
+
+        def job() -> None:
+            sampling.write_picture(path, samples.cpu(), spec)
+            for listener in self.listeners:
+                listener.picture(name, path)
+
+        self.writer.submit(job)
 
     def save(self) -> None:
         """Write a checkpoint and the generator file, unless this state is saved already; bad weights are never written."""
@@ -215,9 +241,16 @@ class Training:
             if weights and not torch.isfinite(torch.nn.utils.get_total_norm(weights)):
                 raise NotFinite(f"the {side}'s weights are not finite after {self.images:,} images; nothing was saved since")
         about = {"config": self.config.tree(), "versions": dict(self.pipeline.versions), "images": self.images}
-        checkpoint.save(self.folder / "checkpoints" / f"{self.images:09d}", self.state_dict(), about)
-        checkpoint.prune(self.folder, self.config.checkpoint.keep)
-        sampling.write_generator(self.folder / "generator.safetensors", self.pipeline, self.images, self.scores)
+        state = _copied(self.state_dict())
+        write_generator = sampling.generator_writer(self.pipeline, self.images, self.scores)
+        folder, name, keep = self.folder, f"{self.images:09d}", self.config.checkpoint.keep
+
+        def job() -> None:
+            checkpoint.save(folder / "checkpoints" / name, state, about)
+            checkpoint.prune(folder, keep)
+            write_generator(folder / "generator.safetensors")
+
+        self.writer.submit(job)
         self._saved, self._began = self.images, time.monotonic()
 
     def _end(self) -> None:
@@ -226,8 +259,7 @@ class Training:
         self._measure()
         self._sample()
         self.save()
-        if self.folder is not None and self.scores:
-            sampling.write_generator(self.folder / "generator.safetensors", self.pipeline, self.images, self.scores)
+        self.writer.wait()
 
     def _measure(self) -> None:
         """Score the averaged generator by every metric of the pipeline."""
@@ -252,3 +284,11 @@ class Training:
                 except (ValueError, KeyError, TypeError):  # a line that a crash cut
                     continue
             write_text(path, "".join(f"{text}\n" for text in kept))
+
+
+def _copied(state: State) -> State:
+    """The state with tensors of its own, still on the device, so that training can go on while it is written."""
+    return {
+        group: {name: value.detach().clone() if isinstance(value, Tensor) else value for name, value in content.items()}
+        for group, content in state.items()
+    }

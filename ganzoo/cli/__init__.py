@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+from collections.abc import Sequence
 from importlib import import_module
 
 import click
@@ -55,33 +57,37 @@ def group() -> None:
 
 
 def main() -> None:
-    """Run the command line; errors of ours become one line, and nothing else shows a traceback unless GANZOO_DEBUG is set."""
+    """Run the command line of this process."""
+    if os.environ.get("GANZOO_DEBUG") != "1":  # what libraries have to say to developers is noise to a person
+        warnings.simplefilter("ignore")
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; an error is one line on stderr, a traceback only where GANZOO_DEBUG is 1."""
     debug = os.environ.get("GANZOO_DEBUG") == "1"
-    code = 0
     try:
-        result = group.main(standalone_mode=False)
-        code = result if isinstance(result, int) else 0
+        result = group.main(list(arguments), prog_name="ganzoo", standalone_mode=False)
+        return result if isinstance(result, int) else 0
     except click.ClickException as error:
-        text = " ".join(error.format_message().split())
-        _fail(text)
-        code = error.exit_code
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "ganzoo"
+        _fail(error.format_message(), f"; {command} --help shows how" if isinstance(error, click.UsageError) else "")
+        return error.exit_code
     except GanzooError as error:
         if debug:
             raise
         _fail(one_line(error))
-        code = getattr(error, "exit_code", 2 if isinstance(error, UsageError) else 1)
+        return int(getattr(error, "exit_code", 2 if isinstance(error, UsageError) else 1))
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted")
-        code = 130
-    except BrokenPipeError:  # the reader of our output is gone: `ganzoo list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 130
     except Exception as error:
         if debug:
             raise
         _fail(f"unexpected {one_line(error)}; GANZOO_DEBUG=1 shows where")
-        code = 1
-    sys.exit(code)
+        return 1
 
 
-def _fail(text: str) -> None:
-    click.echo(f"Error: {text}", err=True)
+def _fail(text: str, hint: str = "") -> None:
+    printable = "".join(c if c.isprintable() else " " for c in text)  # a name may hold what a terminal would obey
+    click.echo(f"Error: {' '.join(printable.split()).rstrip('.')}{hint}", err=True)

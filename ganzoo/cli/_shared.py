@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..errors import one_line
+from ..errors import GanzooError, one_line
 from ..plugins import Zoo, zoo
 
 
@@ -21,7 +21,7 @@ def loaded() -> Zoo:
 
 def plain(text: object) -> str:
     """Text from plugins and files without control characters, which a terminal would obey."""
-    return one_line(Exception(str(text))).removeprefix("Exception: ")
+    return one_line(GanzooError(str(text)))
 
 
 def print_json(value: Any) -> None:

@@ -31,6 +31,7 @@ FLAGS = {  # flag -> where it lands in the configuration
     "precision": "train.precision",
     "engine": "train.engine",
     "keep": "checkpoint.keep",
+    "on_nan": "train.on_nan",
 }
 
 
@@ -53,6 +54,7 @@ FLAGS = {  # flag -> where it lands in the configuration
 @click.option("--precision", metavar="NAME", help="auto, fp32, tf32, bf16.")
 @click.option("--engine", metavar="NAME", help="auto, eager, compiled.")
 @click.option("--keep", metavar="N", help="Checkpoints to keep.")
+@click.option("--on-nan", metavar="NAME", help="When a loss is not finite: stop, or rollback to the last checkpoint.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder for run folders.")
 @click.option(
     "--resume",
@@ -143,7 +145,7 @@ def _name_flag(message: str, given: dict[str, Any]) -> str:
 
 def run(pipeline: Pipeline, out: Path, resume: Path | None) -> None:
     """Train in a new run folder or the resumed one, and say where everything is."""
-    from .. import checkpoint, runs
+    from .. import checkpoint, recovery, runs
     from ..errors import BadRun
     from ..training import Interrupted, Training
     from ._report import Reporter, say, stopping
@@ -168,7 +170,7 @@ def run(pipeline: Pipeline, out: Path, resume: Path | None) -> None:
             reporter.start_from(training.images)
         say(f"run folder: {folder}")
         with stopping(training):
-            training.run()
+            recovery.run(training, say)
     except Interrupted as error:
         error.exit_code = 128 + error.signal  # type: ignore[attr-defined]
         raise

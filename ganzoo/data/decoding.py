@@ -68,9 +68,7 @@ def read_header(file: BinaryIO, *, verify: bool = False) -> Header:
     if exif and image.getexif().get(ORIENTATION) in TURNED:
         height, width = width, height
     animated = image.format in ("GIF", "WEBP", "PNG", "AVIF") and bool(getattr(image, "is_animated", False))
-    header = Header(
-        height, width, image.mode, image.format or "", image.has_transparency_data, _coloured(image), animated
-    )
+    header = Header(height, width, image.mode, image.format or "", image.has_transparency_data, _coloured(image), animated)
     if verify:
         image.seek(0)
         image.load()
@@ -84,9 +82,7 @@ def decode(file: BinaryIO, resolution: tuple[int, int], channels: int, backgroun
     """
     image = open_picture(file)
     scale = 2 * max(resolution) / min(image.size)
-    if (
-        scale <= 0.5
-    ):  # a large photograph (JPEG) can be decoded at half its size or less, here never below twice what is needed
+    if scale <= 0.5:  # a large photograph (JPEG) can be decoded at half its size or less, here never below twice what is needed
         image.draft(image.mode, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
     image.load()
     if not METADATA.isdisjoint(image.info):
@@ -96,13 +92,9 @@ def decode(file: BinaryIO, resolution: tuple[int, int], channels: int, backgroun
     image = _convert(image, "RGBA" if transparent else MODES[channels])
     if (image.height, image.width) != resolution:
         box = covering_box(image.width, image.height, resolution)
-        image = image.resize(
-            resolution[::-1], Image.Resampling.LANCZOS, box=box
-        )  # RGBA: Pillow weighs colours by alpha
+        image = image.resize(resolution[::-1], Image.Resampling.LANCZOS, box=box)  # RGBA: Pillow weighs colours by alpha
     if transparent and channels != 4:
-        image = _convert(
-            Image.alpha_composite(Image.new("RGBA", image.size, (*background, 255)), image), MODES[channels]
-        )
+        image = _convert(Image.alpha_composite(Image.new("RGBA", image.size, (*background, 255)), image), MODES[channels])
     pixels: Pixels = np.asarray(image)
     if channels == 4:
         return np.moveaxis(pixels * (pixels[..., 3:] > 0), 2, 0)

@@ -103,9 +103,7 @@ def _into_memory(source: Source, found: Scan, plan: _Plan) -> Dataset:
         samples = torch.empty(len(found), *plan.shape, dtype=torch.uint8)
     except RuntimeError:
         size = len(found) * math.prod(plan.shape) / 2**30
-        raise BadData(
-            f"{found.path}: {size:.1f} GiB of pixels do not fit in memory; give a smaller --resolution"
-        ) from None
+        raise BadData(f"{found.path}: {size:.1f} GiB of pixels do not fit in memory; give a smaller --resolution") from None
     good: list[int] = []
     broken: list[Broken] = []
     for pixels, places, failed in _decoded(source, found, plan):

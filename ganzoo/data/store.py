@@ -65,9 +65,7 @@ def read_store(path: Path) -> Dataset | None:
         meta, samples = fields["__metadata__"], fields["samples"]
         whole = torch.from_file(str(path), shared=False, size=length, dtype=torch.uint8)[HEADER:]
         end, tail = samples["data_offsets"][1], fields["about"]["data_offsets"]
-        checked = (
-            meta["format"] == VERSION and meta["key"] == path.stem and meta["sha256"] == _digest(fields, whole[end:])
-        )
+        checked = meta["format"] == VERSION and meta["key"] == path.stem and meta["sha256"] == _digest(fields, whole[end:])
         if not checked or meta["crc"] != _spot_check(whole[:end]):
             return None
         about = json.loads(bytes(whole[slice(*tail)].numpy()))
@@ -98,9 +96,7 @@ class Writer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._file.close()
         self._temporary.unlink(missing_ok=True)
 
@@ -124,9 +120,7 @@ class Writer:
             fields["labels"] = {"dtype": "I64", "shape": [self._count], "data_offsets": span}
         self._file.write(tail)
         self._file.flush()
-        whole = torch.from_file(str(self._temporary), shared=False, size=HEADER + end + len(tail), dtype=torch.uint8)[
-            HEADER:
-        ]
+        whole = torch.from_file(str(self._temporary), shared=False, size=HEADER + end + len(tail), dtype=torch.uint8)[HEADER:]
         meta = {"format": VERSION, "key": self._path.stem, "crc": _spot_check(whole[:end])}
         fields["__metadata__"] = meta | {"sha256": _digest(fields, whole[end:])}
         self._file.seek(0)
