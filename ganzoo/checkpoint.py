@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor
 
+from . import files
 from .errors import BadFile, GanzooError
 from .files import sync_folder, tensor_bytes, write_bytes
 
@@ -28,7 +29,7 @@ def split(group: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, {k: v for k, v in group.items() if k not in tensors}
 
 
-def save(folder: Path, state: State, about: Mapping[str, Any], fault: Callable[[str], None] = lambda point: None) -> None:
+def save(folder: Path, state: State, about: Mapping[str, Any]) -> None:
     """Write a checkpoint folder; it counts as one only when its manifest is there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -36,17 +37,23 @@ def save(folder: Path, state: State, about: Mapping[str, Any], fault: Callable[[
         sync_folder(folder.parent)
     except OSError as error:
         raise GanzooError(f"{folder}: cannot be written: {error.strerror or error}") from error
-    files, values = {}, {}
+    listed, values = {}, {}
     for group, content in state.items():
         tensors, values[group] = split(content)
         if tensors:
             data = tensor_bytes(tensors)
-            write_bytes(folder / f"{group}.safetensors", data, fault)
-            files[f"{group}.safetensors"] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-    manifest = {"format": FORMAT, "files": files, "values": values, **about}
+            write_bytes(folder / f"{group}.safetensors", data)
+            files.stage("between files")
+            listed[f"{group}.safetensors"] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    manifest = {"format": FORMAT, "files": listed, "values": values, **about}
     manifest["sha256"] = _digest(manifest)
-    write_bytes(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode(), fault)
-    fault("after the manifest")
+    files.stage("before the manifest")
+    write_bytes(folder / MANIFEST, _serialised(manifest))
+    files.stage("after the manifest")
+
+
+def _serialised(manifest: Mapping[str, Any]) -> bytes:
+    return json.dumps(manifest, indent=1, sort_keys=True).encode()
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:
@@ -61,7 +68,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > 64 << 20:
             raise BadFile(f"{path}: too large for a manifest")
-        manifest = json.loads(path.read_text("utf-8"))
+        raw = path.read_bytes()
+        manifest = json.loads(raw.decode())
         if (
             not isinstance(manifest, dict)
             or not isinstance(manifest.get("files"), dict)
@@ -72,7 +80,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise BadFile(f"{folder}: no manifest, so it was never finished") from None
     except (OSError, ValueError, RecursionError) as error:
         raise BadFile(f"{path}: {error}") from None
-    if manifest.get("sha256") != _digest(manifest):
+    if manifest.get("sha256") != _digest(manifest) or raw != _serialised(manifest):
         raise BadFile(f"{path}: damaged (its sum does not match)")
     if manifest.get("format") != FORMAT:
         raise BadFile(f"{path}: format {manifest.get('format')!r}, this ganzoo reads {FORMAT}")
@@ -121,6 +129,12 @@ def newest(run: Path, tell: Callable[[str], None]) -> tuple[State, dict[str, Any
                 where = ""
             tell(f"checkpoint {folder.name} is broken: {error}{where}; taking the one before")
     return None
+
+
+def sweep(run: Path) -> None:
+    """Delete temporary files that a killed training left; only whoever holds the run's lock may."""
+    for path in [*run.glob(".*.tmp"), *run.glob("*/.*.tmp"), *run.glob("checkpoints/*/.*.tmp")]:
+        path.unlink(missing_ok=True)
 
 
 def prune(run: Path, keep: int) -> None:

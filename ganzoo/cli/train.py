@@ -158,6 +158,7 @@ def run(pipeline: Pipeline, out: Path, resume: Path | None) -> None:
         if resume is None:
             runs.describe(folder, pipeline, shlex.join(["ganzoo", *sys.argv[1:]]))
         else:
+            checkpoint.sweep(folder)
             found = checkpoint.newest(folder, say)
             if found is None and checkpoint.folders(folder):
                 raise BadRun(f"--resume {folder}: none of its checkpoints is whole")
