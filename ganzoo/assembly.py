@@ -18,11 +18,11 @@ from .config import FAMILIES, Choice, Config, Tree
 from .contracts import Augmentation, Dataset, Regularizer, Side, SlopePenalty, Spec
 from .data import load_pictures, parse_resolution, resize
 from .devices import choose_device, choose_engine, choose_precision
-from .engine import Parts, choose_way
 from .errors import BadOption, BrokenPlugin, GanzooError, Incompatible, UnknownComponent, one_line
 from .pipeline import SECTION, SIDES, Pipeline
 from .registry import Component, Registry
 from .streams import derive
+from .update import Parts, choose_way
 
 Progress = Callable[[int, int], None]
 

@@ -92,7 +92,7 @@ class Train(Section):
     seed: NonNegativeInt
     device: str
     precision: Literal["auto", "fp32", "tf32", "bf16"]
-    engine: Literal["auto", "eager", "compiled"]
+    engine: Literal["auto", "eager", "compiled", "captured"]
     conditional: Literal["auto"] | bool
     on_nan: Literal["stop", "rollback"]
 

@@ -34,6 +34,8 @@ def choose_precision(name: str, device: torch.device) -> str:
 
 def choose_engine(name: str, device: torch.device) -> tuple[str, str]:
     """(how updates run, why)."""
+    if name == "captured" and device.type != "cuda":
+        raise DeviceError("--engine captured: CUDA graphs need a CUDA device; use compiled or eager")
     if name != "auto":
         return name, "as asked"
-    return ("compiled", "fastest on a GPU") if device.type == "cuda" else ("eager", "on a CPU compiling seldom pays")
+    return ("captured", "fastest on a GPU") if device.type == "cuda" else ("eager", "on a CPU compiling seldom pays")

@@ -1,128 +1,30 @@
-"""How one update runs. The update itself is a pure function over tensors, `terms`; the engine decides what runs it."""
+"""Runs updates: `eager`, `compiled` (the terms as one compiled function) or `captured` (compiled, then the whole update,
+optimizer included, replayed as a CUDA graph). All three compute the same function.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import copy
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .contracts import Augmentation, Loss, Regularizer, Side, SlopePenalty, Spec
-from .slope import slope_penalty
-from .step import Step, View
+from .capture import Captured
+from .contracts import Side
+from .update import Parts, Report, terms
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@dataclass
-class Report:
-    """What one update found, still on the device: a vector with a name for each entry."""
-
-    names: tuple[str, ...]
-    values: Tensor
-    gradient: Tensor | None = None
-
-
-Terms = Callable[..., tuple[Tensor, tuple[str, ...], Tensor]]
-
-
-@dataclass
-class Parts:
-    """What takes part in an update, assembled."""
-
-    generator: nn.Module
-    discriminator: nn.Module
-    loss: Loss
-    regularizers: Mapping[str, Regularizer]
-    augmentations: Mapping[str, Augmentation]
-    way: str = "double"
-    precision: str = "fp32"
-
-    def net(self, side: Side) -> nn.Module:
-        return self.discriminator if side == "discriminator" else self.generator
-
-    def due(self, side: Side, update: int) -> tuple[str, ...]:
-        """The regularizers that act in this side's update of that number."""
-        return tuple(name for name, r in self.regularizers.items() if r.on(side) and update % r.every == 0)
-
-    def views(self, side: Side) -> list[View]:
-        """Changes of what the discriminator sees in this side's updates: augmentations, then regularizers that have one."""
-        changes: list[View] = [_without_step(a) for a in self.augmentations.values()]
-        return changes + [r.view for r in self.regularizers.values() if r.on(side) and type(r).view is not Regularizer.view]
-
-
-def _without_step(augmentation: Augmentation) -> View:
-    return lambda samples, step: augmentation(samples)
-
-
-def terms(parts: Parts, side: Side) -> Terms:
-    """The pure function of one side's update: (data, labels, latents, progress, due) -> (scalar to minimise, names, report).
-
-    The report, a vector with a name for each entry, holds every term, unweighted, and in the discriminator's update the mean
-    logits, how often real is ranked above fake, and the spread of generated samples against real ones. Tensors only; nothing
-    is read back.
-    """
-    views = parts.views(side)
-
-    def compute(
-        data: Tensor, labels: Tensor | None, latents: Tensor, progress: Tensor, due: tuple[str, ...]
-    ) -> tuple[Tensor, tuple[str, ...], Tensor]:
-        acting = [(name, parts.regularizers[name]) for name in due]
-        slopes = [(name, r) for name, r in acting if isinstance(r, SlopePenalty)]
-        step = Step(
-            side,
-            parts.generator,
-            parts.discriminator,
-            data,
-            latents,
-            labels,
-            views=views,
-            slopes=slopes,
-            progress=progress,
-            way=parts.way,
-        )
-        with _autocast(parts.precision, data.device.type):
-            total = parts.loss.discriminator(step) if side == "discriminator" else parts.loss.generator(step)
-            report = {"adversarial": total.detach()}
-            for name, regularizer in acting:
-                if isinstance(regularizer, SlopePenalty):
-                    continue
-                penalty = regularizer.penalty(step)
-                if penalty is not None:
-                    total = total + regularizer.scale(progress) * penalty
-                    report[name] = penalty.detach()
-            total = total + step.finish_slopes()
-            report |= step.slope_terms
-            if side == "discriminator":
-                for augmentation in parts.augmentations.values():
-                    augmentation.observe(step.real_logits.detach())
-                report |= _signs(step)
-        # One vector: fewer kernels, and under inductor a total that comes out twice loses its gradient.
-        report["total"] = total.detach()
-        return total, tuple(report), torch.stack(list(report.values()))
-
-    return compute
-
-
-def _signs(step: Step) -> dict[str, Tensor]:
-    """What tells a healthy training from a sick one, whatever the loss."""
-    real, fake = step.real_logits.detach(), step.fake_logits.detach()
-    rank = (real > fake).float().mean()  # 0.5: cannot tell them apart; 1: always right
-    spread = step.drawn.detach().std(0).mean() / step.data.std(0).mean().clamp_min(1e-6)  # near 0: all samples alike
-    return {"D(real)": real.mean(), "D(fake)": fake.mean(), "rank": rank, "spread": spread}
-
-
-def _autocast(precision: str, device: str) -> contextlib.AbstractContextManager[Any]:
-    return torch.autocast(device, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+SIDES: tuple[Side, ...] = ("discriminator", "generator")
 
 
 class Engine:
-    """Runs updates: computes the terms, goes backward, steps the optimizer, lets constraints act."""
+    """Computes the terms, goes backward, steps the optimizer, lets constraints act.
+
+    `mode` is what to try first; `tell` gets one line when it has to fall back to a slower one. `progress`, a tensor in 0..1, is
+    the training's, so that schedules go on inside recorded updates.
+    """
 
     def __init__(
         self,
@@ -130,28 +32,44 @@ class Engine:
         optimizers: Mapping[Side, torch.optim.Optimizer],
         clips: Mapping[Side, tuple[float, float]],
         mode: str,
-    ):
+        progress: Tensor,
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> None:
         self.parts, self.optimizers, self.clips, self.mode = parts, optimizers, clips, mode
-        sides: tuple[Side, ...] = ("discriminator", "generator")
-        self.terms = {side: terms(parts, side) for side in sides}
-        if mode == "compiled":
-            self.terms = {side: torch.compile(function, fullgraph=True, dynamic=False) for side, function in self.terms.items()}
+        self.progress, self.tell = progress, tell
+        self.plain = {side: terms(parts, side) for side in SIDES}
+        self.terms = dict(self.plain)
+        if mode != "eager":
+            self.terms = {side: torch.compile(function, fullgraph=True, dynamic=False) for side, function in self.plain.items()}
+        self.captured: dict[Side, Captured] = {}
+        if mode == "captured":
+            self._make_capturable()
+            self.captured = {
+                side: Captured(self._runner(side), lambda side=side: self._state(side), progress.device) for side in SIDES
+            }
 
     def update(
-        self,
-        side: Side,
-        data: Tensor,
-        labels: Tensor | None,
-        latents: Tensor,
-        progress: Tensor,
-        update: int,
-        measure: bool = False,
+        self, side: Side, data: Tensor, labels: Tensor | None, latents: Tensor, number: int, measure: bool = False
     ) -> Report:
-        """One update of one side; returns its report, with the gradient's norm if `measure`."""
+        """One update of one side, the `number`-th; its report has the gradient's norm if `measure`."""
+        due = self.parts.due(side, number)
+        while True:
+            try:
+                if self.captured:
+                    return self.captured[side]((data, labels, latents), due)
+                return self._update(side, data, labels, latents, due, measure)
+            except Exception as error:
+                if self.mode == "eager" or isinstance(error, torch.OutOfMemoryError):
+                    raise
+                self._fall_back(error)
+
+    def _update(
+        self, side: Side, data: Tensor, labels: Tensor | None, latents: Tensor, due: tuple[str, ...], measure: bool
+    ) -> Report:
         parts, net, optimizer = self.parts, self.parts.net(side), self.optimizers[side]
-        with _only(net, parts.discriminator if side == "generator" else parts.generator):
-            optimizer.zero_grad(set_to_none=True)
-            total, names, values = self.terms[side](data, labels, latents, progress, parts.due(side, update))
+        with only(net, parts.discriminator if side == "generator" else parts.generator):
+            optimizer.zero_grad(set_to_none=not self.captured)  # recorded updates need gradients that stay where they are
+            total, names, values = self.terms[side](data, labels, latents, self.progress, due)
             total.backward()
         report = Report(names, values)
         largest, entry = self.clips[side]
@@ -169,9 +87,57 @@ class Engine:
                     regularizer.after_update(net)
         return report
 
+    # Capture.
+
+    def _runner(self, side: Side) -> Callable[..., Report]:
+        def run(data: Tensor, labels: Tensor | None, latents: Tensor, *, variant: tuple[str, ...]) -> Report:
+            return self._update(side, data, labels, latents, variant, measure=True)
+
+        return run
+
+    def _make_capturable(self) -> None:
+        """Learning rates as tensors, and step counters on the device."""
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                if not isinstance(group["lr"], Tensor):
+                    group.setdefault("initial_lr", group["lr"])
+                    group["lr"] = torch.tensor(float(group["lr"]), device=self.progress.device)
+                if "capturable" in group:
+                    group["capturable"] = True
+
+    def _state(self, side: Side) -> list[Tensor]:
+        """All tensors that an update of this side changes."""
+        modules: list[nn.Module] = [self.parts.generator, self.parts.discriminator, self.parts.loss]
+        modules += [*self.parts.regularizers.values(), *self.parts.augmentations.values()]
+        tensors = [t for module in modules for t in (*module.parameters(), *module.buffers())]
+        state = self.optimizers[side].state
+        return tensors + [t for entry in state.values() for t in entry.values() if isinstance(t, Tensor)]
+
+    # Falling back.
+
+    def _fall_back(self, error: Exception) -> None:
+        """To the next slower way, with one line that names the component that stands in the way, if it can be told."""
+        slower = "compiled" if self.mode == "captured" else "eager"
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        self.tell(f"engine {self.mode} does not take {self._culprit(error)}: {reason[:160]}; using {slower}")
+        self.mode, self.captured = slower, {}
+        if slower == "eager":
+            self.terms = dict(self.plain)
+
+    def _culprit(self, error: Exception) -> str:
+        """The component whose source the error speaks of."""
+        parts = self.parts
+        named: list[tuple[str, Any]] = [("the generator", parts.generator), ("the discriminator", parts.discriminator)]
+        named += [("the loss", parts.loss), *parts.regularizers.items(), *parts.augmentations.items()]
+        for name, part in named:
+            with contextlib.suppress(TypeError, OSError):
+                if (inspect.getsourcefile(type(part)) or "\0") in str(error):
+                    return f"{name} ({type(part).__name__})"
+        return "this pipeline"
+
 
 @contextlib.contextmanager
-def _only(net: nn.Module, other: nn.Module) -> Iterator[None]:
+def only(net: nn.Module, other: nn.Module) -> Iterator[None]:
     """Gradients for one net's weights only: the other's would be computed for nothing."""
     frozen = [p for p in other.parameters() if p.requires_grad]
     for parameter in frozen:
@@ -181,37 +147,3 @@ def _only(net: nn.Module, other: nn.Module) -> Iterator[None]:
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)
-
-
-def choose_way(discriminator: nn.Module, spec: Spec, tolerance: float = 1e-6) -> str:
-    """ "dual" if the dual pass gives this discriminator's slope gradient in float64 as double backward does, else "double"."""
-    net = copy.deepcopy(discriminator).double().cpu()
-    labels = torch.zeros(4, dtype=torch.long) if getattr(net, "conditional", False) else None
-
-    def height(x: Tensor) -> tuple[Tensor, tuple[()]]:
-        return net.score(net.features(x), labels), ()  # type: ignore[operator]
-
-    def of(slope: Tensor) -> tuple[Tensor, tuple[()]]:
-        lengths = slope.flatten(1).square().sum(1)
-        return lengths.mean() + (lengths + 1e-12).sqrt().mean(), ()
-
-    found: list[Tensor] = []
-    with torch.random.fork_rng(devices=[]):
-        x = torch.randn(4, *spec.shape, dtype=torch.float64)
-        for way in ("double", "dual"):
-            torch.manual_seed(0)
-            net.zero_grad()
-            try:
-                slope_penalty(height, x, of, _ignore, way)[0].backward()
-            except (RuntimeError, NotImplementedError):  # an operation without forward mode
-                return "double"
-            found.append(_gradient(net.parameters()))
-    return "dual" if torch.dist(found[0], found[1]) <= tolerance * found[0].norm() else "double"
-
-
-def _ignore(slope: Tensor) -> None:
-    pass
-
-
-def _gradient(parameters: Iterable[Tensor]) -> Tensor:
-    return torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters])

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from .engine import terms
 from .pipeline import SIDES, Pipeline
+from .update import terms
 
 
 def _size(tensors: Any) -> int:

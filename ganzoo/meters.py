@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from .contracts import Side
-from .engine import Report
 from .errors import GanzooError
+from .update import Report
 
 SIGNS = ("D(real)", "D(fake)", "rank", "spread")  # diagnostics that every pipeline has
 

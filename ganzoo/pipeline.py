@@ -12,7 +12,7 @@ from torch import Tensor
 from .average import Average
 from .config import Config
 from .contracts import Dataset, Metric, Side, Spec, Tracker
-from .engine import Parts
+from .update import Parts
 
 SIDES: tuple[Side, ...] = ("discriminator", "generator")
 SECTION = {"generator": "gen", "discriminator": "disc"}  # a side's section in run files

@@ -36,7 +36,8 @@ class Interrupted(GanzooError):
 class Training:
     """One training of a pipeline, with or without a run folder.
 
-    listeners hear every log line and picture; `tick` is called after every update with the images done, and must be quick.
+    listeners hear every log line and picture; `tick` is called after every update with the images done, and must be quick;
+    `tell` gets lines for the person.
     """
 
     def __init__(
@@ -45,8 +46,9 @@ class Training:
         folder: Path | None = None,
         listeners: Sequence[Tracker] = (),
         tick: Callable[[int], None] = lambda images: None,
+        tell: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self.pipeline, self.folder, self.tick = pipeline, folder, tick
+        self.pipeline, self.folder, self.tick, self.tell = pipeline, folder, tick, tell
         self.listeners = [*listeners, *pipeline.trackers.values()]
         config = pipeline.config
         self.config, self.goal = config, config.train.images
@@ -57,8 +59,8 @@ class Training:
         order = Order(len(pipeline.dataset), config.train.batch_size, derive(config.train.seed, "order"), flip=config.data.flip)
         self.feed = Feed(pipeline.dataset, order, pipeline.device, config.data.resident != "host")
         clips = {side: pipeline.clips(side) for side in SIDES}
-        self.engine = Engine(pipeline.parts, pipeline.optimizers, clips, pipeline.engine)
         self.progress = torch.zeros((), device=pipeline.device)
+        self.engine = Engine(pipeline.parts, pipeline.optimizers, clips, pipeline.engine, self.progress, tell)
         self.meters = Meters()
         self.writer = Writer()
         self.rollbacks = 0  # how often the run went back to a checkpoint; each halves the learning rates
@@ -119,11 +121,11 @@ class Training:
                     samples, labels = self.feed.next()
                     labels = labels if self.pipeline.spec.classes else None
                     number = self.updates * self.config.train.n_critic + k
-                    report = self.engine.update("discriminator", samples, labels, self._latents(), self.progress, number, measure)
+                    report = self.engine.update("discriminator", samples, labels, self._latents(), number, measure)
                     self.meters.add("discriminator", report)
                     self.images += len(samples)
                 # Generator, against the last real batch; then its running average.
-                report = self.engine.update("generator", samples, labels, self._latents(), self.progress, self.updates, measure)
+                report = self.engine.update("generator", samples, labels, self._latents(), self.updates, measure)
                 self.meters.add("generator", report)
                 self.pipeline.average.update(self.pipeline.parts.generator, self.images - before, self.images)
                 self.updates += 1
@@ -155,6 +157,8 @@ class Training:
 
     def _begin(self) -> None:
         self._began = time.monotonic()
+        if self.engine.mode != "eager":
+            self.tell("compiling the updates: about 20 s the first time, cached for the next")
         if self.folder is None or self.images:
             return
         real = self.pipeline.dataset.batch(self._real_indices())[0]

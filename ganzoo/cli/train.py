@@ -154,7 +154,7 @@ def run(pipeline: Pipeline, out: Path, resume: Path | None) -> None:
     lock = runs.Lock(folder)
     reporter = Reporter(pipeline, folder)
     try:
-        training = Training(pipeline, folder, [reporter], reporter.tick)
+        training = Training(pipeline, folder, [reporter], reporter.tick, say)
         if resume is None:
             runs.describe(folder, pipeline, shlex.join(["ganzoo", *sys.argv[1:]]))
         else:

@@ -1,0 +1,152 @@
+"""One side's update as a pure function over tensors; the engine decides what runs it."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .contracts import Augmentation, Loss, Regularizer, Side, SlopePenalty, Spec
+from .slope import slope_penalty
+from .step import Step, View
+
+
+@dataclass
+class Report:
+    """What one update found, still on the device: a vector with a name for each entry."""
+
+    names: tuple[str, ...]
+    values: Tensor
+    gradient: Tensor | None = None
+
+
+Terms = Callable[..., tuple[Tensor, tuple[str, ...], Tensor]]
+
+
+@dataclass
+class Parts:
+    """What takes part in an update, assembled."""
+
+    generator: nn.Module
+    discriminator: nn.Module
+    loss: Loss
+    regularizers: Mapping[str, Regularizer]
+    augmentations: Mapping[str, Augmentation]
+    way: str = "double"
+    precision: str = "fp32"
+
+    def net(self, side: Side) -> nn.Module:
+        return self.discriminator if side == "discriminator" else self.generator
+
+    def due(self, side: Side, update: int) -> tuple[str, ...]:
+        """The regularizers that act in this side's update of that number."""
+        return tuple(name for name, r in self.regularizers.items() if r.on(side) and update % r.every == 0)
+
+    def views(self, side: Side) -> list[View]:
+        """Changes of what the discriminator sees in this side's updates: augmentations, then regularizers that have one."""
+        changes: list[View] = [_without_step(a) for a in self.augmentations.values()]
+        return changes + [r.view for r in self.regularizers.values() if r.on(side) and type(r).view is not Regularizer.view]
+
+
+def _without_step(augmentation: Augmentation) -> View:
+    return lambda samples, step: augmentation(samples)
+
+
+def terms(parts: Parts, side: Side) -> Terms:
+    """The pure function of one side's update: (data, labels, latents, progress, due) -> (scalar to minimise, names, report).
+
+    The report, a vector with a name for each entry, holds every term, unweighted, and in the discriminator's update the mean
+    logits, how often real is ranked above fake, and the spread of generated samples against real ones. Tensors only; nothing
+    is read back.
+    """
+    views = parts.views(side)
+
+    def compute(
+        data: Tensor, labels: Tensor | None, latents: Tensor, progress: Tensor, due: tuple[str, ...]
+    ) -> tuple[Tensor, tuple[str, ...], Tensor]:
+        acting = [(name, parts.regularizers[name]) for name in due]
+        slopes = [(name, r) for name, r in acting if isinstance(r, SlopePenalty)]
+        step = Step(
+            side,
+            parts.generator,
+            parts.discriminator,
+            data,
+            latents,
+            labels,
+            views=views,
+            slopes=slopes,
+            progress=progress,
+            way=parts.way,
+        )
+        with _autocast(parts.precision, data.device.type):
+            total = parts.loss.discriminator(step) if side == "discriminator" else parts.loss.generator(step)
+            report = {"adversarial": total.detach()}
+            for name, regularizer in acting:
+                if isinstance(regularizer, SlopePenalty):
+                    continue
+                penalty = regularizer.penalty(step)
+                if penalty is not None:
+                    total = total + regularizer.scale(progress) * penalty
+                    report[name] = penalty.detach()
+            total = total + step.finish_slopes()
+            report |= step.slope_terms
+            if side == "discriminator":
+                for augmentation in parts.augmentations.values():
+                    augmentation.observe(step.real_logits.detach())
+                report |= _signs(step)
+        # One vector: fewer kernels, and under inductor a total that comes out twice loses its gradient.
+        report["total"] = total.detach()
+        return total, tuple(report), torch.stack(list(report.values()))
+
+    return compute
+
+
+def _signs(step: Step) -> dict[str, Tensor]:
+    """What tells a healthy training from a sick one, whatever the loss."""
+    real, fake = step.real_logits.detach(), step.fake_logits.detach()
+    rank = (real > fake).float().mean()  # 0.5: cannot tell them apart; 1: always right
+    spread = step.drawn.detach().std(0).mean() / step.data.std(0).mean().clamp_min(1e-6)  # near 0: all samples alike
+    return {"D(real)": real.mean(), "D(fake)": fake.mean(), "rank": rank, "spread": spread}
+
+
+def _autocast(precision: str, device: str) -> contextlib.AbstractContextManager[Any]:
+    return torch.autocast(device, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+
+
+def choose_way(discriminator: nn.Module, spec: Spec, tolerance: float = 1e-6) -> str:
+    """ "dual" if the dual pass gives this discriminator's slope gradient in float64 as double backward does, else "double"."""
+    net = copy.deepcopy(discriminator).double().cpu()
+    labels = torch.zeros(4, dtype=torch.long) if getattr(net, "conditional", False) else None
+
+    def height(x: Tensor) -> tuple[Tensor, tuple[()]]:
+        return net.score(net.features(x), labels), ()  # type: ignore[operator]
+
+    def of(slope: Tensor) -> tuple[Tensor, tuple[()]]:
+        lengths = slope.flatten(1).square().sum(1)
+        return lengths.mean() + (lengths + 1e-12).sqrt().mean(), ()
+
+    found: list[Tensor] = []
+    with torch.random.fork_rng(devices=[]):
+        x = torch.randn(4, *spec.shape, dtype=torch.float64)
+        for way in ("double", "dual"):
+            torch.manual_seed(0)
+            net.zero_grad()
+            try:
+                slope_penalty(height, x, of, _ignore, way)[0].backward()
+            except (RuntimeError, NotImplementedError):  # an operation without forward mode
+                return "double"
+            found.append(_gradient(net.parameters()))
+    return "dual" if torch.dist(found[0], found[1]) <= tolerance * found[0].norm() else "double"
+
+
+def _ignore(slope: Tensor) -> None:
+    pass
+
+
+def _gradient(parameters: Iterable[Tensor]) -> Tensor:
+    return torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters])
