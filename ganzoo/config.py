@@ -82,6 +82,7 @@ class Data(Choice):
     channels: Literal["auto", 1, 3, 4]
     background: str
     resident: Literal["auto", "gpu", "host"]
+    budget: NonNegativeInt
     flip: bool
 
 

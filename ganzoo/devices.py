@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .errors import DeviceError
+from .errors import DeviceError, UsageError
 
 
 def choose_device(name: str) -> torch.device:
@@ -14,11 +14,11 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise DeviceError(f"--device {name}: no such device; write auto, cpu, cuda or cuda:1") from None
+        raise UsageError(f"--device {name}: no such device; write auto, cpu, cuda or cuda:1") from None
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
         raise DeviceError(f"--device {name}: PyTorch sees {torch.cuda.device_count()} CUDA devices here; use --device cpu")
     if device.type not in ("cpu", "cuda"):
-        raise DeviceError(f"--device {name}: ganzoo trains on cpu and cuda")
+        raise UsageError(f"--device {name}: ganzoo trains on cpu and cuda")
     return device
 
 

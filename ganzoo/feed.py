@@ -1,6 +1,11 @@
-"""Batches of real samples: gathered, scaled and mirrored where the samples are kept."""
+"""Batches of real samples: gathered, scaled and mirrored on the device when they fit there, else streamed to it ahead of need."""
 
 from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,23 +13,104 @@ from torch import Tensor
 from .contracts import Dataset
 from .data import Order
 
+AHEAD = 4  # batches that a stream keeps ready
+SHARE = 0.4  # of a GPU's free memory that samples may take when no budget is given
+Raw = tuple[Tensor, Tensor | None, Tensor | None, dict[str, Any]]  # samples, labels, flips, the order's state after them
+
+
+def budget_bytes(megabytes: int, device: torch.device) -> int | None:
+    """How much the samples may take on the device; None for no limit."""
+    if megabytes > 0:
+        return megabytes << 20
+    return int(torch.cuda.mem_get_info(device)[0] * SHARE) if device.type == "cuda" else None
+
 
 class Feed:
-    """An endless, reproducible series of batches; its position is part of a training's state."""
+    """An endless, reproducible series of batches. Its state is the position of the last batch that was handed out."""
 
-    def __init__(self, dataset: Dataset, order: Order, device: torch.device, resident: bool) -> None:
-        """`resident` keeps the samples on the device; else they stay in host memory and batches are copied over."""
+    def __init__(
+        self, dataset: Dataset, order: Order, device: torch.device, resident: str = "auto", budget: int | None = None
+    ) -> None:
+        """`resident` "gpu" keeps the samples on the device, "host" streams them, "auto" decides by the budget in bytes."""
         self.order, self.device = order, device
-        where = device if resident else torch.device("cpu")
-        labels = dataset.labels
-        self.data = Dataset(dataset.samples.to(where), None if labels is None else labels.to(where), dataset.classes)
+        size = dataset.samples.numel() * dataset.samples.element_size()
+        self.resident = resident == "gpu" or (resident == "auto" and (budget is None or size <= budget))
+        where = device if self.resident else torch.device("cpu")
+        self.samples = dataset.samples.to(where)
+        self.labels = None if dataset.labels is None else dataset.labels.to(where)
+        self._position = order.state_dict()
+        self._stream: _Stream | None = None
 
     def next(self) -> tuple[Tensor, Tensor | None]:
-        """Samples [batch, *shape] as float32 on the device, and labels [batch] or None."""
-        indices, flips = self.order.next()
-        samples, labels = self.data.batch(indices.to(self.data.samples.device))
+        """Samples [batch, *shape] as float32 on the device, images in [-1, 1], and labels [batch] or None."""
+        if self.resident:
+            samples, labels, flips, self._position = self._gather()
+        else:
+            self._stream = self._stream or _Stream(self)
+            samples, labels, flips, self._position = self._stream.next()
         samples = samples.to(self.device, non_blocking=True)
+        if samples.dtype == torch.uint8:
+            samples = samples.float().div_(127.5).sub_(1)
         if flips is not None:
-            mirrored = flips.to(self.device).view(-1, *[1] * (samples.dim() - 1))
+            mirrored = flips.to(self.device, non_blocking=True).view(-1, *[1] * (samples.dim() - 1))
             samples = torch.where(mirrored, samples.flip(-1), samples)
         return samples, None if labels is None else labels.to(self.device, non_blocking=True)
+
+    def _gather(self) -> Raw:
+        """The next batch as it is stored, where the samples are."""
+        indices, flips = self.order.next()
+        indices = indices.to(self.samples.device)
+        labels = None if self.labels is None else self.labels.index_select(0, indices)
+        return self.samples.index_select(0, indices), labels, flips, self.order.state_dict()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position after the last batch that `next` gave, whatever a stream has read ahead."""
+        return dict(self._position)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue after that position."""
+        self.close()
+        self.order.load_state_dict(dict(state))
+        self._position = dict(state)
+
+    def close(self) -> None:
+        """End the stream's thread."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+
+class _Stream:
+    """A thread that gathers batches ahead; on the way to a GPU they lie in pinned memory, so that the copy overlaps with work."""
+
+    def __init__(self, feed: Feed) -> None:
+        self.feed, self.pin = feed, feed.device.type == "cuda"
+        self.ready: queue.Queue[Raw | BaseException] = queue.Queue(AHEAD)
+        self.closed = threading.Event()
+        self.thread = threading.Thread(target=self._run, name="ganzoo-feed", daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        while not self.closed.is_set():
+            item: Raw | BaseException
+            try:
+                samples, labels, flips, state = self.feed._gather()
+                item = (samples.pin_memory() if self.pin else samples, labels, flips, state)
+            except BaseException as error:  # told to whoever waits for the batch
+                item = error
+            while not self.closed.is_set():
+                try:
+                    self.ready.put(item, timeout=0.1)
+                    break
+                except queue.Full:
+                    continue
+
+    def next(self) -> Raw:
+        item = self.ready.get()
+        if isinstance(item, BaseException):
+            raise item
+        return item
+
+    def close(self) -> None:
+        self.closed.set()
+        self.thread.join()

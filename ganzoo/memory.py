@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import copy
+import os
+import weakref
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 
+from .contracts import Side
+from .engine import only
+from .errors import DeviceError
+from .feed import budget_bytes
 from .pipeline import SIDES, Pipeline
 from .update import terms
 
@@ -18,21 +26,53 @@ def _size(tensors: Any) -> int:
 
 
 def estimate(pipeline: Pipeline) -> dict[str, int]:
-    """Bytes: weights (with average), gradients, optimizer state, activations of the larger update, resident data, total."""
+    """Bytes: weights (with average), gradients, optimizer state, what the larger update holds at its peak, resident data, total."""
     nets = [pipeline.parts.net(side) for side in SIDES]
     weights = sum(_size([*net.parameters(), *net.buffers()]) for net in (*nets, pipeline.average.net))
-    gradients = max(_size(net.parameters()) for net in nets)
+    gradients = sum(_size(net.parameters()) for net in nets)
     optimizers = sum(_optimizer_state(pipeline.optimizers[side], net) for side, net in zip(SIDES, nets, strict=True))
-    activations = max(_activations(pipeline, side) for side in SIDES)
-    data = pipeline.dataset.samples.numel() * pipeline.dataset.samples.element_size()
-    found = {
-        "weights": weights,
-        "gradients": gradients,
-        "optimizers": optimizers,
-        "activations": activations,
-        "data": data,
-    }
+    update = max(_update_peak(pipeline, side) for side in SIDES)
+    found = {"weights": weights, "gradients": gradients, "optimizers": optimizers, "update": update, "data": _resident(pipeline)}
     return {**found, "total": sum(found.values())}
+
+
+def _resident(pipeline: Pipeline) -> int:
+    """What the samples take on the device."""
+    data, samples = pipeline.config.data, pipeline.dataset.samples
+    size = samples.numel() * samples.element_size()
+    budget = budget_bytes(data.budget, pipeline.device)
+    return size if data.resident == "gpu" or (data.resident == "auto" and (budget is None or size <= budget)) else 0
+
+
+def available(device: torch.device) -> int:
+    """Bytes that a training could still take on the device."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def check_fits(pipeline: Pipeline, free: int | None = None) -> None:
+    """Raises DeviceError before the training when it will not fit, with the largest batch that does."""
+    free = available(pipeline.device) if free is None else free
+    found = estimate(pipeline)
+    if found["total"] > free:
+        raise DeviceError(advice(pipeline, found, free))
+
+
+def after_failure(pipeline: Pipeline) -> str:
+    """The line for a training that ran out although the estimate said it would fit: a batch a tenth below the estimate's."""
+    found = estimate(pipeline)
+    return "out of memory: " + advice(pipeline, found, min(available(pipeline.device), found["total"]) * 9 // 10)
+
+
+def advice(pipeline: Pipeline, found: dict[str, int], free: int) -> str:
+    """One line: what is needed, what there is, and the largest batch that fits; an update's grow with the batch, the rest not."""
+    batch = pipeline.config.train.batch_size
+    fixed = found["total"] - found["update"]
+    fits = int((free - fixed) / (found["update"] / batch)) if found["update"] else batch
+    remedy = f"the largest batch that fits is about {fits}" if fits >= 1 else "no batch fits: take smaller nets or --resolution"
+    needs = f"needs about {found['total'] / 2**30:.1f} GiB and {pipeline.device} has {free / 2**30:.1f} GiB free"
+    return f"--batch-size {batch}: {needs}; {remedy}"
 
 
 def _optimizer_state(optimizer: torch.optim.Optimizer, net: nn.Module) -> int:
@@ -46,30 +86,48 @@ def _optimizer_state(optimizer: torch.optim.Optimizer, net: nn.Module) -> int:
     return per_weight * _size(net.parameters())
 
 
-def _activations(pipeline: Pipeline, side: Any) -> int:
-    """What one update keeps for its backward pass, counted on tensors without storage."""
+class _Peak(TorchDispatchMode):
+    """Counts the bytes of all storages that live at once, as an allocator would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = self.peak = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        tree_map_only(Tensor, self._count, result)
+        return result
+
+    def _count(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._known:
+            return
+        self._known.add(key)
+        size = storage.nbytes()
+        self.live += size
+        self.peak = max(self.peak, self.live)
+        weakref.finalize(storage, self._free, key, size)
+
+    def _free(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.live -= size
+
+
+def _update_peak(pipeline: Pipeline, side: Side) -> int:
+    """The most that one update holds beside the weights, found by running it on tensors without storage."""
     config, spec = pipeline.config.train, pipeline.spec
-    kept: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        kept[id(tensor.untyped_storage())] = tensor.untyped_storage().nbytes()
-        alive.append(tensor)
-        return tensor
-
-    alive: list[Tensor] = []
     latents = pipeline.parts.generator.draw_latents(2)  # type: ignore[operator]
-    with (
-        FakeTensorMode(allow_non_fake_inputs=True) as mode,
-        torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t),
-    ):
-        parts = copy.copy(pipeline.parts)
-        parts.way = "double"
+    with torch.random.fork_rng(devices=[]), FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        parts = _faked(pipeline.parts, mode)
         data = torch.empty(config.batch_size, *spec.shape)
         labels = torch.zeros(config.batch_size, dtype=torch.long) if spec.classes else None
-        fake_latents = mode.from_tensor(latents)[:1].expand(config.batch_size, *latents.shape[1:]).clone()
-        total, _, _ = terms(_faked(parts, mode), side)(data, labels, fake_latents, torch.zeros(()), parts.due(side, 0))
-        del total
-    return sum(kept.values())
+        drawn = torch.empty(config.batch_size, *latents.shape[1:])
+        other: Side = "generator" if side == "discriminator" else "discriminator"
+        with _Peak() as counter, only(parts.net(side), parts.net(other)):
+            terms(parts, side)(data, labels, drawn, torch.zeros(()), parts.due(side, 0))[0].backward()
+    return counter.peak
 
 
 def _faked(parts: Any, mode: FakeTensorMode) -> Any:

@@ -20,7 +20,17 @@ from .pipeline import Pipeline
 RUN_FILE = "run.toml"
 META = ("run", "summary", "paper", "source")  # top-level keys of run files and recipes that are no settings
 # What may differ when a run is resumed: how long it goes, where it runs, what is kept. Anything else would make another run.
-MAY_CHANGE = {"train.images", "train.device", "train.engine", "train.on_nan", "data.resident", "data.root", "checkpoint", "log"}
+MAY_CHANGE = {
+    "train.images",
+    "train.device",
+    "train.engine",
+    "train.on_nan",
+    "data.resident",
+    "data.budget",
+    "data.root",
+    "checkpoint",
+    "log",
+}
 
 
 def new_folder(root: Path, config: Config) -> Path:

@@ -17,7 +17,7 @@ from .contracts import Tracker
 from .data import Order
 from .engine import Engine
 from .errors import GanzooError
-from .feed import Feed
+from .feed import Feed, budget_bytes
 from .files import write_text
 from .meters import Meters, NotFinite, record
 from .pipeline import SIDES, Pipeline, learning_rate_factor, set_learning_rate
@@ -57,7 +57,8 @@ class Training:
         self.stop: int | None = None  # a signal number: finish the update, save, leave
         self.streams = Streams(config.train.seed, pipeline.device)
         order = Order(len(pipeline.dataset), config.train.batch_size, derive(config.train.seed, "order"), flip=config.data.flip)
-        self.feed = Feed(pipeline.dataset, order, pipeline.device, config.data.resident != "host")
+        budget = budget_bytes(config.data.budget, pipeline.device)
+        self.feed = Feed(pipeline.dataset, order, pipeline.device, config.data.resident, budget)
         clips = {side: pipeline.clips(side) for side in SIDES}
         self.progress = torch.zeros((), device=pipeline.device)
         self.engine = Engine(pipeline.parts, pipeline.optimizers, clips, pipeline.engine, self.progress, tell)
@@ -77,7 +78,7 @@ class Training:
             "updates": self.updates,
             "seconds": self.seconds,
             "rollbacks": self.rollbacks,
-            "order": self.feed.order.state_dict(),
+            "order": self.feed.state_dict(),
         }
         return {**self.pipeline.state_dict(), **optimizers, "streams": self.streams.state_dict(), "counters": counters}
 
@@ -88,7 +89,7 @@ class Training:
             checkpoint.restore_optimizer(self.pipeline.optimizers[side], state[f"optim_{side}"])
         self.streams.load_state_dict(state["streams"])
         counters = state["counters"]
-        self.feed.order.load_state_dict(counters["order"])
+        self.feed.load_state_dict(counters["order"])
         self.images, self.updates, self.seconds = counters["images"], counters["updates"], counters["seconds"]
         self.rollbacks = counters["rollbacks"]
         self._saved = self._logged = self.images
@@ -134,6 +135,7 @@ class Training:
             self._end()
         finally:
             self.writer.close()
+            self.feed.close()
             for listener in self.listeners:
                 listener.finish()
 

@@ -27,7 +27,7 @@ class LazyGroup(click.Group):
     """Knows every command's name and help; imports one only to run it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
@@ -67,11 +67,10 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; an error is one line on stderr, a traceback only where GANZOO_DEBUG is 1."""
     debug = os.environ.get("GANZOO_DEBUG") == "1"
     try:
-        result = group.main(list(arguments), prog_name="ganzoo", standalone_mode=False)
+        result = group.main([*arguments], prog_name="ganzoo", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
-        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "ganzoo"
-        _fail(error.format_message(), f"; {command} --help shows how" if isinstance(error, click.UsageError) else "")
+        _fail(_explain(error, arguments))
         return error.exit_code
     except GanzooError as error:
         if debug:
@@ -88,6 +87,18 @@ def run(arguments: Sequence[str]) -> int:
         return 1
 
 
-def _fail(text: str, hint: str = "") -> None:
-    printable = "".join(c if c.isprintable() else " " for c in text)  # a name may hold what a terminal would obey
-    click.echo(f"Error: {' '.join(printable.split()).rstrip('.')}{hint}", err=True)
+def _explain(error: click.ClickException, arguments: Sequence[str]) -> str:
+    """Click's error with the nearest option and the way to the help."""
+    if not isinstance(error, click.UsageError):
+        return error.format_message()
+    if isinstance(error, click.NoSuchOption):
+        message = f"no option {error.option_name}{nearest(error.option_name, error.possibilities or [])}"
+    else:
+        message = error.format_message().rstrip(".")
+    command = error.ctx.command_path if error.ctx else " ".join(["ganzoo", *(a for a in arguments[:1] if a in COMMANDS)])
+    return f"{message}; {command} --help shows how"
+
+
+def _fail(text: str) -> None:
+    """The line on stderr, without the control characters that a name may hold and a terminal would obey."""
+    click.echo(f"Error: {one_line(GanzooError(text))}", err=True)

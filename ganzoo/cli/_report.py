@@ -111,7 +111,8 @@ def data_progress() -> Iterator[Callable[[int, int], None]]:
     try:
         yield progress
     finally:
-        bar.stop()
+        if bar.live.is_started:  # else stopping prints an empty line
+            bar.stop()
 
 
 @contextlib.contextmanager

@@ -145,11 +145,14 @@ def _name_flag(message: str, given: dict[str, Any]) -> str:
 
 def run(pipeline: Pipeline, out: Path, resume: Path | None) -> None:
     """Train in a new run folder or the resumed one, and say where everything is."""
-    from .. import checkpoint, recovery, runs
-    from ..errors import BadRun
+    import torch
+
+    from .. import checkpoint, memory, recovery, runs
+    from ..errors import BadRun, DeviceError
     from ..training import Interrupted, Training
     from ._report import Reporter, say, stopping
 
+    memory.check_fits(pipeline)
     folder = resume if resume is not None else runs.new_folder(out, pipeline.config)
     lock = runs.Lock(folder)
     reporter = Reporter(pipeline, folder)
@@ -172,6 +175,8 @@ def run(pipeline: Pipeline, out: Path, resume: Path | None) -> None:
         say(f"run folder: {folder}")
         with stopping(training):
             recovery.run(training, say)
+    except torch.OutOfMemoryError:
+        raise DeviceError(memory.after_failure(pipeline)) from None
     except Interrupted as error:
         error.exit_code = 128 + error.signal  # type: ignore[attr-defined]
         raise
