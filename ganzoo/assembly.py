@@ -51,7 +51,7 @@ class Assembly:
         """An instance, from a random stream of its own, so that changing one part leaves the others' weights."""
         component = self.component(section, kind, choice.name)
         torch.manual_seed(derive(self.config.train.seed, "init", section))
-        built = component.create(*arguments, where=section, **choice.options)
+        built = component.build(arguments, choice.options, section)
         defaults = {name: option.default for name, option in component.options().items()}
         self.complete[section] = {name: _plain(value) for name, value in (defaults | choice.options).items() if value is not None}
         return built
@@ -140,7 +140,7 @@ def open_dataset(build: Assembly, progress: Progress | None) -> Dataset:
         given["root"] = Path(root).expanduser()
     if resolution and "resolution" in takes:
         given["resolution"] = resolution
-    dataset: Dataset = component.create(where="data", **given)
+    dataset: Dataset = component.build((), given, "data")
     if data.channels != "auto" and data.channels != dataset.spec.shape[0]:
         raise Incompatible(
             f"--set data.channels={data.channels}: {data.name} has {dataset.spec.shape[0]}; this is for folders and zips"

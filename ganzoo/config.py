@@ -21,7 +21,8 @@ from pydantic import (
     ValidationError,
 )
 
-from .errors import BadConfig, nearest, one_line
+from .errors import BadConfig, nearest, one_line, shown
+from .files import depth, read_limited
 
 Tree = dict[str, Any]
 CHOICES = ("gen", "disc", "loss", "data")  # sections with one name
@@ -31,18 +32,23 @@ FAMILIES = {
     "metric": "metric",
     "tracker": "tracker",
 }  # sections of many names
+SIZE = 1 << 17  # bytes; a run file has two thousand
+DOTS = 300  # in one line: tomllib's time and memory grow with the square of a key's parts
+UNION = ("constrained-str", "int", "str", "bool", "literal['auto']", "literal['auto',1,3,4]")
+DEPTH = 16  # of tables within tables
 
 
 def parse_count(value: Any) -> Any:
     """`"200k"` and `"1.5M"` as integers; anything else unchanged, for the type check to judge."""
-    if isinstance(value, str) and (match := re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kKmM]?)\s*", value)):
+    if isinstance(value, str) and (match := re.fullmatch(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([kKmM]?)\s*", value)):
         scaled = float(match[1]) * {"": 1, "k": 1e3, "m": 1e6}[match[2].lower()]
         return int(scaled) if scaled == int(scaled) else value
     return value
 
 
-Count = Annotated[int, Field(ge=0), BeforeValidator(parse_count)]
-PositiveCount = Annotated[int, Field(ge=1), BeforeValidator(parse_count)]
+Count = Annotated[int, Field(ge=0, le=10**15), BeforeValidator(parse_count)]  # bounds that nobody meets by intention:
+PositiveCount = Annotated[int, Field(ge=1, le=10**15), BeforeValidator(parse_count)]  # a file may hold any number
+Number = Annotated[int, Field(ge=1, le=2**31)]
 Schedule = Literal["constant", "linear", "cosine"]
 
 
@@ -88,9 +94,9 @@ class Data(Choice):
 
 class Train(Section):
     images: PositiveCount
-    batch_size: PositiveInt
-    n_critic: PositiveInt
-    seed: NonNegativeInt
+    batch_size: Number
+    n_critic: Number
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
     device: str
     precision: Literal["auto", "fp32", "tf32", "bf16"]
     engine: Literal["auto", "eager", "compiled", "captured"]
@@ -104,13 +110,13 @@ class Average(Section):
 
 class Samples(Section):
     images: PositiveCount
-    count: PositiveInt
+    count: Annotated[int, Field(ge=1, le=4096)]
 
 
 class Checkpoint(Section):
     images: Count
     minutes: NonNegativeFloat
-    keep: PositiveInt
+    keep: Number
 
 
 class Log(Section):
@@ -147,15 +153,19 @@ def defaults() -> Tree:
 
 
 def read(path: Path, flag: str = "--config") -> Tree:
-    """A run file's tree; raises BadConfig naming the flag when it is missing or no TOML."""
+    """A run file's tree; raises BadConfig naming the flag when it is missing, no TOML, or larger than any run file is."""
     try:
-        if path.stat().st_size > 1 << 20:
-            raise BadConfig(f"{flag} {path}: larger than 1 MiB, which no run file is")
-        return tomllib.loads(path.read_text("utf-8"))
+        content = read_limited(path, SIZE)
+        if max(line.count(b".") for line in content.split(b"\n")) > DOTS:
+            raise BadConfig(f"{flag} {path}: a line with more than {DOTS} dots, which no run file has")
+        tree = tomllib.loads(content.decode())
     except OSError as error:
         raise BadConfig(f"{flag} {path}: {error.strerror or one_line(error)}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # an integer may be too long, which tomllib does not call its own error
         raise BadConfig(f"{flag} {path}: no TOML: {one_line(error)}") from None
+    if depth(tree) > DEPTH:
+        raise BadConfig(f"{flag} {path}: tables nested deeper than {DEPTH}, which no run file has")
+    return tree
 
 
 def merge(base: Tree, layer: Mapping[str, Any], where: str = "") -> Tree:
@@ -179,8 +189,8 @@ def merge(base: Tree, layer: Mapping[str, Any], where: str = "") -> Tree:
 
 def _section(tree: Tree, where: str) -> Tree:
     for key in where.split(".") if where else ():
-        tree = tree.get(key, {})
-    return tree
+        tree = tree.get(key, {}) if isinstance(tree, dict) else {}
+    return tree if isinstance(tree, dict) else {}
 
 
 def setting(text: str) -> tuple[list[str], Any]:
@@ -191,7 +201,7 @@ def setting(text: str) -> tuple[list[str], Any]:
         raise BadConfig(f"--set {text}: write SECTION.KEY=VALUE, for instance --set gen.width=64")
     try:
         return keys, tomllib.loads(f"v = {value}")["v"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return keys, value.strip()
 
 
@@ -204,7 +214,7 @@ def apply_settings(tree: Tree, settings: Iterable[str]) -> Tree:
             if len(keys) > 3:  # a component's name may hold dots
                 keys = [family, ".".join(keys[1:-1]), keys[-1]]
             chosen = tree.get(family, {})
-            if keys[1] not in chosen:
+            if not isinstance(chosen, dict) or keys[1] not in chosen:
                 raise BadConfig(
                     f"--set {text}: {keys[1]!r} is not in this pipeline; add --{family} {keys[1]}{nearest(keys[1], chosen)}"
                 )
@@ -221,13 +231,14 @@ def check(tree: Mapping[str, Any], source: str = "configuration") -> Config:
         return Config.model_validate(dict(tree))
     except ValidationError as error:
         first = error.errors()[0]
-        path = [str(part) for part in first["loc"] if part not in ("constrained-str", "int", "str", "bool")]
+        # Beyond section and key, pydantic names the branch of a union that it tried.
+        path = [str(part) for i, part in enumerate(first["loc"]) if i < 2 or part not in UNION]
         where = ".".join(path)
         if first["type"] == "extra_forbidden":
             known = _known(path[:-1])
-            raise BadConfig(f"{source}: no setting {where!r}{nearest(path[-1], known)} (known: {', '.join(known)})") from None
+            raise BadConfig(f"{source}: no setting {shown(where)}{nearest(path[-1], known)} (known: {', '.join(known)})") from None
         reason = first["msg"].replace("Input should", "it should")
-        raise BadConfig(f"{source}: {where} = {first['input']!r}: {reason}") from None
+        raise BadConfig(f"{source}: {where} = {shown(first['input'])}: {reason}") from None
 
 
 def _known(path: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -44,9 +45,7 @@ class Engine:
         self.captured: dict[Side, Captured] = {}
         if mode == "captured":
             self._make_capturable()
-            self.captured = {
-                side: Captured(self._runner(side), lambda side=side: self._state(side), progress.device) for side in SIDES
-            }
+            self.captured = {side: Captured(self._runner(side), partial(self._state, side), progress.device) for side in SIDES}
 
     def update(
         self, side: Side, data: Tensor, labels: Tensor | None, latents: Tensor, number: int, measure: bool = False

@@ -17,9 +17,16 @@ GanzooError                 something failed (exit 1)
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 1000  # letters of a message
+SHOWN = 100  # letters of a value in a message
+
 
 class GanzooError(Exception):
-    """Something failed; the message is one line that names the way out."""
+    """Something failed; the message is one printable line that names the way out, whatever text from files is in it."""
+
+    def __init__(self, message: str = "") -> None:
+        line = printable(message)
+        super().__init__(line if len(line) <= LONGEST else f"{line[: LONGEST // 2 - 5]} ... {line[-LONGEST // 2 :]}")
 
 
 class UsageError(GanzooError):
@@ -66,13 +73,27 @@ class DeviceError(GanzooError):
     """A device that is not there, or too small."""
 
 
+def printable(text: str) -> str:
+    """Text as one line without control characters, which a terminal would obey."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def shown(value: object) -> str:
+    """A value as it stands in a message: its repr, cut short."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, a tree too deep
+        return f"a {type(value).__name__} too large to show"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` when one of the known words is close, else nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word[:SHOWN], list(known), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def one_line(error: BaseException) -> str:
     """An exception as one printable line, with its type where the message alone says too little."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
+    text = printable(str(error))
     return text if isinstance(error, GanzooError) else f"{type(error).__name__}: {text}" if text else type(error).__name__

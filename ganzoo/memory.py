@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import weakref
 from typing import Any
@@ -25,13 +26,13 @@ def _size(tensors: Any) -> int:
     return sum(t.numel() * t.element_size() for t in tensors)
 
 
-def estimate(pipeline: Pipeline) -> dict[str, int]:
-    """Bytes: weights (with average), gradients, optimizer state, what the larger update holds at its peak, resident data, total."""
+def estimate(pipeline: Pipeline, batch: int | None = None) -> dict[str, int]:
+    """Bytes, for the pipeline's batch or another: weights (with average), gradients, optimizer state, what the larger update holds at its peak, resident data, total."""
     nets = [pipeline.parts.net(side) for side in SIDES]
     weights = sum(_size([*net.parameters(), *net.buffers()]) for net in (*nets, pipeline.average.net))
     gradients = sum(_size(net.parameters()) for net in nets)
     optimizers = sum(_optimizer_state(pipeline.optimizers[side], net) for side, net in zip(SIDES, nets, strict=True))
-    update = max(_update_peak(pipeline, side) for side in SIDES)
+    update = max(_update_peak(pipeline, side, batch or pipeline.config.train.batch_size) for side in SIDES)
     found = {"weights": weights, "gradients": gradients, "optimizers": optimizers, "update": update, "data": _resident(pipeline)}
     return {**found, "total": sum(found.values())}
 
@@ -66,10 +67,11 @@ def after_failure(pipeline: Pipeline) -> str:
 
 
 def advice(pipeline: Pipeline, found: dict[str, int], free: int) -> str:
-    """One line: what is needed, what there is, and the largest batch that fits; an update's grow with the batch, the rest not."""
+    """One line: what is needed, what there is, and the largest batch that fits, from a line through two estimates."""
     batch = pipeline.config.train.batch_size
-    fixed = found["total"] - found["update"]
-    fits = int((free - fixed) / (found["update"] / batch)) if found["update"] else batch
+    half = max(batch // 2, 1)
+    per_sample = (found["total"] - estimate(pipeline, half)["total"]) / max(batch - half, 1)
+    fits = batch - math.ceil((found["total"] - free) / per_sample) if per_sample > 0 else 0
     remedy = f"the largest batch that fits is about {fits}" if fits >= 1 else "no batch fits: take smaller nets or --resolution"
     needs = f"needs about {found['total'] / 2**30:.1f} GiB and {pipeline.device} has {free / 2**30:.1f} GiB free"
     return f"--batch-size {batch}: {needs}; {remedy}"
@@ -91,7 +93,8 @@ class _Peak(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.live = self.peak = 0
+        self.live: int = 0
+        self.peak: int = 0
         self._known: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -115,19 +118,21 @@ class _Peak(TorchDispatchMode):
         self.live -= size
 
 
-def _update_peak(pipeline: Pipeline, side: Side) -> int:
+def _update_peak(pipeline: Pipeline, side: Side, batch: int) -> int:
     """The most that one update holds beside the weights, found by running it on tensors without storage."""
-    config, spec = pipeline.config.train, pipeline.spec
-    latents = pipeline.parts.generator.draw_latents(2)  # type: ignore[operator]
-    with torch.random.fork_rng(devices=[]), FakeTensorMode(allow_non_fake_inputs=True) as mode:
+    spec = pipeline.spec
+    with torch.random.fork_rng(devices=[]):
+        latents: Tensor = pipeline.parts.generator.draw_latents(2)  # type: ignore[operator]
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         parts = _faked(pipeline.parts, mode)
-        data = torch.empty(config.batch_size, *spec.shape)
-        labels = torch.zeros(config.batch_size, dtype=torch.long) if spec.classes else None
-        drawn = torch.empty(config.batch_size, *latents.shape[1:])
+        data = torch.empty(batch, *spec.shape)
+        labels = torch.zeros(batch, dtype=torch.long) if spec.classes else None
+        drawn = torch.empty(batch, *latents.shape[1:])
         other: Side = "generator" if side == "discriminator" else "discriminator"
         with _Peak() as counter, only(parts.net(side), parts.net(other)):
             terms(parts, side)(data, labels, drawn, torch.zeros(()), parts.due(side, 0))[0].backward()
-    return counter.peak
+    peak: int = counter.peak
+    return peak
 
 
 def _faked(parts: Any, mode: FakeTensorMode) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import BadOption, nearest
+from .errors import BadOption, nearest, shown
 
 REQUIRED = inspect.Parameter.empty
 
@@ -76,7 +76,7 @@ def check(factory: Callable[..., Any], given: Mapping[str, Any], where: str) -> 
     for name in given:
         if name not in known:
             takes = f"it takes {', '.join(known)}" if known else "it takes no options"
-            raise BadOption(f"{where}: no option {name!r}{nearest(name, known)} ({takes})")
+            raise BadOption(f"{where}: no option {shown(name)}{nearest(name, known)} ({takes})")
     missing = [name for name, option in known.items() if option.default is REQUIRED and name not in given]
     if missing:
         raise BadOption(f"{where}: option {missing[0]!r} must be given: --set {where}.{missing[0]}=VALUE")
@@ -102,4 +102,4 @@ def convert(value: Any, annotation: Any, where: str) -> Any:
         return adapter.validate_python(value)
     except ValidationError as error:
         reason = error.errors()[0]["msg"].replace("Input should", "it should")
-        raise BadOption(f"{where}: {value!r} does not fit: {reason} (wanted: {describe(annotation)})") from None
+        raise BadOption(f"{where}: {shown(value)} does not fit: {reason} (wanted: {describe(annotation)})") from None

@@ -46,10 +46,14 @@ class Component:
         """What a person may tune, from the factory's signature."""
         return {} if self.kind == "recipe" else options.options_of(self.load())
 
-    def create(self, *arguments: Any, where: str = "", **given: Any) -> Any:
+    def create(self, /, *arguments: Any, where: str = "", **given: Any) -> Any:
         """An instance, its options checked first; raises BadOption, and BrokenPlugin when the constructor fails."""
+        return self.build(arguments, given, where or self.name)
+
+    def build(self, arguments: Iterable[Any], given: Mapping[str, Any], where: str) -> Any:
+        """`create` for options that came from a file, and so may have any name."""
         factory = self.load()
-        checked = options.check(factory, given, where or self.name)
+        checked = options.check(factory, given, where)
         try:
             return factory(*arguments, **checked)
         except GanzooError:

@@ -16,7 +16,7 @@ from ..registry import Component
 from ..slope import slope_penalty
 from .basics import BATCH, SPECS, Case, check_described, describe, gradients, labels_for, plain_state
 
-STEP = 1e-6  # of finite differences, in float64
+STEP = 1e-9  # of finite differences, in float64: so small that hardly a rectifier changes sides
 SEEDED = "draw weights and noise from torch's global generator only"
 
 
@@ -73,14 +73,15 @@ def _seeded(net: nn.Module, *arguments: Any) -> Tensor:
 
 def _check_gradients(case: Case, net: nn.Module, what: str, *arguments: Any) -> None:
     """Every parameter gets a gradient. Weights are moved a little first: some rightly begin at zero and block others."""
-    moved = copy.deepcopy(net)
+    moved: Any = copy.deepcopy(net)
     torch.manual_seed(5)
     with torch.no_grad():
         for parameter in moved.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
     outcome = _seeded(moved, *arguments)
     for head in getattr(moved, "heads", ()):  # what reads the features beside the score, for other losses
-        outcome = outcome + (getattr(moved, head)(moved.features(arguments[0])).flatten(1)).square().sum(1)
+        features = moved.features(arguments[0])
+        outcome = outcome + getattr(moved, head)(features).flatten(1).square().sum(1)
     mend = "use every parameter, or remove it; nothing may be detached on the way"
     case.require(outcome.requires_grad, f"no gradient reaches its parameters {what}", mend)
     (outcome * torch.randn_like(outcome)).sum().backward()
@@ -176,7 +177,7 @@ def _check_slope(case: Case, net: Discriminator, samples: Tensor, labels: Tensor
 
     mend = "use operations that can be differentiated twice, and change nothing in place"
     found = case.attempt(f"taking its slope {what}", mend, lambda: gradients(size(), exact))
-    parameters = [p for p in exact.parameters() if p.requires_grad]
+    parameters: list[Tensor] = [p for p in exact.parameters() if p.requires_grad]
     torch.manual_seed(8)
     direction = [torch.randn_like(p) for p in parameters]
     moved = []
