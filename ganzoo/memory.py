@@ -27,7 +27,9 @@ def _size(tensors: Any) -> int:
 
 
 def estimate(pipeline: Pipeline, batch: int | None = None) -> dict[str, int]:
-    """Bytes, for the pipeline's batch or another: weights (with average), gradients, optimizer state, what the larger update holds at its peak, resident data, total."""
+    """Bytes, for the pipeline's batch or another: weights (with average), gradients, optimizer state, what the larger update
+    holds at its peak, resident data, total.
+    """
     nets = [pipeline.parts.net(side) for side in SIDES]
     weights = sum(_size([*net.parameters(), *net.buffers()]) for net in (*nets, pipeline.average.net))
     gradients = sum(_size(net.parameters()) for net in nets)

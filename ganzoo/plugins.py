@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -12,7 +13,7 @@ from typing import Any
 import pluggy
 
 from . import hookspecs
-from .errors import one_line
+from .errors import BrokenPlugin, one_line
 from .hookspecs import KINDS, PLURALS
 from .registry import Component, Registry
 
@@ -49,9 +50,18 @@ class Zoo:
 
 
 @functools.cache
-def zoo() -> Zoo:
-    """The installed plugins, loaded once a process."""
+def inventory() -> Zoo:
+    """The installed plugins, loaded once a process, broken ones included."""
     return load(entry_points(group=GROUP))
+
+
+def zoo() -> Zoo:
+    """The installed plugins; with GANZOO_STRICT_PLUGINS=1 a broken one raises BrokenPlugin instead of being left out."""
+    found = inventory()
+    if found.broken and os.environ.get("GANZOO_STRICT_PLUGINS") == "1":
+        worst = found.broken[0]
+        raise BrokenPlugin(f"plugin {worst.who} is broken: {worst.broken} (GANZOO_STRICT_PLUGINS=1)")
+    return found
 
 
 def load(entries: Iterable[EntryPoint]) -> Zoo:
@@ -84,6 +94,12 @@ def load(entries: Iterable[EntryPoint]) -> Zoo:
     return Zoo(found, registry)
 
 
+def _trace(line: str) -> None:
+    """GANZOO_TRACE_PLUGINS=1 shows every hook call and registration."""
+    if os.environ.get("GANZOO_TRACE_PLUGINS") == "1":
+        print(one_line(Exception(line)).removeprefix("Exception: "), file=sys.stderr)
+
+
 def _wanted(distribution: str) -> bool:
     """GANZOO_LOAD_PLUGINS names the distributions to load beside the built-ins; unset means all."""
     chosen = os.environ.get("GANZOO_LOAD_PLUGINS")
@@ -100,6 +116,7 @@ def _collect(manager: pluggy.PluginManager, module: Any, plugin: Plugin) -> list
             hook = getattr(manager.hook, f"register_{PLURALS[kind]}")
             for implementation in hook.get_hookimpls():
                 if implementation.plugin_name == plugin.who:
+                    _trace(f"{plugin.who}: {hook.name}")
                     implementation.function(_register(kind, plugin, components))
     except BaseException:
         manager.unregister(name=plugin.who)
@@ -124,6 +141,7 @@ def _register(kind: str, plugin: Plugin, components: list[Component]) -> hookspe
             raise TypeError(f"{kind} {name!r}: about takes summary and paper, both text; traits are attributes of the class")
         if any(c.kind == kind and c.name == name for c in components):
             raise ValueError(f"{kind} {name!r} is registered twice")
+        _trace(f"{plugin.who}:   {kind} {name} = {factory}")
         components.append(Component(kind, name, factory, plugin.name, plugin.distribution, plugin.version, about))
 
     return register
