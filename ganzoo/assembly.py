@@ -42,7 +42,8 @@ class Assembly:
         try:
             component = self.registry.get(kind, name)
         except GanzooError as error:
-            raise type(error)(f"{_flag(section)} {name}: {error}") from None
+            where = f"--set {section}.name={name}" if section.startswith("optim.") else f"{_flag(section)} {name}"
+            raise type(error)(f"{where}: {error}") from None
         self.owners[section] = f"{component.distribution}:{component.plugin}"
         self.versions[component.distribution] = component.version
         return component

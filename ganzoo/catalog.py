@@ -27,3 +27,8 @@ def who_ships(kind: str, name: str) -> str | None:
         if name in plugin.get(PLURALS[kind], ()):
             return str(plugin["distribution"])
     return None
+
+
+def distributions() -> set[str]:
+    """Every distribution that the catalogue knows."""
+    return {str(plugin["distribution"]) for plugin in catalogue().get("plugins", {}).values()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,11 +16,14 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from . import files
-from .errors import BadFile, GanzooError
+from .errors import BadFile, GanzooError, one_line, shown
 from .files import sync_folder, tensor_bytes, write_bytes
+from .untrusted import parse_json, read_limited
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+MANIFEST_LIMIT = 64 << 20  # bytes
+FILE = re.compile(r"[a-z_]{1,40}\.safetensors")  # what a manifest may list
 State = dict[str, dict[str, Any]]  # group -> names to tensors or plain JSON values
 
 
@@ -66,25 +70,24 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The checked manifest; raises BadFile when it is missing, damaged or of another format."""
     path = folder / MANIFEST
     try:
-        if path.stat().st_size > 64 << 20:
-            raise BadFile(f"{path}: too large for a manifest")
-        raw = path.read_bytes()
-        manifest = json.loads(raw.decode())
-        if (
-            not isinstance(manifest, dict)
-            or not isinstance(manifest.get("files"), dict)
-            or not isinstance(manifest.get("values"), dict)
-        ):
+        raw = read_limited(path, MANIFEST_LIMIT)
+        manifest = parse_json(raw)
+        if not isinstance(manifest, dict) or not _tables(manifest.get("files")) or not _tables(manifest.get("values")):
             raise BadFile(f"{path}: not a manifest")
     except FileNotFoundError:
         raise BadFile(f"{folder}: no manifest, so it was never finished") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadFile(f"{path}: {error}") from None
+    except (OSError, ValueError) as error:
+        raise BadFile(f"{path}: {one_line(error)}") from None
     if manifest.get("sha256") != _digest(manifest) or raw != _serialised(manifest):
         raise BadFile(f"{path}: damaged (its sum does not match)")
     if manifest.get("format") != FORMAT:
-        raise BadFile(f"{path}: format {manifest.get('format')!r}, this ganzoo reads {FORMAT}")
+        raise BadFile(f"{path}: format {shown(manifest.get('format'))}, this ganzoo reads {FORMAT}")
     return manifest
+
+
+def _tables(tree: Any) -> bool:
+    """Whether it is a table of tables."""
+    return isinstance(tree, dict) and all(isinstance(value, dict) for value in tree.values())
 
 
 def load(folder: Path) -> tuple[State, dict[str, Any]]:
@@ -93,25 +96,36 @@ def load(folder: Path) -> tuple[State, dict[str, Any]]:
     state: State = {group: dict(values) for group, values in manifest["values"].items()}
     for name, expected in manifest["files"].items():
         path = folder / name
-        if Path(name).name != name:
-            raise BadFile(f"{folder}: the manifest names a file outside the folder")
+        if not FILE.fullmatch(name):
+            raise BadFile(f"{folder}: the manifest names {shown(name)}, which is no file of a checkpoint")
+        size = expected.get("bytes")
         try:
+            if not path.is_file() or path.stat().st_size != size:  # before anything is read: it could be a link to anywhere
+                raise BadFile(f"{path}: missing or cut short (not {shown(size)} bytes)")
             data = path.read_bytes()
         except OSError as error:
-            raise BadFile(f"{path}: {error.strerror}") from None
-        if len(data) != expected.get("bytes") or hashlib.sha256(data).hexdigest() != expected.get("sha256"):
+            raise BadFile(f"{path}: {error.strerror or one_line(error)}") from None
+        if hashlib.sha256(data).hexdigest() != expected.get("sha256"):
             raise BadFile(f"{path}: damaged (its sum does not match)")
-        try:
-            state.setdefault(path.stem, {}).update(load_tensors(data))
-        except (SafetensorError, ValueError) as error:
-            raise BadFile(f"{path}: {error}") from None
+        state.setdefault(path.stem, {}).update(tensors_of(data, path))
     return state, manifest
+
+
+def tensors_of(data: bytes, path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file; raises BadFile naming the path."""
+    try:
+        return load_tensors(data)
+    except (SafetensorError, ValueError, KeyError, AssertionError) as error:  # KeyError: a type that torch has not
+        raise BadFile(f"{path}: damaged or cut short: {one_line(error)}") from None
 
 
 def folders(run: Path) -> list[Path]:
     """The checkpoint folders of a run, newest (most images) first."""
     root = run / "checkpoints"
-    return sorted((p for p in root.iterdir() if p.is_dir() and p.name.isdigit()), reverse=True) if root.is_dir() else []
+    if not root.is_dir():
+        return []
+    # No links: old checkpoints are deleted, and a stranger's run folder could point anywhere.
+    return sorted((p for p in root.iterdir() if p.name.isdigit() and p.is_dir() and not p.is_symlink()), reverse=True)
 
 
 def newest(run: Path, tell: Callable[[str], None]) -> tuple[State, dict[str, Any]] | None:
@@ -162,7 +176,17 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, flat: Mapping[str, Any]) -> None:
-    """Put back what `optimizer_state` took; tuples and learning-rate tensors keep the optimizer's own form."""
+    """Put back what `optimizer_state` took; tuples and learning-rate tensors keep the optimizer's own form.
+
+    Raises BadFile when it is the state of another optimizer.
+    """
+    try:
+        _restore(optimizer, flat)
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise BadFile(f"the saved state does not fit {type(optimizer).__name__}: {one_line(error)}") from None
+
+
+def _restore(optimizer: torch.optim.Optimizer, flat: Mapping[str, Any]) -> None:
     own = optimizer.state_dict()
     state: dict[int, dict[str, Any]] = {}
     for name, value in flat.items():

@@ -6,6 +6,7 @@ import functools
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,13 +17,11 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
-    PositiveInt,
     ValidationError,
 )
 
 from .errors import BadConfig, nearest, one_line, shown
-from .files import depth, read_limited
+from .untrusted import depth, read_limited
 
 Tree = dict[str, Any]
 CHOICES = ("gen", "disc", "loss", "data")  # sections with one name
@@ -34,21 +33,32 @@ FAMILIES = {
 }  # sections of many names
 SIZE = 1 << 17  # bytes; a run file has two thousand
 DOTS = 300  # in one line: tomllib's time and memory grow with the square of a key's parts
-UNION = ("constrained-str", "int", "str", "bool", "literal['auto']", "literal['auto',1,3,4]")
 DEPTH = 16  # of tables within tables
 
 
 def parse_count(value: Any) -> Any:
-    """`"200k"` and `"1.5M"` as integers; anything else unchanged, for the type check to judge."""
-    if isinstance(value, str) and (match := re.fullmatch(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([kKmM]?)\s*", value)):
-        scaled = float(match[1]) * {"": 1, "k": 1e3, "m": 1e6}[match[2].lower()]
-        return int(scaled) if scaled == int(scaled) else value
+    """`"200k"` and `"1.5M"` as integers; numbers unchanged, for the type check to judge."""
+    if not isinstance(value, str):
+        return parse_whole(value)
+    match = re.fullmatch(r"\s*(-?[0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([kKmM]?)\s*", value)
+    scaled = Decimal(match[1]) * {"": 1, "k": 1000, "m": 1_000_000}[match[2].lower()] if match else None
+    if scaled is None or scaled % 1:
+        raise ValueError("give a count, as in 500, 200k or 1.5M")
+    return int(scaled)
+
+
+def parse_whole(value: Any) -> Any:
+    """Anything but true and false, which Python takes for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("give a whole number")
     return value
 
 
 Count = Annotated[int, Field(ge=0, le=10**15), BeforeValidator(parse_count)]  # bounds that nobody meets by intention:
 PositiveCount = Annotated[int, Field(ge=1, le=10**15), BeforeValidator(parse_count)]  # a file may hold any number
-Number = Annotated[int, Field(ge=1, le=2**31)]
+Number = Annotated[int, Field(ge=1, le=2**31), BeforeValidator(parse_whole)]
+Seed = Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(parse_whole)]
+Text = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
 Schedule = Literal["constant", "linear", "cosine"]
 
 
@@ -84,11 +94,11 @@ class Optimizers(Section):
 
 class Data(Choice):
     root: str
-    resolution: str | int
+    resolution: Text
     channels: Literal["auto", 1, 3, 4]
     background: str
     resident: Literal["auto", "gpu", "host"]
-    budget: NonNegativeInt
+    budget: Annotated[int, Field(ge=0, le=2**31)]
     flip: bool
 
 
@@ -96,11 +106,11 @@ class Train(Section):
     images: PositiveCount
     batch_size: Number
     n_critic: Number
-    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    seed: Seed
     device: str
     precision: Literal["auto", "fp32", "tf32", "bf16"]
     engine: Literal["auto", "eager", "compiled", "captured"]
-    conditional: Literal["auto"] | bool
+    conditional: Literal["auto", True, False]
     on_nan: Literal["stop", "rollback"]
 
 
@@ -162,15 +172,15 @@ def read(path: Path, flag: str = "--config") -> Tree:
     except OSError as error:
         raise BadConfig(f"{flag} {path}: {error.strerror or one_line(error)}") from None
     except (ValueError, RecursionError) as error:  # an integer may be too long, which tomllib does not call its own error
-        raise BadConfig(f"{flag} {path}: no TOML: {one_line(error)}") from None
+        raise BadConfig(f"{flag} {path}: no TOML: {error}") from None
     if depth(tree) > DEPTH:
         raise BadConfig(f"{flag} {path}: tables nested deeper than {DEPTH}, which no run file has")
     return tree
 
 
 def merge(base: Tree, layer: Mapping[str, Any], where: str = "") -> Tree:
-    """The base with a layer over it. Another name in a section drops the old component's options; `reg = false` clears all,
-    `reg.gp = false` one."""
+    """The base with a layer over it. Another name in a section drops the old component's options; `reg = false` clears
+    all, `reg.gp = false` drops one and `reg.gp = true` adds it as it is."""
     result = dict(base)
     core = _section(defaults(), where)
     if "name" in core and layer.get("name", base.get("name")) != base.get("name"):
@@ -179,6 +189,8 @@ def merge(base: Tree, layer: Mapping[str, Any], where: str = "") -> Tree:
         path = f"{where}.{key}" if where else key
         if value is False and (where in FAMILIES or path in FAMILIES):
             result.pop(key, None)
+        elif value is True and where in FAMILIES:
+            result.setdefault(key, {})
         elif isinstance(value, Mapping):
             old = result.get(key, {})
             result[key] = merge(old if isinstance(old, dict) else {}, value, path)
@@ -210,14 +222,13 @@ def apply_settings(tree: Tree, settings: Iterable[str]) -> Tree:
     for text in settings:
         keys, value = setting(text)
         family = keys[0]
-        if family in FAMILIES and value is not False:
+        if family in FAMILIES and not (len(keys) == 2 and isinstance(value, bool)):
             if len(keys) > 3:  # a component's name may hold dots
                 keys = [family, ".".join(keys[1:-1]), keys[-1]]
-            chosen = tree.get(family, {})
-            if not isinstance(chosen, dict) or keys[1] not in chosen:
-                raise BadConfig(
-                    f"--set {text}: {keys[1]!r} is not in this pipeline; add --{family} {keys[1]}{nearest(keys[1], chosen)}"
-                )
+            chosen = _section(tree, family)
+            if keys[1] not in chosen:
+                near = nearest(keys[1], chosen) or f"; add it: --set {family}.{keys[1]}=true"
+                raise BadConfig(f"--set {text}: {keys[1]!r} is not in this pipeline{near}")
         layer: Any = value
         for key in reversed(keys):
             layer = {key: layer}
@@ -225,20 +236,49 @@ def apply_settings(tree: Tree, settings: Iterable[str]) -> Tree:
     return tree
 
 
-def check(tree: Mapping[str, Any], source: str = "configuration") -> Config:
-    """The typed configuration, or BadConfig with the key, what is wrong and the nearest right one."""
+def check(tree: Mapping[str, Any], source: str = "", key: str = "") -> Config:
+    """The typed configuration, or BadConfig with the key, what is wrong and the nearest right one.
+
+    source: where the tree comes from, for the message; key: the setting whose value the source shows already.
+    """
     try:
         return Config.model_validate(dict(tree))
     except ValidationError as error:
         first = error.errors()[0]
-        # Beyond section and key, pydantic names the branch of a union that it tried.
-        path = [str(part) for i, part in enumerate(first["loc"]) if i < 2 or part not in UNION]
+        path = [str(part) for part in first["loc"]]
         where = ".".join(path)
+        said = f"{source}: " if source else ""
         if first["type"] == "extra_forbidden":
             known = _known(path[:-1])
-            raise BadConfig(f"{source}: no setting {shown(where)}{nearest(path[-1], known)} (known: {', '.join(known)})") from None
-        reason = first["msg"].replace("Input should", "it should")
-        raise BadConfig(f"{source}: {where} = {shown(first['input'])}: {reason}") from None
+            raise BadConfig(f"{said}no setting {shown(where)}{nearest(path[-1], known)} (known: {', '.join(known)})") from None
+        if where != key:
+            said += f"{where} = {shown(first['input'])}: "
+        raise BadConfig(said + _reason(first, where)) from None
+
+
+REASONS = {  # pydantic's sort of error -> what to do
+    "int_type": "give a whole number",
+    "int_parsing": "give a whole number",
+    "int_from_float": "give a whole number",
+    "float_type": "give a number",
+    "float_parsing": "give a number",
+    "bool_type": "give true or false",
+    "bool_parsing": "give true or false",
+    "string_type": "give text",
+    "greater_than_equal": "give {ge} or more",
+    "less_than_equal": "give {le} or less",
+    "less_than": "give less than {lt}",
+    "literal_error": "give {expected}",
+    "value_error": "{error}",
+    "dict_type": "it holds settings by name: {where}.NAME = VALUE",
+    "model_type": "it holds settings by name: {where}.NAME = VALUE",
+}
+
+
+def _reason(error: Any, where: str) -> str:
+    """Pydantic's error in words for a person."""
+    text = REASONS.get(error["type"])
+    return text.format(**error.get("ctx", {}), where=where) if text else error["msg"].replace("Input should", "it should")
 
 
 def _known(path: list[str]) -> list[str]:

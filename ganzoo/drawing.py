@@ -51,7 +51,7 @@ def scatter(points: Tensor) -> Image.Image:
         ranks = torch.linspace(-1, 1, len(points))
         points = torch.stack([points[:, 0].sort().values, ranks], 1)
     reach = max(1.25 * float(points[:, :2].nan_to_num(0, 0, 0).abs().quantile(0.995)), 1e-6)
-    reach = 2 ** math.ceil(math.log2(reach) * 2) / 2**0.5 if reach < 1e30 else 1.0  # few distinct scales: pictures stay comparable
+    reach = 2 ** (math.ceil(2 * math.log2(min(reach, 1e30))) / 2)  # few distinct scales, so that pictures stay comparable
     sheet = Image.new("RGB", (SIDE, SIDE), "white")
     draw = ImageDraw.Draw(sheet)
     draw.line([(0, SIDE // 2), (SIDE, SIDE // 2)], fill="#dddddd")

@@ -17,6 +17,7 @@ from .capture import Captured
 from .contracts import Side
 from .update import Parts, Report, terms
 
+RECOMPILES = 64
 SIDES: tuple[Side, ...] = ("discriminator", "generator")
 
 
@@ -41,6 +42,9 @@ class Engine:
         self.plain = {side: terms(parts, side) for side in SIDES}
         self.terms = dict(self.plain)
         if mode != "eager":
+            # Dynamo counts recompiles of a code object, and every pipeline and every set of due regularizers is one of `terms`.
+            dynamo = torch._dynamo.config
+            dynamo.recompile_limit = max(dynamo.recompile_limit, RECOMPILES)
             self.terms = {side: torch.compile(function, fullgraph=True, dynamic=False) for side, function in self.plain.items()}
         self.captured: dict[Side, Captured] = {}
         if mode == "captured":

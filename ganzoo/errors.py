@@ -25,7 +25,7 @@ class GanzooError(Exception):
     """Something failed; the message is one printable line that names the way out, whatever text from files is in it."""
 
     def __init__(self, message: str = "") -> None:
-        line = printable(message)
+        line = plain_line(message)
         super().__init__(line if len(line) <= LONGEST else f"{line[: LONGEST // 2 - 5]} ... {line[-LONGEST // 2 :]}")
 
 
@@ -73,7 +73,7 @@ class DeviceError(GanzooError):
     """A device that is not there, or too small."""
 
 
-def printable(text: str) -> str:
+def plain_line(text: str) -> str:
     """Text as one line without control characters, which a terminal would obey."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
@@ -95,5 +95,5 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def one_line(error: BaseException) -> str:
     """An exception as one printable line, with its type where the message alone says too little."""
-    text = printable(str(error))
+    text = plain_line(str(error))
     return text if isinstance(error, GanzooError) else f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -7,12 +7,12 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from safetensors.torch import save
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from .errors import GanzooError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def sync_folder(folder: Path) -> None:
@@ -33,7 +33,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     stage(f"before {path.name}")
     try:
-        with temporary.open("wb") as file:
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as file:  # never through a link that a stranger's run folder holds
             file.write(content[: len(content) // 2])
             stage(f"within {path.name}")
             file.write(content[len(content) // 2 :])
@@ -49,6 +50,18 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise GanzooError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
+def check_folder(folder: Path, flag: str) -> None:
+    """Raises GanzooError when nothing can be written to a folder that may not exist yet: better said before the work than after."""
+    try:
+        there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    except OSError as error:  # a name that is too long
+        raise GanzooError(f"{flag}: {error.strerror or error}") from None
+    if not there.is_dir():
+        raise GanzooError(f"{flag}: {there} is a file, and a folder is needed there")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise GanzooError(f"{flag}: {there} cannot be written to")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write text atomically."""
     write_bytes(path, text.encode())
@@ -61,4 +74,6 @@ def write_json(path: Path, value: Any) -> None:
 
 def tensor_bytes(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
     """Tensors in the safetensors format, on the CPU and each with memory of its own."""
+    from safetensors.torch import save  # late: a command line that is wrong is refused before torch is loaded
+
     return save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from . import config as configuration
-from . import runs, sampling
+from . import guard, runs, sampling
 from .assembly import assemble
+from .catalog import distributions
 from .contracts import Spec, Tracker
 from .errors import BadFile, UnknownComponent
 from .plugins import zoo
@@ -38,24 +39,20 @@ def load(path: str | Path, registry: Registry | None = None) -> LoadedGenerator:
     """The generator of a `generator.safetensors` or of a run folder; raises BadFile when it is damaged or its plugin is missing."""
     file = runs.find_generator(Path(path))
     header = sampling.read_header(file)
-    weights = sampling.read_weights(file)
+    listed = sampling.read_listed(file)
     try:
         component = (registry or zoo().registry).get("generator", f"{header.distribution}:{header.plugin}/{header.component}")
     except UnknownComponent:
+        known = "" if header.distribution in distributions() else " (which ganzoo's catalogue does not know: do you trust it?)"
         raise BadFile(
             f"{file}: needs generator {header.component!r} of {header.distribution} {header.version}, which is not installed: "
-            f"pip install {header.distribution}"
+            f"pip install {header.distribution}{known}"
         ) from None
     spec = Spec(tuple(header.shape), header.classes)
-    with torch.random.fork_rng(devices=[]):
-        net = component.create(spec, where=str(file), **header.options)
-    try:
-        net.load_state_dict(weights)
-    except RuntimeError as error:
-        detail = str(error).splitlines()[-1].strip()
-        raise BadFile(
-            f"{file}: its weights do not fit {component.name} {component.version} (made by {header.version}): {detail}"
-        ) from None
+    net = guard.build(component, (spec,), header.options, listed, str(file))
+    if getattr(net, "conditional", False) and not header.classes:
+        raise BadFile(f"{file}: bad header: {header.component} draws classes, and the file has none")
+    net.load_state_dict(sampling.read_weights(file))
     return LoadedGenerator(net.eval(), header)
 
 

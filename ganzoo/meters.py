@@ -75,7 +75,7 @@ def health(signs: dict[str, Any]) -> str:
     """One line on how the training does, from signs that no loss can hide."""
     rank, spread = signs.get("rank", 0.5), signs.get("spread", 1.0)
     if spread < 0.1:
-        return f"collapsing: samples vary {spread:.0%} as much as real ones"
+        return f"narrow (untrained or collapsed): samples vary {spread:.0%} as much as real ones"
     if rank > 0.98:
         return f"discriminator far ahead: right {rank:.0%} of the time"
     if rank < 0.45:

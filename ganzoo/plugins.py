@@ -1,18 +1,19 @@
 """Finding and loading plugins: each by itself, so that a broken one is a line in a report and nothing else stops."""
 
+import difflib
 import functools
 import os
 import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 import pluggy
 
-from . import hookspecs
+from . import __version__, hookspecs
 from .errors import BrokenPlugin, one_line
 from .hookspecs import KINDS, PLURALS
 from .registry import Component, Registry
@@ -66,24 +67,18 @@ def zoo() -> Zoo:
 
 def load(entries: Iterable[EntryPoint]) -> Zoo:
     """Load plugins from entry points; broken ones are kept with their reason."""
-    manager = pluggy.PluginManager("ganzoo")
-    manager.add_hookspecs(hookspecs)
     found: list[Plugin] = []
     seen: set[tuple[str, str, str]] = set()
-    for entry in sorted(entries, key=lambda e: (e.dist.name if e.dist else "", e.name)):
-        plugin = Plugin(
-            entry.name,
-            entry.dist.name if entry.dist else "unknown",
-            entry.dist.version if entry.dist else "",
-            entry.value,
-        )
+    pairs = [(Plugin(entry.name, *_origin(entry.dist), entry.value), entry) for entry in entries]
+    for plugin, entry in sorted(pairs, key=lambda pair: (pair[0].distribution, pair[0].name)):
         key = (plugin.distribution, plugin.name, plugin.target)
         if key in seen or not _wanted(plugin.distribution):  # an editable install can be listed twice
             continue
         seen.add(key)
         found.append(plugin)
         try:
-            plugin.components = _collect(manager, entry.load(), plugin)
+            _check_requirement(plugin, entry.dist)
+            plugin.components = _collect(entry.load(), plugin)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a plugin may even call sys.exit at import; it must not stop the others
@@ -106,22 +101,55 @@ def _wanted(distribution: str) -> bool:
     return chosen is None or distribution == "ganzoo" or distribution in {part.strip() for part in chosen.split(",")}
 
 
-def _collect(manager: pluggy.PluginManager, module: Any, plugin: Plugin) -> list[Component]:
-    """Call one plugin's hooks and return what they register; on an error nothing of it stays in the manager."""
-    components: list[Component] = []
-    manager.register(module, name=plugin.who)
+def _origin(distribution: Distribution | None) -> tuple[str, str]:
+    """Name and version of a distribution, whose metadata may be damaged."""
     try:
-        manager.check_pending()
-        for kind in KINDS:
-            hook = getattr(manager.hook, f"register_{PLURALS[kind]}")
-            for implementation in hook.get_hookimpls():
-                if implementation.plugin_name == plugin.who:
-                    _trace(f"{plugin.who}: {hook.name}")
-                    implementation.function(_register(kind, plugin, components))
-    except BaseException:
-        manager.unregister(name=plugin.who)
-        raise
+        return (distribution.name or "unknown", distribution.version or "") if distribution else ("unknown", "")
+    except Exception:  # importlib.metadata raises what it happens to meet
+        return "unknown", ""
+
+
+def _check_requirement(plugin: Plugin, distribution: Distribution | None) -> None:
+    """Raise BrokenPlugin when a distribution's requirement of ganzoo, which says what the plugin is for, excludes this version."""
+    texts = (distribution.requires if distribution else None) or ()
+    if plugin.distribution == "ganzoo" or not any(text.lower().startswith("ganzoo") for text in texts):
+        return
+    from packaging.requirements import InvalidRequirement, Requirement  # late: only third parties' plugins need it
+    from packaging.utils import canonicalize_name
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        running, needs = Version(__version__), [Requirement(text) for text in texts if text.lower().startswith("ganzoo")]
+    except (InvalidRequirement, InvalidVersion):  # a checkout that was never installed has no version
+        return
+    for need in needs:
+        applies = canonicalize_name(need.name) == "ganzoo" and (need.marker is None or need.marker.evaluate({"extra": ""}))
+        if applies and running.release != (0,) and not need.specifier.contains(running, prereleases=True):
+            way = f"install a version of {plugin.distribution} for it: ganzoo install -U {plugin.distribution}"
+            raise BrokenPlugin(f"it is for ganzoo {need.specifier}, and this is ganzoo {__version__}; {way}")
+
+
+def _collect(module: Any, plugin: Plugin) -> list[Component]:
+    """Call one plugin's hooks and return what they register; its manager is its own, so a broken one leaves nothing behind."""
+    manager = pluggy.PluginManager("ganzoo")
+    manager.add_hookspecs(hookspecs)
+    manager.register(module, name=plugin.who)
+    for caller in manager.get_hookcallers(module) or ():
+        if not caller.has_spec() and not all(hook.optionalhook for hook in caller.get_hookimpls()):
+            raise BrokenPlugin(f"unknown hook {caller.name!r} in ganzoo {__version__}; {_hint(caller.name)}")
+    components: list[Component] = []
+    for kind in KINDS:
+        hook = getattr(manager.hook, f"register_{PLURALS[kind]}")
+        for implementation in hook.get_hookimpls():
+            _trace(f"{plugin.who}: {hook.name}")
+            implementation.function(_register(kind, plugin, components))
     return components
+
+
+def _hint(hook: str) -> str:
+    """The hook that a misspelt one may be; only the part after `register_` tells hooks apart."""
+    close = difflib.get_close_matches(hook.removeprefix("register_"), PLURALS.values(), n=1, cutoff=0.7)
+    return f"did you mean 'register_{close[0]}'?" if close else "a newer ganzoo may have it"
 
 
 def _register(kind: str, plugin: Plugin, components: list[Component]) -> hookspecs.Register:

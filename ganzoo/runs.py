@@ -7,15 +7,17 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import tomlkit
 
 from . import config as configuration
 from .config import Config, Tree
-from .errors import BadRun, GanzooError, one_line
-from .files import write_text
-from .pipeline import Pipeline
+from .errors import SHOWN, BadRun, GanzooError, one_line, plain_line, shown
+from .files import check_folder, write_text
+
+if TYPE_CHECKING:
+    from .pipeline import Pipeline
 
 RUN_FILE = "run.toml"
 META = ("run", "summary", "paper", "source")  # top-level keys of run files and recipes that are no settings
@@ -31,6 +33,11 @@ MAY_CHANGE = {
     "checkpoint",
     "log",
 }
+
+
+def check_root(root: Path) -> None:
+    """Raises BadRun when no run folder can be made under `root`: better said before the data are read than after."""
+    check_folder(root, f"--out {root}")
 
 
 def new_folder(root: Path, config: Config) -> Path:
@@ -52,13 +59,18 @@ def new_folder(root: Path, config: Config) -> Path:
         raise BadRun(f"--out {root}: cannot be written: {error.strerror or one_line(error)}") from None
 
 
+def _no_link(path: str, flags: int) -> int:
+    """Opens a file, but not through a link: a stranger's run folder could point anywhere, and a lock's file is emptied."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
 class Lock:
     """Held while a training writes to a run folder. The system lets go of it when the process dies, so it is never stale."""
 
     def __init__(self, folder: Path) -> None:
         path = folder / ".lock"
         try:
-            self.file: IO[str] = path.open("a+")
+            self.file: IO[str] = open(path, "a+", opener=_no_link)  # noqa: PTH123  (Path.open takes no opener)
         except OSError as error:
             raise BadRun(f"{folder}: cannot be written: {error.strerror}") from None
         try:
@@ -102,11 +114,15 @@ def open_run(folder: Path) -> tuple[Config, Tree]:
 
 def check_same(old: Config, new: Config, folder: Path) -> None:
     """Raises BadRun naming the first setting that makes the resumed run another run."""
+    for family in configuration.FAMILIES:
+        had, has = (", ".join(sorted(getattr(config, family))) or "none" for config in (old, new))
+        if had != has:
+            raise BadRun(f"--resume {folder}: {family} was {had} and would be {has}; a resumed run keeps its parts")
     before, after = _flat(old.tree()), _flat(new.tree())
-    for key in sorted(before.keys() | after.keys()):
+    for key in sorted(before.keys() | after.keys(), key=lambda key: (not key.endswith(".name"), key)):
         if before.get(key) != after.get(key) and not any(key == may or key.startswith(may + ".") for may in MAY_CHANGE):
             raise BadRun(
-                f"--resume {folder}: {key} was {before.get(key, 'not set')!r} and would be {after.get(key, 'not set')!r}; "
+                f"--resume {folder}: {key} was {shown(before.get(key, 'not set'))} and would be {shown(after.get(key, 'not set'))}; "
                 "a resumed run keeps its parts and settings (only --images, --device, --engine may change)"
             )
 
@@ -125,15 +141,22 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def check_versions(about: Mapping[str, Any], pipeline: Pipeline) -> list[str]:
     """Lines on plugins whose version or owner differs from the run's; raises BadRun when a part now comes from another plugin."""
     lines = []
-    for section, owner in (about.get("plugins") or {}).items():
+    for section, owner in _table(about, "plugins"):
         now = pipeline.owners.get(section)
         if now is not None and now != owner:
             raise BadRun(f"{section} came from {owner} and would now come from {now}; install {owner.partition(':')[0]} again")
-    for distribution, version in (about.get("versions") or {}).items():
+    for distribution, version in _table(about, "versions"):
         now = pipeline.versions.get(distribution)
         if now is not None and now != version:
             lines.append(f"{distribution} was {version} when this run began and is {now} now; results may differ")
     return lines
+
+
+def _table(about: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
+    """What a run file says in a table of texts; anything else in its place says nothing."""
+    table = about.get(name)
+    pairs = table.items() if isinstance(table, dict) else ()
+    return [(key, plain_line(value)[:SHOWN]) for key, value in pairs if isinstance(value, str)]
 
 
 def find_generator(path: Path) -> Path:

@@ -3,50 +3,75 @@
 from __future__ import annotations
 
 import copy
-import json
+import math
 import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from .checkpoint import tensors_of
 from .contracts import Spec
 from .drawing import write_picture
-from .errors import BadFile, UsageError
+from .errors import BadFile, BrokenPlugin, UsageError, one_line, plain_line, shown
 from .files import tensor_bytes, write_bytes
+from .untrusted import parse_json
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
 
 FORMAT = 1
 HEADER_LIMIT = 1 << 20  # bytes; a generator's header is a few kilobytes
-CHUNK = 256  # samples drawn at once
+LARGEST = 1 << 24  # numbers in one sample: 2048x2048 in four channels
+CHUNK = 256  # samples drawn at once, and fewer when they have more than CHUNK_NUMBERS together
+CHUNK_NUMBERS = 1 << 23
+TYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}  # what generators are made of, by safetensors' names
 __all__ = ["Header", "LoadedGenerator", "generator_writer", "read_header", "read_weights", "sample", "write_picture"]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9._+!-]{0,100}$")]
+Text = Annotated[str, Field(max_length=1000), AfterValidator(plain_line)]
+Size = Annotated[int, Field(ge=1, le=LARGEST)]
 
 
 class Header(BaseModel):
     """What a generator file says of itself. It can only name components; nothing in it is executed."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
     format: int
     component: Name
     plugin: Name
     distribution: Name
-    version: str = Field(max_length=100)
-    shape: list[Annotated[int, Field(ge=1, le=1 << 24)]] = Field(min_length=1, max_length=3)
+    version: Version
+    shape: list[Size] = Field(min_length=1, max_length=3)
     classes: int = Field(ge=0, le=1 << 24)
-    class_names: list[str] = Field(max_length=1 << 16)
+    class_names: list[Text] = Field(max_length=1 << 16)
     options: dict[str, Any]
     training: dict[str, Any]
-    scores: dict[str, float]
+    scores: dict[Text, FiniteFloat]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Header:
+        if math.prod(self.shape) > LARGEST:
+            raise ValueError(f"samples of shape {self.shape} are larger than any that are drawn")
+        if len(self.class_names) not in (0, self.classes):
+            raise ValueError(f"{len(self.class_names)} names for {self.classes} classes")
+        return self
 
 
 @torch.no_grad()
@@ -58,16 +83,17 @@ def sample(net: nn.Module, count: int, seed: int, *, spec: Spec, label: int | No
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
     latents = net.draw_latents(count, torch.Generator().manual_seed(seed))  # type: ignore[operator]
     labels = None
-    if getattr(net, "conditional", False):
+    if getattr(net, "conditional", False) and spec.classes:
         labels = torch.arange(count) % spec.classes if label is None else torch.full((count,), label)
     was_training = net.training
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):  # a net that draws noise must not disturb, nor depend on, the training's stream
         torch.manual_seed(seed)
         net.eval()
+        chunk = max(1, min(CHUNK, CHUNK_NUMBERS // spec.numel))
         drawn = [
-            net(latents[i : i + CHUNK].to(device), None if labels is None else labels[i : i + CHUNK].to(device)).float()
-            for i in range(0, count, CHUNK)
+            net(latents[i : i + chunk].to(device), None if labels is None else labels[i : i + chunk].to(device)).float()
+            for i in range(0, count, chunk)
         ]
         net.train(was_training)
     return torch.cat(drawn)
@@ -93,7 +119,7 @@ def make_header(pipeline: Pipeline, images: int, scores: dict[str, float]) -> He
             "config": config.tree(),
             "versions": dict(pipeline.versions),
         },
-        scores=scores,
+        scores={name: score for name, score in scores.items() if math.isfinite(score)},
     )
 
 
@@ -114,29 +140,71 @@ def plain(net: nn.Module) -> nn.Module:
     return net
 
 
-def read_header(path: Path) -> Header:
-    """The header of a generator file, its size checked before anything is read; raises BadFile."""
+def _fields(path: Path) -> dict[str, Any]:
+    """The fields of a safetensors header, its size checked before anything is read; raises BadFile."""
     try:
+        if not path.is_file():
+            raise BadFile(f"{path}: no file")
         with path.open("rb") as file:
             start = file.read(8)
             size = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
             if not 2 <= size <= HEADER_LIMIT:
                 raise BadFile(f"{path}: no generator file (a safetensors header of {size:,} bytes)")
-            text = file.read(size)
-        metadata = json.loads(text.decode()).get("__metadata__")
-        if not isinstance(metadata, dict) or not isinstance(metadata.get("ganzoo"), str):
-            raise BadFile(f"{path}: safetensors, but not a ganzoo generator (no ganzoo header)")
-        header = Header.model_validate_json(metadata["ganzoo"])
+            fields = parse_json(file.read(size))
+        if not isinstance(fields, dict):
+            raise ValueError("no table")
     except OSError as error:
-        raise BadFile(f"{path}: {error.strerror or error}") from None
+        raise BadFile(f"{path}: {error.strerror or one_line(error)}") from None
+    except ValueError as error:
+        raise BadFile(f"{path}: no generator file (its header cannot be read: {one_line(error)})") from None
+    return fields
+
+
+def read_header(path: Path) -> Header:
+    """The header of a generator file; raises BadFile when it is none, damaged, or not as the schema wants it."""
+    metadata = _fields(path).get("__metadata__")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("ganzoo"), str):
+        raise BadFile(f"{path}: safetensors, but not a ganzoo generator (no ganzoo header)")
+    try:
+        header = Header.model_validate(parse_json(metadata["ganzoo"].encode()))
     except ValidationError as error:
         first = error.errors()[0]
-        raise BadFile(f"{path}: bad header: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except (ValueError, AttributeError, RecursionError):
-        raise BadFile(f"{path}: no generator file (its header cannot be read)") from None
+        where = ".".join(map(str, first["loc"])) or "header"
+        raise BadFile(f"{path}: bad header: {shown(where)}: {first['msg']}") from None
+    except ValueError as error:
+        raise BadFile(f"{path}: bad header: {one_line(error)}") from None
     if header.format != FORMAT:
         raise BadFile(f"{path}: generator format {header.format}; this ganzoo reads {FORMAT}")
     return header
+
+
+def read_listed(path: Path) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+    """Types and shapes of a generator file's tensors, which account for every byte of it; raises BadFile."""
+    listed = {}
+    total = 0
+    for name, field in _fields(path).items():
+        if name == "__metadata__":
+            continue
+        dtype, shape = (field.get("dtype"), field.get("shape")) if isinstance(field, dict) else (None, None)
+        if not isinstance(dtype, str) or dtype not in TYPES:
+            raise BadFile(f"{path}: tensor {shown(name)} is of a type that no generator has: {shown(dtype)}")
+        if not isinstance(shape, list) or len(shape) > 16 or any(type(n) is not int or not 0 <= n < 2**40 for n in shape):
+            raise BadFile(f"{path}: tensor {shown(name)} has no shape")
+        listed[name] = TYPES[dtype], tuple(shape)
+        total += math.prod(shape) * TYPES[dtype].itemsize
+    with path.open("rb") as file:
+        expected = total + 8 + struct.unpack("<Q", file.read(8))[0]
+    if path.stat().st_size != expected:
+        raise BadFile(f"{path}: damaged or cut short: {path.stat().st_size:,} bytes, and its tensors make {expected:,}")
+    return listed
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a generator file; raises BadFile when it is damaged."""
+    try:
+        return tensors_of(path.read_bytes(), path)
+    except OSError as error:
+        raise BadFile(f"{path}: {error.strerror or one_line(error)}") from None
 
 
 class LoadedGenerator:
@@ -153,14 +221,8 @@ class LoadedGenerator:
         if label is not None and not (getattr(self.net, "conditional", False) and 0 <= label < self.spec.classes):
             has = f"has classes 0 to {self.spec.classes - 1}" if self.spec.classes else "was trained without labels"
             raise UsageError(f"--label {label}: this generator {has}")
-        return sample(self.net, count, seed, spec=self.spec, label=label)
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a generator file; raises BadFile when it is damaged."""
-    try:
-        return load_tensors(path.read_bytes())
-    except OSError as error:
-        raise BadFile(f"{path}: {error.strerror or error}") from None
-    except (SafetensorError, ValueError) as error:
-        raise BadFile(f"{path}: damaged or cut short: {error}") from None
+        try:
+            return sample(self.net, count, seed, spec=self.spec, label=label)
+        except (RuntimeError, MemoryError) as error:
+            part = f"{self.header.component} of {self.header.distribution}"
+            raise BrokenPlugin(f"{part} cannot draw {count} samples of shape {self.header.shape}: {one_line(error)}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,18 +10,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import checkpoint, sampling
+from . import checkpoint, logbook, sampling
 from .checkpoint import State
 from .contracts import Tracker
 from .data import Order
 from .engine import Engine
 from .errors import GanzooError
 from .feed import Feed, budget_bytes
-from .files import write_text
 from .meters import Meters, NotFinite, record
 from .pipeline import SIDES, Pipeline, learning_rate_factor, set_learning_rate
 from .streams import Streams, derive
 from .writer import Writer
+
+
+POINTS = 2000  # in a scatter plot, at least
 
 
 class Interrupted(GanzooError):
@@ -99,8 +100,9 @@ class Training:
         self.rollbacks = rollbacks
         self.meters = Meters()
         self.streams = Streams(derive(self.config.train.seed, "rollback", rollbacks), self.pipeline.device)
-        self.forget_after()
-        self.write_line({"images": self.images, "event": "rollback", "rollbacks": rollbacks, "reason": reason})
+        if self.folder is not None:
+            logbook.forget_after(self.folder, self.images)
+            logbook.append(self.folder, {"images": self.images, "event": "rollback", "rollbacks": rollbacks, "reason": reason})
 
     # The loop.
 
@@ -168,7 +170,11 @@ class Training:
 
     def _real_indices(self) -> Tensor:
         generator = torch.Generator().manual_seed(derive(self.config.train.seed, "real grid"))
-        return torch.randperm(len(self.pipeline.dataset), generator=generator)[: self.config.samples.count].sort().values
+        return torch.randperm(len(self.pipeline.dataset), generator=generator)[: self._shown()].sort().values
+
+    def _shown(self) -> int:
+        """Samples in one picture: as configured, but a scatter plot of few points shows nothing."""
+        return self.config.samples.count if self.pipeline.spec.sort != "points" else max(self.config.samples.count, POINTS)
 
     def _report(self, before: int) -> None:
         """Lines, pictures and checkpoints that are due after an update."""
@@ -201,19 +207,10 @@ class Training:
             **rates,
         }
         self._logged = self.images
-        self.write_line(line)
+        if self.folder is not None:
+            logbook.append(self.folder, line)
         for listener in self.listeners:
             listener.log(line)
-
-    def write_line(self, line: dict[str, Any]) -> None:
-        """Append a line to log.jsonl."""
-        if self.folder is None:
-            return
-        try:
-            with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError as error:
-            raise GanzooError(f"{self.folder / 'log.jsonl'}: cannot be written: {error.strerror}") from error
 
     def _sample(self) -> None:
         if self.folder is not None:
@@ -222,7 +219,7 @@ class Training:
     def samples(self) -> Tensor:
         """Samples of the averaged generator at fixed latents, so that progress can be compared."""
         seed = derive(self.config.train.seed, "evaluation")
-        return sampling.sample(self.pipeline.average.net, self.config.samples.count, seed, spec=self.pipeline.spec)
+        return sampling.sample(self.pipeline.average.net, self._shown(), seed, spec=self.pipeline.spec)
 
     def _picture(self, name: str, samples: Tensor) -> None:
         """Draw and write in the writer's thread, which also tells the listeners."""
@@ -276,20 +273,6 @@ class Training:
             indices = torch.randint(len(self.pipeline.dataset), (metric.count,), generator=generator)
             real = self.pipeline.dataset.batch(indices)[0]
             self.scores |= {f"{name}.{key}": float(value) for key, value in metric.measure(real, fake).items()}
-
-    def forget_after(self) -> None:
-        """Drop log lines after the state this training resumed from: those updates will happen again."""
-        assert self.folder is not None
-        path = self.folder / "log.jsonl"
-        if path.exists():
-            kept = []
-            for text in path.read_text("utf-8", errors="replace").splitlines():
-                try:
-                    if json.loads(text)["images"] <= self.images:
-                        kept.append(text)
-                except (ValueError, KeyError, TypeError):  # a line that a crash cut
-                    continue
-            write_text(path, "".join(f"{text}\n" for text in kept))
 
 
 def _copied(state: State) -> State:

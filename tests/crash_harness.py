@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from ganzoo import checkpoint, files
+from ganzoo import checkpoint, files, logbook
 from ganzoo import config as configuration
 from ganzoo.assembly import assemble
 from ganzoo.plugins import zoo
@@ -45,7 +45,7 @@ def resumed(folder, images):
     found = checkpoint.newest(folder, lambda line: None)
     if found:
         training.load_state_dict(found[0])
-        training.forget_after()
+        logbook.forget_after(folder, training.images)
     return training
 
 

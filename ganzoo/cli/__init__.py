@@ -15,6 +15,7 @@ from ..errors import GanzooError, UsageError, nearest, one_line
 
 COMMANDS = {  # name -> (module, one line)
     "train": ("train", "Train a GAN from named parts."),
+    "bench": ("bench", "Measure how fast a pipeline trains here."),
     "generate": ("generate", "Draw pictures from a trained generator."),
     "list": ("list", "List the components that are installed."),
     "info": ("info", "Show a component's options, traits and companions."),
@@ -69,6 +70,9 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = group.main([*arguments], prog_name="ganzoo", standalone_mode=False)
         return result if isinstance(result, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
     except click.ClickException as error:
         _fail(_explain(error, arguments))
         return error.exit_code
@@ -76,7 +80,7 @@ def run(arguments: Sequence[str]) -> int:
         if debug:
             raise
         _fail(one_line(error))
-        return int(getattr(error, "exit_code", 2 if isinstance(error, UsageError) else 1))
+        return 2 if isinstance(error, UsageError) else 1
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted")
         return 130

@@ -11,8 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-import click
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
@@ -32,22 +31,54 @@ def say(text: str) -> None:
     CONSOLE.print(Text(plain(text)), soft_wrap=True)
 
 
-def losses(record: Mapping[str, Any]) -> str:
-    """A log line's figures for a person."""
+def figures(record: Mapping[str, Any]) -> str:
+    """What a log line knows, for a person: the health in a word, losses, logits, gradient norms, and the health's figure."""
     disc, gen = record.get("discriminator", {}), record.get("generator", {})
-    parts = [f"loss D {disc.get('total', 0):.3f} G {gen.get('total', 0):.3f}"]
-    parts.append(f"D(real) {record.get('D(real)', 0):+.2f} D(fake) {record.get('D(fake)', 0):+.2f}")
-    parts.append(f"grad D {disc.get('gradient', 0):.2g} G {gen.get('gradient', 0):.2g}")
-    return "  ".join(parts)
+    word, _, detail = str(record.get("health", "")).partition(": ")
+    pairs = {
+        "loss": {"D": disc.get("total"), "G": gen.get("total")},
+        "": {"D(real)": record.get("D(real)"), "D(fake)": record.get("D(fake)")},
+        "grad": {"D": disc.get("gradient"), "G": gen.get("gradient")},
+    }
+    parts = [word]
+    for name, values in pairs.items():
+        known = [f"{key} {_short(value)}" for key, value in values.items() if value is not None]
+        parts.append(" ".join([name, *known]).strip() if known else "")
+    return " | ".join(part for part in (*parts, detail) if part)
+
+
+def _short(value: float) -> str:
+    """Two decimals, or two digits where that would hide a number."""
+    return f"{value:.2f}" if 0.1 <= abs(value) < 100 or value == 0 else f"{value:.2g}"
+
+
+def duration(seconds: float) -> str:
+    """1:03 or 2:01:03."""
+    minutes, rest = divmod(max(round(seconds), 0), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class Lines(Progress):
+    """A bar, and under it one line of figures that is cut to the terminal's width."""
+
+    figures = ""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """What is drawn, ten times a second."""
+        yield self.make_tasks_table(self.tasks)
+        line = Text(self.figures, no_wrap=True)
+        line.truncate(max(self.console.width - 3, 1), overflow="ellipsis")  # room for the ^C that a terminal may add
+        yield line
 
 
 class Reporter(Tracker):
-    """Shows a training's progress."""
+    """Shows a training's progress: two lines that stay in place on a terminal, one plain line a report elsewhere."""
 
-    def __init__(self, pipeline: Pipeline, folder: Path) -> None:
-        self.total, self.folder = pipeline.config.train.images, folder
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.total = pipeline.config.train.images
         self.began, self.first, self.said = time.monotonic(), 0, 0.0
-        self.bar: Progress | None = None
+        self.bar: Lines | None = None
         self.task: TaskID | None = None
 
     def start_from(self, images: int) -> None:
@@ -56,35 +87,45 @@ class Reporter(Tracker):
         say(f"resumed at {images:,} images")
 
     def start(self, run: Mapping[str, Any]) -> None:
+        """Begin to count time, and draw the bar on a terminal."""
         self.began = time.monotonic()
         if CONSOLE.is_terminal:
-            self.bar = Progress(
-                TextColumn("{task.fields[speed]}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                TextColumn("{task.fields[losses]}\n{task.fields[health]}", markup=False), console=CONSOLE,
-            )  # fmt: skip
+            columns = (BarColumn(bar_width=None), TextColumn("{task.fields[counted]}", markup=False))
+            self.bar = Lines(*columns, console=CONSOLE, expand=True)
+            self.task = self.bar.add_task("", total=self.total, completed=self.first, counted=self._counted(self.first))
             self.bar.start()
-            self.task = self.bar.add_task("", total=self.total, completed=self.first, speed="", losses="", health="")
 
     def tick(self, images: int) -> None:
+        """After every update."""
         if self.bar is not None and self.task is not None:
-            self.bar.update(self.task, completed=min(images, self.total), speed=f"{self._speed(images):,.0f} images/s")
+            self.bar.update(self.task, completed=min(images, self.total), counted=self._counted(images))
 
-    def _speed(self, images: int) -> float:
-        return (images - self.first) / max(time.monotonic() - self.began, 1e-9)
+    def _counted(self, images: int) -> str:
+        """Images done, and when there is a measurement, their speed and the time left."""
+        text = f"{images:,}/{self.total:,} images"
+        if images <= self.first:
+            return text
+        speed = (images - self.first) / max(time.monotonic() - self.began, 1e-9)
+        return f"{text} | {speed:,.0f} images/s | {duration((self.total - images) / speed)} left"
 
     def log(self, record: Mapping[str, Any]) -> None:
-        if self.bar is not None and self.task is not None:
-            self.bar.update(self.task, losses=losses(record), health=str(record["health"]))
-            return
-        if time.monotonic() - self.said < PLAIN_EVERY:
-            return
-        self.said = time.monotonic()
+        """After every line of log.jsonl."""
         images = record["images"]
-        left = (self.total - images) / max(self._speed(images), 1e-9)
-        speed = f"{self._speed(images):,.0f} images/s  {left:.0f} s left"
-        say(f"{images:,}/{self.total:,} images  {speed}  {losses(record)}  {record['health']}")
+        if self.bar is not None:
+            self.bar.figures = figures(record)
+        elif images >= self.total or time.monotonic() - self.said >= PLAIN_EVERY:
+            self.said = time.monotonic()
+            say(f"{self._counted(images)} | {figures(record)}")
+
+    def announce(self, text: str) -> None:
+        """Show a line at once; safe in a signal handler, where printing is not."""
+        if self.bar is not None:
+            self.bar.figures = text
+        else:
+            os.write(2, f"{text}\n".encode())
 
     def finish(self) -> None:
+        """Leave the last figures on the screen."""
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
@@ -116,14 +157,16 @@ def data_progress() -> Iterator[Callable[[int, int], None]]:
 
 
 @contextlib.contextmanager
-def stopping(training: Training) -> Iterator[None]:
+def stopping(training: Training, announce: Callable[[str], None]) -> Iterator[None]:
     """SIGINT and SIGTERM ask the training to finish its update, save and leave; a second one quits at once."""
 
     def ask(number: int, frame: FrameType | None) -> None:
         if training.stop is not None:
+            if CONSOLE.is_terminal:
+                os.write(2, b"\x1b[?25h\n")  # the bar hides the cursor
             os._exit(128 + number)
         training.stop = number
-        click.echo("\nstopping after this update, then saving; once more quits at once", err=True)
+        announce("stopping after this update, then saving; once more quits at once")
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -25,23 +25,36 @@ def plain(text: object) -> str:
 
 
 def print_json(value: Any) -> None:
+    """JSON on stdout, indented."""
     click.echo(json.dumps(value, indent=2))
 
 
-def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """A table on stdout: drawn on a terminal, tab-separated elsewhere."""
-    if not click.get_text_stream("stdout").isatty():
+def drawn() -> bool:
+    """Whether stdout is a terminal, for a person; a program gets tabs."""
+    return click.get_text_stream("stdout").isatty()
+
+
+def table(title: str, columns: list[str], rows: list[list[str]], *, wrap: str = "", always: bool = False) -> None:
+    """A table on stdout: drawn on a terminal (or `always`), tab-separated elsewhere. wrap: the column whose text takes the
+    room that is left, by default the last.
+    """
+    if not (drawn() or always):
         for row in rows:
             click.echo("\t".join(plain(cell) for cell in row))
         return
-    from rich import box
     from rich.console import Console
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(title=title, box=box.SIMPLE, title_justify="left")
+    lines = Table(box=None, show_header=any(c.strip() for c in columns), pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for column in columns:
-        drawn.add_column(column, overflow="fold")
+        lines.add_column(column, no_wrap=column != (wrap or columns[-1]), overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(plain(cell)) for cell in row))
-    Console().print(drawn)
+        lines.add_row(*(Text(plain(cell)) for cell in row))
+    console = Console(width=None if drawn() else 100)
+    with console.capture() as capture:
+        if title:
+            console.print(Text(plain(title), style="bold"), soft_wrap=True)
+        console.print(Padding(lines, (0, 0, 0, 2 if title else 0)))
+    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command("generate", short_help="Draw pictures from a trained generator.")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--count", type=click.IntRange(min=1), default=64, show_default=True, help="How many samples.")
-@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same samples; drawn and printed when not given.")
+@click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), help="The same seed gives the same samples; drawn and printed when not given.")
 @click.option("--label", type=click.IntRange(min=0), help="The class, for a conditional generator; else every class in turn.")
 @click.option(
     "--out",
@@ -38,7 +38,12 @@ def command(source: Path, count: int, seed: int | None, label: int | None, out: 
     if interpolate is not None and interpolate.suffix.lower() != ".gif":
         raise UsageError(f"--interpolate {interpolate}: write a name that ends in .gif")
     if out.suffix and out.suffix.lower() != ".png":
-        raise UsageError(f"--out {out}: a .png for one grid, or a folder")
+        raise UsageError(f"--out {out}: give a name that ends in .png for one grid, or one without a dot for a folder")
+    from ..files import check_folder
+
+    check_folder(out.parent if out.suffix else out, f"--out {out}")
+    if interpolate is not None:
+        check_folder(interpolate.parent, f"--interpolate {interpolate}")
     from .. import load
 
     registry = loaded().registry
@@ -101,4 +106,5 @@ def _walk(generator: LoadedGenerator, seed: int, label: int | None, path: Path) 
             frames += [draw(frame[None], generator.spec).convert("RGB") for frame in net(between, labels)]
     buffer = io.BytesIO()
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=60, loop=0)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, buffer.getvalue())

@@ -8,14 +8,23 @@ from typing import Any
 import click
 
 from ..config import FAMILIES
-from ..errors import UnknownComponent, nearest
-from ..hookspecs import KINDS
+from ..errors import GanzooError, UnknownComponent, nearest
+from ..hookspecs import KINDS, PLURALS
 from ..options import REQUIRED
 from ..registry import Component, Registry
 from ._shared import loaded, plain, print_json, table
 from .list import _kind
 
 TRAITS = ("sorts", "conditional", "partner", "per_sample", "adapts", "labels", "side", "at", "needs")
+SAID = {"sorts": "data", "per_sample": "per sample", "at": "slope at", "conditional": "reads labels"}  # traits for a person
+PREFIX = {  # kind -> where --set finds its options
+    "generator": "gen.",
+    "discriminator": "disc.",
+    "loss": "loss.",
+    "optimizer": "optim.gen.",
+    "dataset": "data.",
+    **{kind: f"{family}.{{name}}." for family, kind in FAMILIES.items()},
+}
 
 
 @click.command("info", short_help="Show a component's options, traits and companions.")
@@ -23,14 +32,16 @@ TRAITS = ("sorts", "conditional", "partner", "per_sample", "adapts", "labels", "
 @click.option("--kind", help="When components of several kinds have this name.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str, kind: str | None, as_json: bool) -> None:
-    """Show what NAME is: its options with types and defaults, its traits, the recipes that use it."""
+    """Show what NAME is: its options with types and defaults, its traits, what it goes with, the recipes that use it."""
     registry = loaded().registry
     found = _find(registry, name, _kind(kind) if kind else None)
     described = [describe(component, registry) for component in found]
     if as_json:
         print_json(described)
         return
-    for about in described:
+    for i, about in enumerate(described):
+        if i:
+            click.echo()
         _show(about)
 
 
@@ -63,6 +74,8 @@ def describe(component: Component, registry: Registry) -> dict[str, Any]:
         if (value := inspect.getattr_static(factory, name, None)) not in (None, {}, False)
         and isinstance(value, str | bool | tuple | dict)
     }
+    if "per_sample" in about["traits"].get("adapts", {}):
+        del about["traits"]["per_sample"]  # it depends on options, and is said with them
     about["options"] = {
         option.name: {
             "type": option.type,
@@ -71,8 +84,47 @@ def describe(component: Component, registry: Registry) -> dict[str, Any]:
         }
         for option in component.options().values()
     }
+    about["goes_with"] = companions(component, factory, registry)
     about["recipes"] = [recipe.name for recipe in registry.components("recipe") if _uses(recipe.recipe(), component)]
     return about
+
+
+def companions(component: Component, factory: Any, registry: Registry) -> dict[str, list[str]]:
+    """Parts of other kinds that this one can be trained with, with the option that it takes where it takes one."""
+    found: dict[str, list[str]] = {}
+    if component.kind in ("generator", "discriminator"):
+        other = "discriminator" if component.kind == "generator" else "generator"
+        found[PLURALS[other]] = [
+            c.name for c, net in _loaded(registry, other) if set(getattr(net, "sorts", ())) & set(getattr(factory, "sorts", ()))
+        ]
+    if component.kind == "regularizer":
+        for kind, trait in getattr(factory, "needs", {}).items():
+            pairs = [(c.name, _gives(part, trait)) for c, part in _loaded(registry, kind)]
+            found[PLURALS[kind]] = [name + how for name, how in pairs if how is not None]
+    elif component.kind in ("generator", "discriminator", "loss"):
+        needs = [(c.name, getattr(part, "needs", {})) for c, part in _loaded(registry, "regularizer")]
+        ways = [(name, "" if component.kind not in n else _gives(factory, n[component.kind])) for name, n in needs]
+        found["regularizers"] = [name + how for name, how in ways if how is not None]
+    return found
+
+
+def _loaded(registry: Registry, kind: str) -> list[tuple[Component, Any]]:
+    """The components of a kind with their factories; those that cannot be imported are left out."""
+    found = []
+    for component in registry.components(kind):
+        try:
+            found.append((component, component.load()))
+        except GanzooError:
+            continue
+    return found
+
+
+def _gives(factory: Any, trait: str) -> str | None:
+    """How a part comes by a trait: nothing to do, ` (norm=layer)`, or None when it has it not."""
+    remedy = getattr(factory, "adapts", {}).get(trait)
+    if remedy:
+        return " (" + ", ".join(f"{key}={value}" for key, value in remedy.items()) + ")"
+    return "" if getattr(factory, trait, False) else None
 
 
 def _uses(recipe: dict[str, Any], component: Component) -> bool:
@@ -86,21 +138,32 @@ def _uses(recipe: dict[str, Any], component: Component) -> bool:
 
 
 def _show(about: dict[str, Any]) -> None:
-    click.echo(f"{about['kind']} {about['name']}: {plain(about['summary'])}")
-    click.echo(
-        f"  from {about['distribution']}:{about['plugin']} {about['version']}" + (f", {about['paper']}" if about["paper"] else "")
-    )
+    """The same for a person."""
+    rows = [["paper", about["paper"]], ["from", f"{about['distribution']}:{about['plugin']} {about['version']}"]]
     for name, value in about.get("traits", {}).items():
-        click.echo(f"  {name}: {', '.join(map(str, value)) if isinstance(value, tuple) else value}")
+        rows.append([SAID.get(name, name), _words(value)])
+    rows += [["goes with", f"{kind}: {', '.join(names) or 'none'}"] for kind, names in about.get("goes_with", {}).items()]
+    rows.append(["recipes", ", ".join(about.get("recipes", ()))])
+    rows.append(["source", about.get("settings", {}).get("source", "")])
+    click.echo(f"{about['kind']} {about['name']}: {plain(about['summary'])}")
+    table("", ["", " "], [[f"  {key}", value] for key, value in rows if value], always=True)
     if about.get("options"):
-        rows = [
-            [name, o["type"], "must be given" if o["default"] is None else o["default"], o["help"]]
+        prefix = PREFIX.get(about["kind"], "").format(name=about["name"])
+        options = [
+            [prefix + name, o["type"], "must be given" if o["default"] is None else "none" if o["default"] == "None" else o["default"], o["help"]]
             for name, o in about["options"].items()
         ]
-        table("options", ["option", "type", "default", "help"], rows)
-    if about.get("recipes"):
-        click.echo(f"  recipes: {', '.join(about['recipes'])}")
+        table("options, for --set", ["option", "type", "default", "help"], options, always=True)
     if "settings" in about:
         import tomlkit
 
-        click.echo(tomlkit.dumps(about["settings"]))
+        said = ("summary", "paper", "source")
+        click.echo(tomlkit.dumps({key: value for key, value in about["settings"].items() if key not in said}).rstrip())
+
+
+def _words(value: Any) -> str:
+    """A trait's value without Python's brackets."""
+    if isinstance(value, dict):
+        inner = [f"{key} with " + " ".join(f"{k}={x}" for k, x in v.items()) if isinstance(v, dict) else f"{key} {v}" for key, v in value.items()]
+        return ", ".join(inner)
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else "yes" if value is True else str(value)

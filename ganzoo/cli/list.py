@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..hookspecs import KINDS, PLURALS
-from ._shared import loaded, print_json, table
+from ._shared import drawn, loaded, print_json, table
 
 
 def _kind(text: str) -> str:
@@ -36,7 +36,19 @@ def command(kind: str | None, as_json: bool) -> None:
             ]
         )
         return
-    rows = [[c.kind, c.name, c.summary, c.paper, f"{c.distribution}:{c.plugin}"] for c in components]
-    table("ganzoo components", ["kind", "name", "what it is", "paper", "plugin"], rows)
-    if not rows:
+    if not components:
         click.echo(f"no {kind or 'component'} is installed", err=True)
+    if not drawn():
+        table("", [""] * 5, [[c.kind, c.name, c.summary, c.paper, f"{c.distribution}:{c.plugin}"] for c in components])
+        return
+    width = max((len(c.name) for c in components), default=0)
+    for each in KINDS:
+        rows = [
+            [c.name.ljust(width), ", ".join(filter(None, (c.summary, c.paper))), c.distribution]
+            for c in components
+            if c.kind == each
+        ]
+        if rows:
+            table(PLURALS[each], ["", " ", "  "], rows, wrap=" ")
+            click.echo()
+    click.echo("ganzoo info NAME shows the options of one")

@@ -6,6 +6,7 @@ from collections import Counter
 
 import click
 
+from ..hookspecs import PLURALS
 from ..plugins import inventory
 from ._shared import print_json, table
 
@@ -34,7 +35,7 @@ def command(as_json: bool) -> None:
         [
             p.name,
             f"{p.distribution} {p.version}",
-            f"BROKEN: {p.broken}" if p.broken else ", ".join(f"{n} {kind}" for kind, n in count.items()),
+            f"BROKEN: {p.broken}" if p.broken else ", ".join(f"{n} {kind if n == 1 else PLURALS[kind]}" for kind, n in count.items()),
         ]
         for p, count in zip(plugins, counts, strict=True)
     ]

@@ -9,30 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import BadConfig, UsageError
+from ..errors import BadData, BadOption, UsageError
 from ._shared import loaded, plain, print_json
 
 if TYPE_CHECKING:
-    from ..config import Config, Tree
     from ..pipeline import Pipeline
-    from ..registry import Registry
-
-FLAGS = {  # flag -> where it lands in the configuration
-    "gen": "gen.name",
-    "disc": "disc.name",
-    "loss": "loss.name",
-    "data": "data.name",
-    "data_root": "data.root",
-    "resolution": "data.resolution",
-    "images": "train.images",
-    "batch_size": "train.batch_size",
-    "seed": "train.seed",
-    "device": "train.device",
-    "precision": "train.precision",
-    "engine": "train.engine",
-    "keep": "checkpoint.keep",
-    "on_nan": "train.on_nan",
-}
+    from ..training import Training
 
 
 @click.command("train", short_help="Train a GAN from named parts.")
@@ -48,14 +30,14 @@ FLAGS = {  # flag -> where it lands in the configuration
 @click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help="A run file, over the recipe.")
 @click.option("--set", "settings", metavar="SECTION.KEY=VALUE", multiple=True, help="Any option: --set gen.width=64.")
 @click.option("--images", metavar="COUNT", help="Real images to show, for instance 200k.")
-@click.option("--batch-size", metavar="N")
-@click.option("--seed", metavar="N")
+@click.option("--batch-size", metavar="N", help="Real images in one update.")
+@click.option("--seed", metavar="N", help="Of everything random; the same seed gives the same run.")
 @click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1.")
 @click.option("--precision", metavar="NAME", help="auto, fp32, tf32, bf16.")
-@click.option("--engine", metavar="NAME", help="auto, eager, compiled.")
+@click.option("--engine", metavar="NAME", help="How updates run: auto, eager, compiled, captured.")
 @click.option("--keep", metavar="N", help="Checkpoints to keep.")
 @click.option("--on-nan", metavar="NAME", help="When a loss is not finite: stop, or rollback to the last checkpoint.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder for run folders.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where the run's folder is made; runs by default.")
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),
@@ -64,144 +46,126 @@ FLAGS = {  # flag -> where it lands in the configuration
 )
 @click.option("--dry-run", is_flag=True, help="Print the assembled pipeline and stop.")
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: print JSON.")
-def command(out: Path, resume: Path | None, dry_run: bool, as_json: bool, **given: Any) -> None:
+def command(out: Path | None, resume: Path | None, dry_run: bool, as_json: bool, **given: Any) -> int:
     """Train a GAN assembled from named parts; `ganzoo list` shows them.
 
     \b
     ganzoo train --gen dcgan --loss nonsat --reg gp
     ganzoo train --data photos.zip --recipe rpgan-r1r2 --images 2M
     """
+    if as_json and not dry_run:
+        raise UsageError("--json: goes with --dry-run; a training's figures are in its log.jsonl")
     from .. import runs
+    from ._layers import configure
+
+    registry = loaded().registry
+    about: dict[str, Any] = {}
+    if resume is not None:
+        if given["recipe"] or given["config_file"] or out:
+            raise UsageError("--resume: a run keeps its configuration and its folder; leave out --recipe, --config and --out")
+        old, about = runs.open_run(resume)
+        layers = configure(registry, given, old.tree())
+        runs.check_same(old, layers.config, resume)
+    else:
+        layers = configure(registry, given)
+        if not dry_run:
+            runs.check_root(out or Path("runs"))
     from ..assembly import assemble
     from ._report import data_progress, say
 
-    registry = loaded().registry
-    if resume is not None:
-        if given["recipe"] or given["config_file"]:
-            raise UsageError("--resume: a run keeps its own configuration; leave out --recipe and --config")
-        old, about = runs.open_run(resume)
-        config = configure(registry, given, old.tree())
-        runs.check_same(old, config, resume)
-    else:
-        about = {}
-        config = configure(registry, given)
-    with data_progress() as progress:
-        pipeline = assemble(config, registry, progress)
+    try:
+        with data_progress() as progress:
+            pipeline = assemble(layers.config, registry, progress)
+    except BadOption as error:
+        raise layers.name_source(error) from None
+    except BadData as error:
+        raise BadData(str(error) if "--data" in str(error) else f"--data {error}") from None
     if resume is not None:
         for line in runs.check_versions(about, pipeline):
             say(f"note: {line}")
     if dry_run:
         show(pipeline, as_json)
-        return
+        return 0
     for note in pipeline.notes:
         say(f"note: {plain(note)}")
-    run(pipeline, out, resume)
+    return run(pipeline, out or Path("runs"), resume)
 
 
-def configure(registry: Registry, given: dict[str, Any], base: Tree | None = None) -> Config:
-    """The checked configuration from defaults (or a run's own), recipe, run file, flags and --set, in that order."""
-    from .. import config as configuration
-    from .. import runs
-
-    tree: Tree = configuration.defaults() if base is None else base
-    if given["recipe"]:
-        tree = configuration.merge(tree, runs.settings(registry.get("recipe", given["recipe"]).recipe()))
-    if given["config_file"]:
-        tree = configuration.merge(tree, runs.settings(configuration.read(given["config_file"])))
-    for flag, path in FLAGS.items():
-        if given[flag] is not None:
-            section, key = path.split(".")
-            tree = configuration.merge(tree, {section: {key: given[flag]}})
-    for family, kind in (("reg", "regularizer"), ("aug", "augmentation")):
-        names = given[family]
-        if "none" in names:
-            tree = configuration.merge(tree, {family: False})
-        for name in names:
-            if name != "none":
-                registry_name(registry, family, kind, name)
-                tree = configuration.merge(tree, {family: {name: {}}})
-    tree = configuration.apply_settings(tree, given["settings"])
-    try:
-        return configuration.check(tree)
-    except BadConfig as error:
-        raise BadConfig(_name_flag(str(error), given)) from None
-
-
-def registry_name(registry: Registry, family: str, kind: str, name: str) -> None:
-    """Raises UnknownComponent naming the flag, before --set speaks of options of a part that is not there."""
-    try:
-        registry.get(kind, name)
-    except UsageError as error:
-        raise type(error)(f"--{family} {name}: {error}") from None
-
-
-def _name_flag(message: str, given: dict[str, Any]) -> str:
-    """Name the flag instead of the setting when the value came from a flag."""
-    for flag, path in FLAGS.items():
-        if f"{path} = " in message and given[flag] is not None:
-            return "--" + flag.replace("_", "-") + " " + message.partition(f"{path} = ")[2]
-    return message
-
-
-def run(pipeline: Pipeline, out: Path, resume: Path | None) -> None:
-    """Train in a new run folder or the resumed one, and say where everything is."""
+def run(pipeline: Pipeline, out: Path, resume: Path | None) -> int:
+    """Train in a new run folder or the resumed one, and say where everything is; returns the exit code."""
     import torch
 
-    from .. import checkpoint, memory, recovery, runs
-    from ..errors import BadRun, DeviceError
+    from .. import logbook, memory, recovery, runs
+    from ..errors import DeviceError
     from ..training import Interrupted, Training
     from ._report import Reporter, say, stopping
 
     memory.check_fits(pipeline)
     folder = resume if resume is not None else runs.new_folder(out, pipeline.config)
     lock = runs.Lock(folder)
-    reporter = Reporter(pipeline, folder)
+    reporter = Reporter(pipeline)
     try:
         training = Training(pipeline, folder, [reporter], reporter.tick, say)
         if resume is None:
             runs.describe(folder, pipeline, shlex.join(["ganzoo", *sys.argv[1:]]))
         else:
-            checkpoint.sweep(folder)
-            found = checkpoint.newest(folder, say)
-            if found is None and checkpoint.folders(folder):
-                raise BadRun(f"--resume {folder}: none of its checkpoints is whole")
-            if found is None:
-                say("note: this run has no checkpoint yet; it begins again, with the same seed")
-            else:
-                training.load_state_dict(found[0])
-            training.forget_after()
+            _load(training, folder)
+            logbook.forget_after(folder, training.images)
             runs.describe(folder, pipeline, shlex.join(["ganzoo", *sys.argv[1:]]))
             reporter.start_from(training.images)
         say(f"run folder: {folder}")
-        with stopping(training):
+        with stopping(training, reporter.announce):
             recovery.run(training, say)
     except torch.OutOfMemoryError:
         raise DeviceError(memory.after_failure(pipeline)) from None
-    except Interrupted as error:
-        error.exit_code = 128 + error.signal  # type: ignore[attr-defined]
-        raise
+    except Interrupted as error:  # asked for, and no error
+        say(str(error))
+        return 128 + error.signal
     finally:
         lock.release()
     _goodbye(pipeline, folder, training.images)
+    return 0
+
+
+def _load(training: Training, folder: Path) -> None:
+    """The newest whole checkpoint into the training; raises UsageError when its images are more than are wanted."""
+    from .. import checkpoint
+    from ..errors import BadRun
+    from ._report import say
+
+    checkpoint.sweep(folder)
+    found = checkpoint.newest(folder, say)
+    if found is None and checkpoint.folders(folder):
+        raise BadRun(f"--resume {folder}: none of its checkpoints is whole")
+    if found is None:
+        say("note: this run has no checkpoint yet; it begins again, with the same seed")
+        return
+    training.load_state_dict(found[0])
+    train = training.config.train
+    if training.images >= train.images + train.batch_size * train.n_critic:
+        raise UsageError(f"--images {train.images}: this run has shown {training.images:,} already; give more to extend it")
+    if training.images >= train.images:
+        say(f"note: this run has shown its {train.images:,} images already; --images N extends it")
 
 
 def _goodbye(pipeline: Pipeline, folder: Path, images: int) -> None:
     pictures = sorted((folder / "samples").glob("*.png"))
+    name = shlex.quote(str(folder))
     click.echo(f"trained on {images:,} images")
     if pictures:
         click.echo(f"  picture    {pictures[-1]}   (real: {folder / 'real.png'})")
     click.echo(f"  generator  {folder / 'generator.safetensors'}")
     click.echo(f"  run        {folder}")
     click.echo("next:")
-    click.echo(f"  ganzoo generate {folder} --count 64 --seed 1 --out grid.png")
-    click.echo(f"  ganzoo train --resume {folder} --images {2 * pipeline.config.train.images}")
+    click.echo(f"  ganzoo generate {name} --count 64 --seed 1 --out grid.png")
+    click.echo(f"  ganzoo train --resume {name} --images {2 * pipeline.config.train.images}")
 
 
 def show(pipeline: Pipeline, as_json: bool) -> None:
     """Print the assembled pipeline: parts, options, parameter counts, memory."""
     from ..memory import estimate
 
-    nets = {side: pipeline.parts.net(side) for side in pipeline.optimizers}
+    nets = {side: pipeline.parts.net(side) for side in reversed(pipeline.optimizers)}
     counts = {side: sum(p.numel() for p in net.parameters()) for side, net in nets.items()}
     memory = estimate(pipeline)
     about = {
@@ -222,10 +186,12 @@ def show(pipeline: Pipeline, as_json: bool) -> None:
     import tomlkit
 
     click.echo(tomlkit.dumps({k: v for k, v in pipeline.config.tree().items() if v}))
-    click.echo(f"# data: {len(pipeline.dataset):,} samples of shape {pipeline.spec.shape}, {pipeline.spec.classes} classes in use")
+    shape, classes = "x".join(map(str, pipeline.spec.shape)), pipeline.spec.classes
+    click.echo(f"# data: {len(pipeline.dataset):,} samples of {shape}, " + (f"{classes:,} classes" if classes else "labels not used"))
     for side, count in counts.items():
         click.echo(f"# {side}: {count:,} parameters")
-    click.echo(f"# memory: about {memory['total'] / 2**20:,.0f} MiB on {pipeline.device}")
+    shares = ", ".join(f"{key} {value / 2**20:,.1f}" for key, value in memory.items() if key != "total")
+    click.echo(f"# memory: about {memory['total'] / 2**20:,.0f} MiB on {pipeline.device} ({shares})")
     click.echo(f"# device {pipeline.device}, engine {pipeline.engine}, precision {pipeline.parts.precision}")
     for note in pipeline.notes:
         click.echo(f"# note: {plain(note)}")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import math
+import threading
+from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -19,10 +22,41 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its complaint
 Pixels = npt.NDArray[np.uint8]
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 MAX_PIXELS = 64 << 20  # of one picture: what it may take in memory before it is scaled down
+SLOW_PIXELS = 1 << 20  # of one in a format that Pillow decodes in Python, a million pixels a second
+ROOM_BYTES = 768 << 20  # that pictures may take while they are decoded, all threads together
 GREY_MODES = frozenset(("1", "L", "LA", "La", "I"))
 TURNED = (5, 6, 7, 8)  # Exif orientations that swap height and width
 ORIENTATION = 0x0112
 METADATA = frozenset(("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"))  # where it may be said
+
+
+class Room:
+    """Memory that threads share: `taken(bytes)` waits until there is as much, or until nobody else has any."""
+
+    def __init__(self, size: int) -> None:
+        self._left = self._size = size
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def taken(self, size: int) -> Iterator[None]:
+        size = min(size, self._size)
+        with self._changed:
+            self._changed.wait_for(lambda: self._left >= size)
+            self._left -= size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left += size
+                self._changed.notify_all()
+
+
+ROOM = Room(ROOM_BYTES)
+
+
+def _room(image: Image.Image) -> contextlib.AbstractContextManager[None]:
+    """Room for the picture and a copy in another mode, at four bytes a pixel each."""
+    return ROOM.taken(8 * image.width * image.height)
 
 
 class Header(NamedTuple):
@@ -55,6 +89,8 @@ def open_picture(file: BinaryIO) -> Image.Image:
         raise ValueError(f"{image.width}x{image.height} is more than {MAX_PIXELS >> 20} Mpixel")
     if image.width * image.height == 0:
         raise ValueError("has no pixels")
+    if image.width * image.height > SLOW_PIXELS and image.tile and image.tile[0][0] in ("ppm", "ppm_plain"):
+        raise ValueError(f"{image.width}x{image.height} is too large for a picture written in numbers")
     if image.mode == "F":
         raise ValueError("floating-point pixels have no known range")
     return image
@@ -71,7 +107,8 @@ def read_header(file: BinaryIO, *, verify: bool = False) -> Header:
     header = Header(height, width, image.mode, image.format or "", image.has_transparency_data, _coloured(image), animated)
     if verify:
         image.seek(0)
-        image.load()
+        with _room(image):
+            image.load()
     return header
 
 
@@ -84,6 +121,12 @@ def decode(file: BinaryIO, resolution: tuple[int, int], channels: int, backgroun
     scale = 2 * max(resolution) / min(image.size)
     if scale <= 0.5:  # a large photograph (JPEG) can be decoded at half its size or less, here never below twice what is needed
         image.draft(image.mode, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
+    with _room(image):
+        return _pixels(image, resolution, channels, background)
+
+
+def _pixels(image: Image.Image, resolution: tuple[int, int], channels: int, background: tuple[int, int, int]) -> Pixels:
+    """What `decode` gives, of an opened picture."""
     image.load()
     if not METADATA.isdisjoint(image.info):
         ImageOps.exif_transpose(image, in_place=True)
@@ -122,8 +165,10 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     """Pixels of 16 bits scaled to 8; Pillow's own conversion would clip them."""
     if image.mode != "I" and not image.mode.startswith("I;16"):
         return image
-    deep = np.asarray(image).astype(np.int64).clip(0, 65535)
-    return Image.fromarray(((deep + 128) // 257).astype(np.uint8))
+    deep = np.asarray(image).clip(0, 65535).astype(np.uint32)
+    deep += 128  # in place: a large picture is large enough once
+    deep //= 257
+    return Image.fromarray(deep.astype(np.uint8))
 
 
 def _convert(image: Image.Image, mode: str) -> Image.Image:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..errors import BadRun, Incompatible
+from ..errors import BadRun, Incompatible, shown
 
 
 class Order:
@@ -48,9 +48,9 @@ class Order:
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Continue where another order of the same n and seed stood; raises BadRun when there is no such place."""
-        epoch, position = state.get("epoch"), state.get("position")
+        epoch, position = (state.get("epoch"), state.get("position")) if isinstance(state, Mapping) else (None, None)
         if not isinstance(epoch, int) or not isinstance(position, int) or epoch < 0 or not 0 <= position < self.n:
-            raise BadRun(f"saved data position {dict(state)} does not fit {self.n} samples: the data has changed")
+            raise BadRun(f"saved data position {shown(state)} does not fit {self.n} samples: the data has changed")
         self.epoch, self.position = epoch, position
 
     def _epoch(self, epoch: int) -> tuple[Tensor, Tensor | None]:

@@ -136,7 +136,8 @@ def _decoded(source: Source, found: Scan, plan: _Plan) -> Iterator[tuple[Pixels,
         return pixels[: len(good)], good, failed
 
     pixels = sum(h.height * h.width for h in found.headers) / len(found)
-    threads = processors() if pixels > THREADED else 1
+    # Samples of many megabytes are decoded one by one: results wait for their turn in memory.
+    threads = processors() if pixels > THREADED and math.prod(plan.shape) <= RUN else 1
     chunk = max(1, min(64, RUN // math.prod(plan.shape)))
     done = 0
     with warnings.catch_warnings():

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median_low
 
-from ..errors import BadConfig, BadData, one_line
+from ..errors import BadConfig, BadData, one_line, plain_line
 from .decoding import MODES, Header, read_header
 from .resizing import check_resolution
 from .source import Broken, Entry, Source, open_source, printable
@@ -17,6 +17,8 @@ from .threads import in_chunks, processors
 
 Progress = Callable[[int, int], None]
 SMALLEST, LARGEST = 8, 256  # sides that the automatic resolution chooses between
+MAX_PIXELS_STORED = 100  # pixels a byte on disk, of all pictures together; above MAX_PIXELS_FREE only
+MAX_PIXELS_FREE = 256 << 20
 NAMED = 5  # broken files named in a note; `ganzoo data inspect` names all
 
 
@@ -105,17 +107,22 @@ def survey(source: Source, *, verify: bool = False, progress: Progress | None = 
     entries: list[Entry] = []
     headers: list[Header] = []
     broken = list(source.refused)
-    done = 0
+    done = pixels = 0
+    stored = source.stored
+    most = max(MAX_PIXELS_FREE, MAX_PIXELS_STORED * stored)
     threads = processors() if verify and sum(e.size for e in source.entries) > 4096 * len(source.entries) else 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's opinions on metadata
-        for results in in_chunks(look, source.entries, threads=threads):
+        for results in in_chunks(look, source.entries, threads=threads, chunk=4 if verify else 64):
             for entry, found in results:
                 if isinstance(found, str):
                     broken.append(Broken(entry.name, found))
                 else:
                     entries.append(entry)
                     headers.append(found)
+                    pixels += found.height * found.width
+            if pixels > most:
+                raise BadData(f"{source.path}: {pixels >> 20} Mpixel or more in {stored >> 10} KiB; refused as decompression bombs")
             done += len(results)
             if progress:
                 progress(done, len(source.entries))
@@ -185,4 +192,4 @@ def _look(source: Source, entry: Entry, verify: bool) -> Header | str:
 
 def reason(error: Exception) -> str:
     """Why a picture cannot be used, short."""
-    return str(error) if type(error) is ValueError and str(error) else one_line(error)
+    return plain_line(str(error)) if type(error) is ValueError and str(error) else one_line(error)

@@ -14,6 +14,7 @@ import stat
 import struct
 import zipfile
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
@@ -25,7 +26,8 @@ MAX_FILES = 2_000_000  # in one zip or folder
 MAX_BYTES = 256 << 20  # one picture, unpacked
 MAX_LISTING = 256 << 20  # a zip's central directory, read whole into memory: 2 million names of 80 letters
 MAX_EXPANSION = 200  # a zip's pictures together, against the size of the zip; above MAX_EXPANSION_FREE only
-MAX_EXPANSION_FREE = 1 << 30
+MAX_EXPANSION_FREE = 512 << 20
+LOCAL_HEADER = 30  # bytes before each member's own, its name not counted
 
 
 class Entry(NamedTuple):
@@ -59,6 +61,11 @@ class Source:
         """The bytes of one entry."""
         raise TypeError(f"{type(self).__name__} must define open")
 
+    @property
+    def stored(self) -> int:
+        """Bytes on disk."""
+        return sum(e.size for e in self.entries)
+
     def close(self) -> None:
         """Let go of the file."""
 
@@ -89,7 +96,7 @@ class Source:
         """The last act of listing."""
         if len(self.entries) > MAX_FILES:
             raise BadData(f"{self.path}: more than {MAX_FILES:,} pictures; split it")
-        self.entries.sort()
+        self.entries.sort(key=lambda e: e[:3])  # a zip may hold the same member twice
 
 
 class Folder(Source):
@@ -131,13 +138,28 @@ class Zip(Source):
             raise BadData(f"{path}: not a readable zip: {one_line(error)}") from None
         for info in self._zip.infolist():
             name = info.filename.replace("\\", "/")
-            if not info.is_dir() and not _hidden(name):
+            if not name.endswith("/") and not _hidden(name):
                 self._take(Entry(name, info.file_size, info.CRC, info), _objection(info, name))
-        self._listed()
-        total, packed = sum(e.size for e in self.entries), path.stat().st_size
-        if total > max(MAX_EXPANSION_FREE, MAX_EXPANSION * packed):
+        try:
+            self._listed()
+            self._refuse_bombs()
+        except BadData:
             self.close()
-            raise BadData(f"{path}: expands from {packed >> 20} MiB to {total >> 20} MiB; refused as a zip bomb")
+            raise
+
+    def _refuse_bombs(self) -> None:
+        """Raise BadData when the members would expand to far more than the zip, or share bytes so that they could."""
+        total = sum(e.size for e in self.entries)
+        if total > max(MAX_EXPANSION_FREE, MAX_EXPANSION * self.stored):
+            raise BadData(f"{self.path}: expands from {self.stored >> 20} MiB to {total >> 20} MiB; refused as a zip bomb")
+        members = sorted(self._zip.infolist(), key=lambda info: info.header_offset)
+        for info, after in pairwise(members):
+            if info.header_offset + LOCAL_HEADER + info.compress_size > after.header_offset:
+                raise BadData(f"{self.path}: its members {info.filename!r} and {after.filename!r} overlap; refused as a zip bomb")
+
+    @property
+    def stored(self) -> int:
+        return self.path.stat().st_size
 
     def open(self, entry: Entry) -> BinaryIO:
         assert isinstance(entry.where, zipfile.ZipInfo)
@@ -203,6 +225,8 @@ def _objection(info: zipfile.ZipInfo, name: str) -> str | None:
         return "a link"
     if info.flag_bits & 0x1:
         return "encrypted"
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # zipfile unpacks the others without a limit
+        return "packed by other means than deflate"
     return None
 
 

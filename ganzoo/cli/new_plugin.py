@@ -1,0 +1,40 @@
+"""`ganzoo new-plugin NAME`: a plugin project to begin with."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from ..errors import UsageError, nearest
+from ..hookspecs import KINDS
+from ..plugins import inventory
+from .list import _kind
+
+
+@click.command("new-plugin", short_help="Write a plugin project that installs, passes its tests and trains.")
+@click.argument("name")
+@click.option(
+    "--kind", "kinds", metavar="KIND", multiple=True, default=["loss"], show_default=True, help="Of component; may repeat."
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", default=Path(), help="Where the folder ganzoo-NAME is made.")
+def command(name: str, kinds: tuple[str, ...], out: Path) -> None:
+    """Write the project ganzoo-NAME: a package with one working component of each KIND, its entry point, tests, README and CI.
+
+    \b
+    ganzoo new-plugin soft --kind generator --kind loss
+    """
+    from ..scaffold import write_project
+
+    chosen = [_kind(kind) for kind in kinds]
+    for given, kind in zip(kinds, chosen, strict=True):
+        if kind not in KINDS:
+            raise UsageError(f"--kind {given}: no such kind{nearest(given, KINDS)} (kinds: {', '.join(KINDS)})")
+    folder = write_project(name, chosen, out, inventory().registry)
+    where = shlex.quote(str(folder))
+    click.echo(f"wrote {folder}, with one {', one '.join(dict.fromkeys(chosen))}, called {name}")
+    click.echo("next:")
+    click.echo(f"  ganzoo install -e {where}")
+    click.echo(f"  ganzoo check-plugin ganzoo-{name}")
+    click.echo(f"  ganzoo info {name}")

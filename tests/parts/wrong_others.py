@@ -1,0 +1,206 @@
+"""Losses, regularizers and all that is no net, each breaking one promise."""
+
+import torch
+from torch import nn
+
+from ganzoo.contracts import Augmentation, Dataset, Regularizer, Spec
+
+from .sound import Drift, Flat, Means, Mirror, Plain, Silent, few
+from .wrong import documented, wrong
+
+
+@wrong("loss", "the discriminator's loss is \\(4,\\)")
+@documented()
+class NotScalar(Plain):
+    def discriminator(self, step):
+        return step.fake_logits - step.real_logits
+
+
+@wrong("loss", r"not finite")
+@documented()
+class Overflows(Plain):
+    def discriminator(self, step):
+        return -(step.real_logits.sigmoid()).log().mean() - (1 - step.fake_logits.sigmoid()).log().mean()
+
+
+@wrong("loss", "the generator's loss does not want its samples' logits higher")
+@documented()
+class WrongSign(Plain):
+    def generator(self, step):
+        return step.fake_logits.mean()
+
+
+@wrong("loss", "calls backward")
+@documented()
+class Backward(Plain):
+    def generator(self, step):
+        loss = super().generator(step)
+        loss.backward(retain_graph=True)
+        return loss
+
+
+@wrong("loss", "the generator's loss gives its net no gradient")
+@documented()
+class Cut(Plain):
+    def generator(self, step):
+        return -step.fake_logits.detach().mean()
+
+
+@wrong("loss", "has parameters of its own")
+@documented()
+class Learns(Plain):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+
+@wrong("regularizer", "does nothing")
+@documented()
+class Nothing(Regularizer):
+    pass
+
+
+@wrong("regularizer", "gives the generator no gradient")
+@documented()
+class WrongSide(Drift):
+    side = "generator"
+
+
+@wrong("regularizer", "'seen' changes in use")
+@documented()
+class Counts(Drift):
+    def __init__(self):
+        super().__init__()
+        self.seen = 0
+
+    def penalty(self, step):
+        self.seen += 1
+        return super().penalty(step)
+
+
+@wrong("regularizer", "a slope of zero has no finite gradient")
+@documented()
+class NoRoot(Flat):
+    def of(self, slope):
+        return (slope.square().flatten(1).sum(1).sqrt() - 1).square().mean()
+
+
+@wrong("regularizer", "is not that of plain double backward")
+@documented()
+class ForgetsTheSlope(Flat):
+    def of(self, slope):
+        return (
+            slope.square().mean()
+            if slope.requires_grad and not torch._C._functorch.is_gradtrackingtensor(slope)
+            else 0 * slope.sum()
+        )
+
+
+@wrong("regularizer", "needs a discriminator with the trait 'wise', and none is installed")
+@documented()
+class NeedsTheImpossible(Drift):
+    needs = {"discriminator": "wise"}  # noqa: RUF012
+
+
+@wrong("regularizer", "its view makes")
+@documented()
+class Crops(Regularizer):
+    def view(self, samples, step):
+        return samples[..., 1:]
+
+
+@wrong("regularizer", "leaves weights that are not finite")
+@documented()
+class Divides(Drift):
+    def after_update(self, net):
+        [p.div_(0) for p in net.parameters()]
+
+
+@wrong("augmentation", "respec says")
+@documented()
+class NoRespec(Augmentation):
+    def forward(self, samples):
+        return torch.cat([samples, samples], 1)
+
+
+@wrong("augmentation", "lets no gradient through")
+@documented()
+class Rounds(Augmentation):
+    def forward(self, samples):
+        return samples.round()
+
+
+@wrong("augmentation", "its tensor 'p' is no buffer")
+@documented()
+class LosesState(Mirror):
+    def __init__(self, spec: Spec):
+        super().__init__(spec)
+        self.p = torch.zeros(())
+
+
+@wrong("dataset", "its samples are torch.float64")
+@documented()
+def wide() -> Dataset:
+    return Dataset(torch.randn(20, 2, generator=torch.Generator().manual_seed(0)).double())
+
+
+@wrong("dataset", "labels outside its 2 classes")
+@documented()
+def three_of_two() -> Dataset:
+    return Dataset(few().samples, torch.arange(20) % 3, ("a", "b"))
+
+
+@wrong("dataset", "differs from one opening to the next")
+@documented()
+def new_every_time() -> Dataset:
+    return Dataset(torch.randn(20, 2))
+
+
+@wrong("optimizer", "takes no `lr`")
+@documented()
+def no_rate(params):
+    return torch.optim.SGD(params, lr=0.1)
+
+
+@wrong("optimizer", "does not go down a bowl")
+@documented("Climbs.\n\n    lr: learning rate")
+def climbs(params, *, lr: float = 0.1):
+    return torch.optim.SGD(params, lr=lr, maximize=True)
+
+
+class _Forgets(torch.optim.SGD):
+    def __init__(self, params, lr):
+        super().__init__(params, lr)
+        self.turns = 0
+
+    def step(self, closure=None):
+        self.turns += 1
+        self.param_groups[0]["lr"] = 0.1 / self.turns
+        super().step()
+
+
+@wrong("optimizer", "goes on differently from saved state")
+@documented("Forgets.\n\n    lr: learning rate")
+def forgets(params, *, lr: float = 0.1):
+    return _Forgets(params, lr)
+
+
+@wrong("metric", "returns")
+@documented()
+class Tensors(Means):
+    def measure(self, real, fake):
+        return {"difference": (real.mean() - fake.mean()).abs()}
+
+
+@wrong("metric", "changes the samples")
+@documented()
+class InPlace(Means):
+    def measure(self, real, fake):
+        return {"x": float(real.mul_(0).sum())}
+
+
+@wrong("tracker", "log fails: KeyError")
+@documented()
+class Demanding(Silent):
+    def log(self, record):
+        print(record["fid"])

@@ -1,0 +1,142 @@
+"""Every generator with every loss and every regularizer, as far as their traits allow: it trains, or is refused with a reason."""
+
+import math
+
+import pytest
+import torch
+
+from ganzoo import config as configuration
+from ganzoo.assembly import assemble
+from ganzoo.contracts import Dataset, Discriminator, SlopePenalty, Tracker
+from ganzoo.errors import Incompatible
+from ganzoo.plugins import zoo
+from ganzoo.registry import Component, Registry
+from ganzoo.training import Training
+
+STREAM = torch.Generator().manual_seed(0)
+FEW = {
+    "image": Dataset(torch.randint(0, 256, (32, 1, 16, 16), generator=STREAM, dtype=torch.uint8)),
+    "points": Dataset(torch.randn(32, 2, generator=STREAM)),
+    "signal": Dataset(torch.randn(32, 1, 32, generator=STREAM)),
+}
+UPDATES, BATCH = 3, 8
+
+
+class Mixing(Discriminator):
+    """Judges each sample against the batch's mean, and has no option to do otherwise."""
+
+    per_sample = False
+
+    def __init__(self, spec):
+        super().__init__(spec)
+        self.judge = torch.nn.Linear(spec.numel, 1)
+
+    def forward(self, samples, labels=None):
+        return self.judge((samples - samples.mean(0)).flatten(1)).squeeze(1)
+
+
+def few(sort):
+    """A factory of the small data of one sort."""
+    return lambda: FEW[sort]
+
+
+REGISTRY = Registry(
+    [
+        *zoo().registry.components(),
+        *(Component("dataset", f"few-{sort}", few(sort), "tests", "tests", "0") for sort in FEW),
+        Component("discriminator", "mixing", Mixing, "tests", "tests", "0"),
+    ]
+)
+GENERATORS = [(c.name, sort) for c in REGISTRY.components("generator") for sort in c.load().sorts]
+LOSSES = [c.name for c in REGISTRY.components("loss")]
+REGULARIZERS = [None, *(c.name for c in REGISTRY.components("regularizer"))]
+
+
+class Heard(Tracker):
+    def __init__(self):
+        self.lines = []
+
+    def log(self, record):
+        self.lines.append(record)
+
+
+def small(kind, name):
+    """The options that make a net small, where it has them."""
+    return {"width": 8} if "width" in REGISTRY.get(kind, name).options() else {}
+
+
+def assembled(generator, loss, regularizer, sort, **sections):
+    tree = configuration.defaults()
+    partner = REGISTRY.get("generator", generator).load().partner
+    for layer in (
+        {"data": {"name": f"few-{sort}"}, "loss": {"name": loss}, "reg": {regularizer: {}} if regularizer else {}},
+        {"gen": {"name": generator, **small("generator", generator)}, "disc": {"name": partner, **small("discriminator", partner)}},
+        {"train": {"images": UPDATES * BATCH, "batch_size": BATCH, "device": "cpu", "engine": "eager"}, "log": {"images": 1}},
+        sections,
+    ):
+        tree = configuration.merge(tree, layer)
+    return assemble(configuration.check(tree), REGISTRY)
+
+
+def refusal(loss, regularizer):
+    """The trait that the regularizer needs of the loss and that the loss has not."""
+    needs = REGISTRY.get("regularizer", regularizer).load().needs if regularizer else {}
+    trait = needs.get("loss")
+    return trait if trait and not getattr(REGISTRY.get("loss", loss).load(), trait, False) else None
+
+
+def weights(pipeline):
+    return [[p.detach().clone() for p in pipeline.parts.net(side).parameters()] for side in ("discriminator", "generator")]
+
+
+@pytest.mark.parametrize("regularizer", REGULARIZERS, ids=str)
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(("generator", "sort"), GENERATORS)
+def test_trains_or_is_refused(generator, sort, loss, regularizer):
+    if trait := refusal(loss, regularizer):
+        with pytest.raises(Incompatible, match=f"--reg {regularizer}: needs a loss with the trait '{trait}'; use one of"):
+            assembled(generator, loss, regularizer, sort)
+        return
+    pipeline, heard = assembled(generator, loss, regularizer, sort), Heard()
+    before = weights(pipeline)
+    training = Training(pipeline, listeners=[heard])
+    training.run()
+    assert training.updates == len(heard.lines) == UPDATES
+    for line in heard.lines:
+        values = [value for side in ("discriminator", "generator") for value in line[side].values()]
+        assert all(map(math.isfinite, values)) and {"adversarial", "total"} <= line["generator"].keys()
+    for old, new in zip(before, weights(pipeline), strict=True):
+        assert any(not torch.equal(a, b) for a, b in zip(old, new, strict=True))
+        assert all(bool(b.isfinite().all()) for b in new)
+
+
+SLOPES = [c.name for c in REGISTRY.components("regularizer") if issubclass(c.load(), SlopePenalty)]
+
+
+@pytest.mark.parametrize("penalty", SLOPES)
+def test_a_slope_penalty_refuses_a_discriminator_that_mixes_the_batch(penalty):
+    with pytest.raises(
+        Incompatible, match=f"--reg {penalty}: needs a discriminator with the trait 'per_sample', which mixing has not"
+    ):
+        assembled("mlp", "nonsat", penalty, "image", disc={"name": "mixing"})
+
+
+ADAPTING = [c.name for c in REGISTRY.components("discriminator") if "per_sample" in c.load().adapts]
+
+
+@pytest.mark.parametrize("penalty", SLOPES)
+@pytest.mark.parametrize("discriminator", ADAPTING)
+def test_or_takes_the_options_that_part_the_samples_and_says_so(discriminator, penalty):
+    remedy = REGISTRY.get("discriminator", discriminator).load().adapts["per_sample"]
+    pipeline = assembled("mlp", "nonsat", penalty, "image", disc={"name": discriminator, "width": 8})
+    assert pipeline.parts.discriminator.per_sample
+    chosen = pipeline.config.disc.options
+    assert {key: chosen[key] for key in remedy} == dict(remedy)
+    settings = " ".join(f"--set disc.{key}={value}" for key, value in remedy.items())
+    assert any(penalty in note and "per_sample" in note and settings in note for note in pipeline.notes)
+
+
+def test_unless_the_person_insists():
+    pipeline = assembled("mlp", "nonsat", SLOPES[0], "image", disc={"name": "dcgan", "width": 8, "norm": "batch"})
+    assert pipeline.config.disc.options["norm"] == "batch"
+    assert any("as you insist" in note for note in pipeline.notes)

@@ -1,0 +1,225 @@
+"""Loading plugins: what is sound is there with its owner, what is broken is one line, and neither stops the other."""
+
+import sys
+import textwrap
+from importlib.metadata import entry_points
+
+import pytest
+from parts.fakes import entries
+
+from ganzoo import plugins
+from ganzoo.errors import AmbiguousComponent, UnknownComponent
+from ganzoo.hookspecs import KINDS, PLURALS
+from ganzoo.registry import Component, Registry
+
+SOUND = """
+    class {name}(Loss):
+        '''The loss called {name}. And more about it.'''
+        def discriminator(self, step): return step.fake_logits.mean()
+        def generator(self, step): return -step.fake_logits.mean()
+"""
+HEADER = """
+    from ganzoo import hookimpl
+    from ganzoo.contracts import Loss, Regularizer
+"""
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """A function that installs a module as a plugin of a distribution, and returns its entry points."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    modules = set(sys.modules)
+
+    def install(distribution, module, code, version="1.0"):
+        (tmp_path / f"{module}.py").write_text(textwrap.dedent(HEADER) + textwrap.dedent(code))
+        return entries(tmp_path, distribution, {module.rpartition("_")[2]: module}, version)
+
+    yield install
+    for module in sys.modules.keys() - modules:
+        if module.startswith("plug_"):
+            del sys.modules[module]
+
+
+def sound(distribution, name, site, module, version="1.0"):
+    code = (
+        SOUND.format(name=name.title())
+        + f"""
+    @hookimpl
+    def register_losses(register): register("{name}", {name.title()}, paper="arXiv:0000.00000")
+    """
+    )
+    return site(distribution, module, code, version)
+
+
+def test_a_component_knows_who_ships_it(site):
+    zoo = plugins.load(sound("ganzoo-one", "softer", site, "plug_one", "2.5"))
+    found = zoo.registry.get("loss", "softer")
+    assert (found.distribution, found.plugin, found.version) == ("ganzoo-one", "one", "2.5")
+    assert found.summary == "The loss called Softer" and found.paper == "arXiv:0000.00000"
+    assert zoo.broken == [] and [p.who for p in zoo.plugins] == ["ganzoo-one:one"]
+
+
+def test_one_name_from_two_plugins_is_refused_and_the_qualified_forms_work(site):
+    zoo = plugins.load([*sound("ganzoo-one", "softer", site, "plug_one"), *sound("ganzoo-two", "softer", site, "plug_two")])
+    with pytest.raises(AmbiguousComponent) as caught:
+        zoo.registry.get("loss", "softer")
+    assert str(caught.value) == (
+        "loss 'softer' is offered by ganzoo-one:one and ganzoo-two:two: write ganzoo-one/softer or ganzoo-two/softer"
+    )
+    for owner in ("one", "two"):
+        for form in (f"ganzoo-{owner}/softer", f"{owner}/softer", f"ganzoo-{owner}:{owner}/softer"):
+            assert zoo.registry.get("loss", form).plugin == owner
+
+
+def test_two_plugins_of_one_distribution_are_told_apart():
+    both = [Component("loss", "softer", int, plugin, "ganzoo-one", "1") for plugin in ("a", "b")]
+    registry = Registry(both)
+    with pytest.raises(AmbiguousComponent, match="write ganzoo-one:a/softer or ganzoo-one:b/softer"):
+        registry.get("loss", "softer")
+    assert registry.get("loss", "ganzoo-one:b/softer") is both[1]
+
+
+def test_a_third_party_cannot_take_a_built_in_name_in_silence(site):
+    code = (
+        SOUND.format(name="Mine")
+        + """
+    @hookimpl
+    def register_losses(register): register("hinge", Mine)
+    """
+    )
+    registry = plugins.load([*entry_points(group=plugins.GROUP), *site("ganzoo-one", "plug_one", code)]).registry
+    with pytest.raises(AmbiguousComponent, match=r"ganzoo:losses and ganzoo-one:one: write ganzoo/hinge or ganzoo-one/hinge"):
+        registry.get("loss", "hinge")
+    assert registry.get("loss", "ganzoo/hinge").distribution == "ganzoo"
+
+
+BROKEN = {
+    "raises": ("raise RuntimeError('no engine')", "RuntimeError: no engine"),
+    "exits": ("import sys; sys.exit('gone')", "SystemExit: gone"),
+    "missing": ("import no_such_module_anywhere", "No module named 'no_such_module_anywhere'"),
+    "syntax": ("def (", "SyntaxError"),
+    "lines": ("raise ValueError('one\\ntwo \\x1b[31mred')", "ValueError: one two [31mred"),
+    "misspelt": ("@hookimpl\n    def register_loses(register): pass", "unknown hook 'register_loses'"),
+    "arguments": ("@hookimpl\n    def register_losses(registry): pass", "registry"),
+    "hook": ("@hookimpl\n    def register_losses(register): raise KeyError('x')", "KeyError"),
+    "rubbish": (
+        "@hookimpl\n    def register_losses(register): register('odd', 3)",
+        "loss 'odd': 3 is no class, function or dotted",
+    ),
+    "name": (
+        "@hookimpl\n    def register_losses(register): register('Not A Name', Loss)",
+        "loss name 'Not A Name': use lower-case",
+    ),
+    "about": ("@hookimpl\n    def register_losses(register): register('odd', Loss, color='red')", "about takes summary and paper"),
+    "recipe": ("@hookimpl\n    def register_recipes(register): register('odd', 3)", "recipe 'odd'"),
+    "twice": ("@hookimpl\n    def register_losses(register): register('odd', Loss); register('odd', Loss)", "registered twice"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_plugin_is_one_reason_and_stops_no_other(site, case):
+    code, reason = BROKEN[case]
+    zoo = plugins.load(
+        [
+            *sound("ganzoo-before", "before", site, "plug_before"),
+            *site("ganzoo-broken", f"plug_{case}", "    " + code),
+            *sound("ganzoo-later", "later", site, "plug_later"),
+        ]
+    )
+    assert [p.who for p in zoo.broken] == [f"ganzoo-broken:{case}"]
+    broken = zoo.broken[0]
+    assert reason in broken.broken and broken.broken.isprintable()
+    assert broken.components == [] and broken.version == "1.0"
+    assert [c.name for c in zoo.registry.components()] == ["before", "later"]
+
+
+def test_what_a_plugin_registered_before_it_broke_is_taken_back(site):
+    code = (
+        SOUND.format(name="Half")
+        + """
+    @hookimpl
+    def register_losses(register): register("half", Half)
+    @hookimpl
+    def register_regularizers(register):
+        register("half", Half)
+        raise RuntimeError("midway")
+    """
+    )
+    zoo = plugins.load(site("ganzoo-half", "plug_half", code))
+    assert zoo.broken[0].broken == "RuntimeError: midway" and zoo.registry.components() == []
+    with pytest.raises(UnknownComponent):
+        zoo.registry.get("loss", "half")
+
+
+def test_an_entry_point_to_nowhere_is_broken(tmp_path):
+    zoo = plugins.load(entries(tmp_path, "ganzoo-nowhere", {"nowhere": "ganzoo_nowhere_at_all"}))
+    assert "No module named 'ganzoo_nowhere_at_all'" in zoo.broken[0].broken
+
+
+def test_a_plugin_that_registers_nothing_is_no_error(site):
+    zoo = plugins.load(site("ganzoo-idle", "plug_idle", ""))
+    assert zoo.broken == [] and zoo.plugins[0].components == []
+
+
+def test_two_distributions_may_use_one_entry_point_name(tmp_path, site):
+    first = sound("ganzoo-one", "softer", site, "plug_same")
+    (tmp_path / "other.py").write_text((tmp_path / "plug_same.py").read_text().replace("softer", "harder"))
+    zoo = plugins.load([*first, *entries(tmp_path, "ganzoo-two", {"same": "other"})])
+    assert [c.name for c in zoo.registry.components("loss")] == ["harder", "softer"] and zoo.broken == []
+
+
+def test_an_entry_point_listed_twice_is_loaded_once(site):
+    found = sound("ganzoo-one", "softer", site, "plug_one")
+    zoo = plugins.load([*found, *found])
+    assert len(zoo.plugins) == 1 and zoo.registry.get("loss", "softer")
+
+
+def test_the_environment_narrows_what_is_loaded(site, monkeypatch):
+    found = [*sound("ganzoo-one", "softer", site, "plug_one"), *sound("ganzoo-two", "harder", site, "plug_two")]
+    monkeypatch.setenv("GANZOO_LOAD_PLUGINS", "ganzoo-two, ganzoo-three")
+    zoo = plugins.load([*entry_points(group=plugins.GROUP), *found])
+    assert {p.distribution for p in zoo.plugins} == {"ganzoo", "ganzoo-two"}
+    monkeypatch.setenv("GANZOO_LOAD_PLUGINS", "")
+    assert {p.distribution for p in plugins.load([*entry_points(group=plugins.GROUP), *found]).plugins} == {"ganzoo"}
+
+
+def test_a_component_that_cannot_be_imported_is_broken_when_used_only(site):
+    code = """
+    @hookimpl
+    def register_losses(register): register("late", "no_such_module:Late")
+    """
+    zoo = plugins.load(site("ganzoo-late", "plug_late", code))
+    assert zoo.broken == [] and zoo.registry.get("loss", "late").summary == ""
+    with pytest.raises(Exception, match=r"loss 'late' of ganzoo-late:late cannot be imported: ModuleNotFoundError"):
+        zoo.registry.create("loss", "late")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "hint"),
+    [
+        ("loss", "hinges", "did you mean 'hinge'?"),
+        ("loss", "zzz", "installed: hinge, lsgan"),
+        ("lose", "hinge", "no kind 'lose'; did you mean 'loss'?"),
+    ],
+)
+def test_an_unknown_name_says_what_there_is(kind, name, hint):
+    with pytest.raises(UnknownComponent, match=hint.replace("?", r"\?")):
+        plugins.zoo().registry.get(kind, name)
+
+
+def test_the_catalogue_says_what_to_install(monkeypatch):
+    known = {"plugins": {"big": {"distribution": "ganzoo-biggan", "generators": ["biggan"]}}}
+    monkeypatch.setattr("ganzoo.catalog.catalogue", lambda: known)
+    with pytest.raises(UnknownComponent, match="no generator named 'biggan'; it is in ganzoo-biggan: pip install ganzoo-biggan"):
+        plugins.zoo().registry.get("generator", "biggan")
+
+
+def test_without_any_plugin_the_reason_is_said():
+    with pytest.raises(UnknownComponent, match="no plugin is loaded, not even ganzoo's own: pip install it"):
+        Registry().get("loss", "zzz")
+
+
+def test_every_kind_has_a_hook():
+    from ganzoo import hookspecs
+
+    assert {f"register_{PLURALS[kind]}" for kind in KINDS} == {n for n in vars(hookspecs) if n.startswith("register_")}

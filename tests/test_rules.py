@@ -1,0 +1,247 @@
+"""Rules that keep the code what it is meant to be, read from the source itself."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+import ganzoo
+from ganzoo.hookspecs import PLURALS
+from ganzoo.plugins import zoo
+
+ROOT = Path(__file__).parent.parent
+CORE = ROOT / "ganzoo"
+FAMILIES = ROOT / "plugins" / "ganzoo_plugins"
+SOURCES = sorted([*CORE.rglob("*.py"), *FAMILIES.rglob("*.py")])
+TREES = {path: ast.parse(path.read_text("utf-8")) for path in SOURCES}
+
+# Each module may import those of its own line and of the lines above it; no two may import each other.
+LAYERS = (
+    {"errors", "untrusted"},
+    {"hookspecs", "options", "catalog", "registry", "plugins", "config"},  # without torch
+    {"slope", "blocks", "step", "contracts", "streams", "average", "devices", "files", "writer"},
+    {"data", "update", "capture", "engine", "checkpoint", "drawing", "feed", "meters", "pipeline", "sampling", "runs", "logbook"},
+    {"training", "recovery", "assembly", "guard", "memory", "stopwatch", "ceiling"},
+    {"library", "testing", "bench"},
+    {"cli"},
+)
+LIGHT = LAYERS[0] | LAYERS[1]
+PUBLIC = {"ganzoo", "ganzoo.contracts", "ganzoo.blocks", "ganzoo.errors", "ganzoo.data"}  # what plugins may import
+
+
+def name_of(path):
+    """The dotted name of a module of the core."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path):
+    """The dotted names that a module imports when it runs, at its top or inside functions, its own package's resolved."""
+    tree, found = TREES[path], set()
+    idle = {id(n) for i in ast.walk(tree) if isinstance(i, ast.If) and "TYPE_CHECKING" in ast.unparse(i.test) for n in ast.walk(i)}
+    package = list(path.relative_to(ROOT).parts[:-1])
+    for node in ast.walk(tree):
+        if id(node) in idle:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join([*package[: len(package) - node.level + 1], *([node.module] if node.module else [])])
+            base = base if node.level else node.module
+            found |= {f"{base}.{a.name}" if (ROOT / base.replace(".", "/") / f"{a.name}.py").exists() else base for a in node.names}
+    return found
+
+
+def module_of(dotted):
+    """`ganzoo.cli.list` -> `cli`; `ganzoo` itself -> ``."""
+    return dotted.split(".")[1] if "." in dotted else ""
+
+
+GRAPH = {}  # a core module, or subpackage as a whole -> what it imports, ours and others'
+for path in sorted(CORE.rglob("*.py")):
+    GRAPH.setdefault(module_of(name_of(path)), set()).update(imports(path))
+OURS = {
+    name: {module_of(d) for d in found if d.split(".")[0] == "ganzoo"} - {name, ""} if name else set()
+    for name, found in GRAPH.items()
+}
+
+
+def closure(name):
+    """Everything of ours that a module needs."""
+    seen, todo = set(), [name]
+    while todo:
+        for other in OURS[todo.pop()] - seen:
+            seen.add(other)
+            todo.append(other)
+    return seen
+
+
+# Layers.
+
+
+def test_every_module_has_a_layer():
+    known = set().union(*LAYERS)
+    assert OURS.keys() - {""} <= known, "put new modules of ganzoo/ into LAYERS of this file"
+    assert known <= OURS.keys(), "LAYERS names modules that are gone"
+
+
+@pytest.mark.parametrize("module", sorted(set().union(*LAYERS) & OURS.keys()))
+def test_a_module_imports_its_own_layer_and_those_below(module):
+    level = next(i for i, layer in enumerate(LAYERS) if module in layer)
+    above = OURS[module] & set().union(*LAYERS[level + 1 :])
+    assert not above, f"ganzoo.{module} imports {', '.join(above)}, which is above it"
+    assert module not in closure(module), "modules import each other in a circle"
+
+
+def test_the_loop_knows_no_registry_and_no_terminal():
+    """training and engine, and all that they need, work with parts that anybody built."""
+    for module in ("training", "engine", "update", "step", "contracts", "checkpoint"):
+        needs = closure(module) | {module}
+        assert not needs & {"registry", "plugins", "catalog", "assembly", "cli"}, module
+        others = {d.split(".")[0] for name in needs for d in GRAPH[name]}
+        assert not others & {"pluggy", "click", "rich"}, module
+
+
+def test_only_the_command_line_draws_on_a_terminal():
+    for module, found in GRAPH.items():
+        assert module == "cli" or not {d.split(".")[0] for d in found} & {"click", "rich"}, module
+
+
+@pytest.mark.parametrize("module", sorted(LIGHT))
+def test_light_modules_do_not_name_torch(module):
+    assert not {d.split(".")[0] for d in GRAPH[module]} & {"torch", "torchvision", "numpy", "sklearn"}
+
+
+def test_listing_needs_no_torch():
+    code = (
+        "import sys; from ganzoo import cli; from ganzoo.plugins import zoo; from ganzoo.config import defaults; defaults()\n"
+        "assert all(c.summary for c in zoo().registry.components()), 'a summary needs an import'\n"
+        "print(*sorted({'torch', 'numpy', 'sklearn', 'torchvision', 'rich'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"GANZOO_LOAD_PLUGINS": ""})
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
+@pytest.mark.parametrize("path", sorted(FAMILIES.rglob("*.py")), ids=lambda p: str(p.relative_to(FAMILIES)))
+def test_plugins_use_what_third_parties_can(path):
+    family = ".".join(path.relative_to(FAMILIES.parent).parts[:2])
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            assert node.level == 1, "a family keeps to itself"
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            for name in [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]:
+                ours = name.split(".")[0] in ("ganzoo", "ganzoo_plugins")
+                assert not ours or name in PUBLIC or name.startswith(family), f"{name} is not public"
+
+
+# Names.
+
+
+def docstrings(tree):
+    """The constants that are docstrings."""
+    owners = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return {id(n.body[0].value) for n in ast.walk(tree) if isinstance(n, owners) and n.body and isinstance(n.body[0], ast.Expr)}
+
+
+@pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=name_of)
+def test_the_core_names_no_component(path):
+    names = {c.name for c in zoo().registry.components() if c.distribution == "ganzoo"}
+    flags = re.compile(rf"--(gen|disc|loss|reg|aug|data|recipe)[ =]({'|'.join(map(re.escape, names))})\b")
+    skipped = docstrings(TREES[path])
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in skipped:
+            assert node.value not in names, f"line {node.lineno}: {node.value!r} is a component; read a trait instead"
+            assert not flags.search(node.value), f"line {node.lineno}: {node.value!r} recommends a component by name"
+
+
+def test_the_catalogue_is_what_is_installed():
+    table = tomllib.loads((ROOT / "registry.toml").read_text("utf-8"))
+    assert table.keys() == {"schema", "plugins"} and table["schema"] == 1
+    for plugin, entry in table["plugins"].items():
+        assert isinstance(entry.pop("summary"), str), plugin
+        distribution = entry.pop("distribution")
+        assert entry and entry.keys() <= set(PLURALS.values()), f"{plugin}: {entry.keys()}"
+        table["plugins"][plugin] = (distribution, entry)
+    listed = {plugin: entry for plugin, (distribution, entry) in table["plugins"].items() if distribution == "ganzoo"}
+    live = {}
+    for c in zoo().registry.components():
+        if c.distribution == "ganzoo":
+            live.setdefault(c.plugin, {}).setdefault(PLURALS[c.kind], []).append(c.name)
+    assert listed == live, "registry.toml differs from what the built-in plugins register"
+
+
+def test_entry_points_are_the_folders_and_what_is_installed():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]["ganzoo"]
+    folders = {p.parent.name: f"ganzoo_plugins.{p.parent.name}" for p in FAMILIES.glob("*/__init__.py")}
+    assert declared == folders, "every folder of plugins/ganzoo_plugins has an entry point of its name in pyproject.toml"
+    installed = {e.name: e.value for e in entry_points(group="ganzoo") if e.dist and e.dist.name == "ganzoo"}
+    assert installed == declared, "entry points are read when installing: run pip install -e . again"
+    assert not [p for p in zoo().broken if p.distribution == "ganzoo"]
+
+
+# Safety.
+
+UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "yaml"}
+UNSAFE_CALLS = {"eval", "exec", "compile", "__import__"}
+UNSAFE_ATTRIBUTES = {("torch", "load"), ("jit", "load"), ("hub", "load"), ("np", "load"), ("numpy", "load"), ("os", "system")}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_nothing_is_unpickled_or_evaluated(path):
+    for name in imports(path):
+        assert name.split(".")[0] not in UNSAFE_MODULES, name
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.ImportFrom) and node.module in ("torch", "torch.serialization", "torch.jit", "torch.hub"):
+            assert "load" not in {a.name for a in node.names}
+        if isinstance(node, ast.Name):
+            assert node.id not in UNSAFE_CALLS, f"line {node.lineno}: {node.id}"
+        if isinstance(node, ast.Attribute):
+            owner = node.value.id if isinstance(node.value, ast.Name) else getattr(node.value, "attr", "")
+            assert (owner, node.attr) not in UNSAFE_ATTRIBUTES, f"line {node.lineno}: {owner}.{node.attr}"
+        if isinstance(node, ast.Call):
+            assert "shell" not in {k.arg for k in node.keywords}, f"line {node.lineno}: shell="
+
+
+# Size and form.
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_and_functions_stay_small(path):
+    assert len(path.read_text("utf-8").splitlines()) <= 300
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno < 60, f"{node.name} has {node.end_lineno - node.lineno + 1} lines"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_what_is_public_is_documented(path):
+    tree = TREES[path]
+    assert ast.get_docstring(tree) or (path.name == "__init__.py" and not tree.body), "the module has no docstring"
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+            hook = any("hookimpl" in ast.unparse(d) for d in node.decorator_list)
+            settings = any(ast.unparse(base) in ("Section", "Choice", "BaseModel") for base in getattr(node, "bases", ()))
+            assert ast.get_docstring(node) or hook or settings, f"{node.name} has no docstring"
+
+
+def test_no_component_has_more_than_six_options():
+    for component in zoo().registry.components():
+        assert len(component.options()) <= 6, str(component)
+
+
+def test_what_ganzoo_exports_is_sorted_and_there():
+    assert ganzoo.__all__ == sorted(ganzoo.__all__)
+    for name in ganzoo.__all__:
+        assert getattr(ganzoo, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = ganzoo.nothing
+
+
+def test_the_component_reference_is_current():
+    done = subprocess.run([sys.executable, ROOT / "docs" / "make_components.py", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,69 @@
+"""The checks of ganzoo.testing find what is wrong: each part below breaks one promise, and the check says which."""
+
+import re
+
+import pytest
+from parts import wrong_nets, wrong_others  # noqa: F401  (they fill the list)
+from parts.fakes import entries
+from parts.sound import SOUND, Silent
+from parts.wrong import WRONG
+
+from ganzoo import plugins
+from ganzoo.registry import Component
+from ganzoo.testing import check, check_recipe
+
+PARTS = ("conditional", "auxiliary", "path_length", "adaptive", "packing", "consistency", "signals")
+
+
+def third_party(folder):
+    """The components of tests/parts, loaded as a distribution's."""
+    installed = plugins.entry_points(group=plugins.GROUP)
+    return plugins.load([*installed, *entries(folder, "ganzoo-parts", {name: f"parts.{name}" for name in PARTS})]).registry
+
+
+def test_parts_of_a_third_party_pass(tmp_path):
+    registry = third_party(tmp_path)
+    mine = [c for c in registry.components() if c.distribution == "ganzoo-parts"]
+    assert len(mine) == 17
+    for component in mine:
+        needs_registry = component.kind in ("regularizer", "recipe")
+        check(component, **({"registry": registry} if needs_registry else {}))
+
+
+def component(kind, factory):
+    return Component(kind, "wrong", factory, "wrong", "tests", "0")
+
+
+@pytest.mark.parametrize(("kind", "factory"), SOUND, ids=lambda value: getattr(value, "__name__", value))
+def test_sound_parts_pass(kind, factory):
+    check(component(kind, factory))
+
+
+def test_a_summary_of_two_sentences_is_named():
+    one = Component("tracker", "wrong", Silent, "wrong", "tests", "0", {"summary": "It hears. It also speaks"})
+    with pytest.raises(AssertionError, match="more than one sentence"):
+        check(one)
+
+
+@pytest.mark.parametrize(("kind", "factory", "message"), WRONG)
+def test_a_broken_promise_is_named(kind, factory, message):
+    with pytest.raises(AssertionError, match=message) as caught:
+        check(component(kind, factory))
+    text = str(caught.value)
+    assert text.startswith(f"{kind} 'wrong' of tests:wrong: ") and "; " in text and "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("summary =", "cannot be read"),
+        ('summary = "A recipe"', "names no source"),
+        ('summary = "A recipe"\nsource = "here"\n[gen]\nname = "dcgna"', "no generator named 'dcgna'; did you mean 'dcgan'"),
+        ('summary = "A recipe"\nsource = "here"\n[gen]\nname = "mlp"\nwidht = 3', "no option 'widht'; did you mean 'width'"),
+        ('summary = "A recipe"\nsource = "here"\n[loss]\nname = "wgan"\n[reg.smooth]', "trait 'labels'"),
+    ],
+)
+def test_a_wrong_recipe_is_named(tmp_path, text, message):
+    (tmp_path / "wrong.toml").write_text(text)
+    with pytest.raises(AssertionError, match=re.escape(message)):
+        check_recipe(component("recipe", tmp_path / "wrong.toml"))
