@@ -16,9 +16,9 @@ from ganzoo import config as configuration
 from ganzoo import runs
 from ganzoo.assembly import assemble
 from ganzoo.bench import adjusted
-from ganzoo.config import Config
 from ganzoo.pipeline import Pipeline
 from ganzoo.plugins import zoo
+from ganzoo.sections import Config
 from ganzoo.stopwatch import Laps, Ticking, Variant, interleave, paired_ratio, repeated
 from ganzoo.training import Training
 

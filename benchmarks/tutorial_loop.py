@@ -19,10 +19,9 @@ KINDS = ("none", "gp", "rpgan+r1+r2", "sn")
 
 def initialise(module: nn.Module) -> None:
     """DCGAN's initial weights."""
-    name = type(module).__name__
-    if "Conv" in name:
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(module.weight, 0.0, 0.02)
-    elif "Norm" in name:
+    elif isinstance(module, nn.BatchNorm2d | nn.GroupNorm):
         nn.init.normal_(module.weight, 1.0, 0.02)
         nn.init.zeros_(module.bias)
 
@@ -67,50 +66,51 @@ class TutorialLoop:
 
     def __init__(self, size: int, channels: int, width: int, kind: str, device: torch.device) -> None:
         self.kind, self.device = kind, device
-        self.netG = generator(size, channels, width).to(device)
-        self.netD = discriminator(size, channels, width, kind).to(device)
-        self.netG.apply(initialise)
-        self.netD.apply(initialise)
+        self.maker = generator(size, channels, width).to(device)
+        self.critic = discriminator(size, channels, width, kind).to(device)
+        self.maker.apply(initialise)
+        self.critic.apply(initialise)
         if kind == "sn":
-            for module in self.netD:
+            for module in self.critic:
                 if isinstance(module, nn.Conv2d):
                     spectral_norm(module)
         self.criterion = nn.BCELoss()
-        self.optimizerD = torch.optim.Adam(self.netD.parameters(), lr=2e-4, betas=(0.5, 0.999))
-        self.optimizerG = torch.optim.Adam(self.netG.parameters(), lr=2e-4, betas=(0.5, 0.999))
+        self.d_optimizer = torch.optim.Adam(self.critic.parameters(), lr=2e-4, betas=(0.5, 0.999))
+        self.g_optimizer = torch.optim.Adam(self.maker.parameters(), lr=2e-4, betas=(0.5, 0.999))
 
     def step(self, real: Tensor) -> tuple[float, float]:
         n = len(real)
         noise = torch.randn(n, LATENT, 1, 1, device=self.device)
-        fake = self.netG(noise)
-        self.netD.zero_grad()
+        fake = self.maker(noise)
+        self.critic.zero_grad()
         if self.kind == "rpgan+r1+r2":
-            errD = softplus(self.judge(fake.detach()) - self.judge(real)).mean()
-            errD = errD + 10.0 / 2 * (squared_slopes(self.netD, real).mean() + squared_slopes(self.netD, fake).mean())
-            errD.backward()
+            d_loss = softplus(self.judge(fake.detach()) - self.judge(real)).mean()
+            d_loss = d_loss + 10.0 / 2 * (squared_slopes(self.critic, real).mean() + squared_slopes(self.critic, fake).mean())
+            d_loss.backward()
         else:
             ones, zeros = torch.ones(n, device=self.device), torch.zeros(n, device=self.device)
-            errD_real = self.criterion(torch.sigmoid(self.judge(real)), ones)
-            errD_real.backward()
-            errD_fake = self.criterion(torch.sigmoid(self.judge(fake.detach())), zeros)
-            errD_fake.backward()
-            errD = errD_real + errD_fake
+            real_loss = self.criterion(torch.sigmoid(self.judge(real)), ones)
+            real_loss.backward()
+            fake_loss = self.criterion(torch.sigmoid(self.judge(fake.detach())), zeros)
+            fake_loss.backward()
+            d_loss = real_loss + fake_loss
             if self.kind == "gp":
                 mix = torch.rand(n, 1, 1, 1, device=self.device)
-                norms = (squared_slopes(self.netD, mix * fake.detach() + (1 - mix) * real) + 1e-12).sqrt()
+                norms = (squared_slopes(self.critic, mix * fake.detach() + (1 - mix) * real) + 1e-12).sqrt()
                 penalty = 10.0 * (norms - 1).square().mean()
                 penalty.backward()
-        self.optimizerD.step()
+        self.d_optimizer.step()
 
-        self.netG.zero_grad()
+        self.maker.zero_grad()
         if self.kind == "rpgan+r1+r2":
-            errG = softplus(self.judge(real) - self.judge(fake)).mean()
+            g_loss = softplus(self.judge(real) - self.judge(fake)).mean()
         else:
-            errG = self.criterion(torch.sigmoid(self.judge(fake)), ones)
-        errG.backward()
-        self.optimizerG.step()
-        return errD.item(), errG.item()
+            g_loss = self.criterion(torch.sigmoid(self.judge(fake)), ones)
+        g_loss.backward()
+        self.g_optimizer.step()
+        return d_loss.item(), g_loss.item()
 
     def judge(self, samples: Tensor) -> Tensor:
         """Logits [n]."""
-        return self.netD(samples).flatten()
+        logits: Tensor = self.critic(samples)
+        return logits.flatten()

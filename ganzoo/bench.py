@@ -15,20 +15,21 @@ from torch import Tensor
 
 from . import ceiling
 from . import config as configuration
-from .assembly import Progress, assemble
-from .config import Config
+from .assembly import assemble
 from .contracts import Side
 from .devices import choose_device
 from .errors import DeviceError, UsageError
 from .memory import estimate
 from .pipeline import SIDES, Pipeline
 from .registry import Registry
+from .sections import Config
 from .step import Step
 from .stopwatch import Laps, Ticking, Variant, interleave, repeated
 from .training import Training
 
 ENGINES = ("eager", "compiled", "captured")
 FAST_FORMS = {"fused": None, "foreach": None, "capturable": False}  # optimizer settings that a plain loop leaves alone
+Progress = Callable[[int, int], None]
 Tell = Callable[[str], None]
 
 

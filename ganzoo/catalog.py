@@ -29,6 +29,16 @@ def who_ships(kind: str, name: str) -> str | None:
     return None
 
 
+def offered() -> list[dict[str, str]]:
+    """Every component that the catalogue knows: kind, name, plugin, distribution, and the plugin's summary."""
+    return [
+        {"kind": kind, "name": name, "plugin": plugin, "distribution": entry["distribution"], "summary": entry.get("summary", "")}
+        for plugin, entry in catalogue().get("plugins", {}).items()
+        for kind, plural in PLURALS.items()
+        for name in entry.get(plural, ())
+    ]
+
+
 def distributions() -> set[str]:
     """Every distribution that the catalogue knows."""
     return {str(plugin["distribution"]) for plugin in catalogue().get("plugins", {}).values()}

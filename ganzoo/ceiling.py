@@ -127,7 +127,7 @@ def kernel_share(variant: Variant) -> float:
     """
     device, median = variant.laps.device, variant.median
     activities = [ProfilerActivity.CUDA if device.type == "cuda" else ProfilerActivity.CPU]
-    with _no_stderr(), profile(activities=activities) as profiler:
+    with no_stderr(), profile(activities=activities) as profiler:
         variant.run(PROFILED)
         wait(device)
     under_profiler = sum(variant.laps.runs().pop())
@@ -140,7 +140,7 @@ def kernel_share(variant: Variant) -> float:
 
 
 @contextlib.contextmanager
-def _no_stderr() -> Iterator[None]:
+def no_stderr() -> Iterator[None]:
     """The profiler's C++ part writes log lines to file descriptor 2, which nothing else switches off."""
     sys.stderr.flush()
     kept = os.dup(2)

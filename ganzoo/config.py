@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import functools
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    ValidationError,
-)
+from pydantic import ValidationError
 
 from .errors import BadConfig, nearest, one_line, shown
+from .sections import Config, Tree
 from .untrusted import depth, read_limited
 
-Tree = dict[str, Any]
 CHOICES = ("gen", "disc", "loss", "data")  # sections with one name
 FAMILIES = {
     "reg": "regularizer",
@@ -34,126 +25,6 @@ FAMILIES = {
 SIZE = 1 << 17  # bytes; a run file has two thousand
 DOTS = 300  # in one line: tomllib's time and memory grow with the square of a key's parts
 DEPTH = 16  # of tables within tables
-
-
-def parse_count(value: Any) -> Any:
-    """`"200k"` and `"1.5M"` as integers; numbers unchanged, for the type check to judge."""
-    if not isinstance(value, str):
-        return parse_whole(value)
-    match = re.fullmatch(r"\s*(-?[0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([kKmM]?)\s*", value)
-    scaled = Decimal(match[1]) * {"": 1, "k": 1000, "m": 1_000_000}[match[2].lower()] if match else None
-    if scaled is None or scaled % 1:
-        raise ValueError("give a count, as in 500, 200k or 1.5M")
-    return int(scaled)
-
-
-def parse_whole(value: Any) -> Any:
-    """Anything but true and false, which Python takes for 1 and 0."""
-    if isinstance(value, bool):
-        raise ValueError("give a whole number")
-    return value
-
-
-Count = Annotated[int, Field(ge=0, le=10**15), BeforeValidator(parse_count)]  # bounds that nobody meets by intention:
-PositiveCount = Annotated[int, Field(ge=1, le=10**15), BeforeValidator(parse_count)]  # a file may hold any number
-Number = Annotated[int, Field(ge=1, le=2**31), BeforeValidator(parse_whole)]
-Seed = Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(parse_whole)]
-Text = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
-Schedule = Literal["constant", "linear", "cosine"]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Choice(BaseModel):
-    """A component by name; keys that the core does not know are its options."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-    name: str
-
-    @property
-    def options(self) -> Tree:
-        return dict(self.model_extra or {})
-
-
-class Net(Choice):
-    init: Literal["auto", "normal", "xavier", "kaiming", "orthogonal"]
-
-
-class Optimizer(Choice):
-    schedule: Schedule
-    clip_norm: NonNegativeFloat
-    clip_value: NonNegativeFloat
-
-
-class Optimizers(Section):
-    gen: Optimizer
-    disc: Optimizer
-
-
-class Data(Choice):
-    root: str
-    resolution: Text
-    channels: Literal["auto", 1, 3, 4]
-    background: str
-    resident: Literal["auto", "gpu", "host"]
-    budget: Annotated[int, Field(ge=0, le=2**31)]
-    flip: bool
-
-
-class Train(Section):
-    images: PositiveCount
-    batch_size: Number
-    n_critic: Number
-    seed: Seed
-    device: str
-    precision: Literal["auto", "fp32", "tf32", "bf16"]
-    engine: Literal["auto", "eager", "compiled", "captured"]
-    conditional: Literal["auto", True, False]
-    on_nan: Literal["stop", "rollback"]
-
-
-class Average(Section):
-    half_life: Count
-
-
-class Samples(Section):
-    images: PositiveCount
-    count: Annotated[int, Field(ge=1, le=4096)]
-
-
-class Checkpoint(Section):
-    images: Count
-    minutes: NonNegativeFloat
-    keep: Number
-
-
-class Log(Section):
-    images: PositiveCount
-
-
-class Config(Section):
-    """The whole tree, in the order in which a run file is written."""
-
-    gen: Net
-    disc: Net
-    loss: Choice
-    reg: dict[str, Tree] = {}
-    aug: dict[str, Tree] = {}
-    metric: dict[str, Tree] = {}
-    tracker: dict[str, Tree] = {}
-    optim: Optimizers
-    data: Data
-    train: Train
-    average: Average
-    samples: Samples
-    checkpoint: Checkpoint
-    log: Log
-
-    def tree(self) -> Tree:
-        """The configuration as plain TOML values."""
-        return self.model_dump()
 
 
 @functools.cache
@@ -265,6 +136,7 @@ REASONS = {  # pydantic's sort of error -> what to do
     "bool_type": "give true or false",
     "bool_parsing": "give true or false",
     "string_type": "give text",
+    "string_too_short": "give a name",
     "greater_than_equal": "give {ge} or more",
     "less_than_equal": "give {le} or less",
     "less_than": "give less than {lt}",

@@ -8,8 +8,7 @@ reason, so nothing here or in the core ever asks for a component's name.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -17,39 +16,11 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from .specs import Dataset, Spec
 from .step import Step
 
 Side = Literal["discriminator", "generator"]
 Sides = Literal["discriminator", "generator", "both"]
-
-
-@dataclass(frozen=True)
-class Spec:
-    """What the data dictates: the shape of one sample, the number of classes, the sort of sample.
-
-    Shapes are [channels, height, width] for images, [channels, length] for signals, [dimensions] for points.
-    """
-
-    shape: tuple[int, ...]
-    classes: int = 0  # 0: labels are not given to the nets
-
-    def __post_init__(self) -> None:
-        if not 1 <= len(self.shape) <= 3 or any(not isinstance(n, int) or n < 1 for n in self.shape):
-            raise ValueError(f"a sample's shape is [d], [c, length] or [c, h, w], not {self.shape}")
-
-    @property
-    def sort(self) -> str:
-        """`points`, `signal` or `image`."""
-        return ("points", "signal", "image")[len(self.shape) - 1]
-
-    @property
-    def numel(self) -> int:
-        """Numbers in one sample."""
-        return math.prod(self.shape)
-
-    def with_shape(self, *shape: int) -> Spec:
-        """The same but for the shape."""
-        return replace(self, shape=tuple(shape))
 
 
 class Generator(nn.Module):
@@ -82,6 +53,7 @@ class Discriminator(nn.Module):
     sorts: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can judge
     conditional: bool = False  # whether it reads labels
     per_sample: bool = True  # whether a logit depends on its own sample only (false with batch norm)
+    heads: ClassVar[tuple[str, ...]] = ()  # modules beside the score, which get no gradient from the logits: ("classify",)
     adapts: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # trait -> the options that give it: {"per_sample": {"norm": "layer"}}
 
     def __init__(self, spec: Spec) -> None:
@@ -203,6 +175,8 @@ class SlopePenalty(Regularizer):
 class Augmentation(nn.Module):
     """A differentiable change of what the discriminator sees, real and fake alike: `cls(spec, *, options)`."""
 
+    sorts: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can change
+
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.spec = spec
@@ -224,6 +198,8 @@ class Metric(nn.Module):
 
     count: samples to draw for it
     """
+
+    sorts: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can measure
 
     def __init__(self, spec: Spec, *, count: PositiveInt = 2500) -> None:
         super().__init__()
@@ -248,33 +224,6 @@ class Tracker:
 
     def finish(self) -> None:
         """The training ended, in whatever way."""
-
-
-@dataclass(eq=False)
-class Dataset:
-    """Samples in memory or memory-mapped, with what a training must know of them.
-
-    samples: [n, *shape], uint8 in 0..255 for images, float32 otherwise; labels: [n] int64 or None.
-    """
-
-    samples: Tensor
-    labels: Tensor | None = None
-    classes: Sequence[str] = ()  # names, in the order of the labels
-    notes: Sequence[str] = field(default_factory=list)  # what was done to the data, for the person to read
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    @property
-    def spec(self) -> Spec:
-        return Spec(tuple(self.samples.shape[1:]), len(self.classes))
-
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Samples (images scaled to [-1, 1]) and labels at these indices [k]."""
-        samples = self.samples[indices]
-        if samples.dtype == torch.uint8:
-            samples = samples.float().div_(127.5).sub_(1)
-        return samples, None if self.labels is None else self.labels[indices]
 
 
 __all__ = [

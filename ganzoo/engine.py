@@ -5,10 +5,8 @@ optimizer included, replayed as a CUDA graph). All three compute the same functi
 from __future__ import annotations
 
 import contextlib
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -122,21 +120,11 @@ class Engine:
         """To the next slower way, with one line that names the component that stands in the way, if it can be told."""
         slower = "compiled" if self.mode == "captured" else "eager"
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        self.tell(f"engine {self.mode} does not take {self._culprit(error)}: {reason[:160]}; using {slower}")
+        culprit = self.parts.culprit(error) or "this pipeline"
+        self.tell(f"engine {self.mode} does not take {culprit}: {reason[:160]}; using {slower}")
         self.mode, self.captured = slower, {}
         if slower == "eager":
             self.terms = dict(self.plain)
-
-    def _culprit(self, error: Exception) -> str:
-        """The component whose source the error speaks of."""
-        parts = self.parts
-        named: list[tuple[str, Any]] = [("the generator", parts.generator), ("the discriminator", parts.discriminator)]
-        named += [("the loss", parts.loss), *parts.regularizers.items(), *parts.augmentations.items()]
-        for name, part in named:
-            with contextlib.suppress(TypeError, OSError):
-                if (inspect.getsourcefile(type(part)) or "\0") in str(error):
-                    return f"{name} ({type(part).__name__})"
-        return "this pipeline"
 
 
 @contextlib.contextmanager

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import os
-import weakref
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
 
-from .contracts import Side
-from .engine import only
 from .errors import DeviceError
 from .feed import budget_bytes
 from .pipeline import SIDES, Pipeline
-from .update import terms
+from .rehearsal import update_peak
 
 
 def _size(tensors: Any) -> int:
@@ -34,7 +27,7 @@ def estimate(pipeline: Pipeline, batch: int | None = None) -> dict[str, int]:
     weights = sum(_size([*net.parameters(), *net.buffers()]) for net in (*nets, pipeline.average.net))
     gradients = sum(_size(net.parameters()) for net in nets)
     optimizers = sum(_optimizer_state(pipeline.optimizers[side], net) for side, net in zip(SIDES, nets, strict=True))
-    update = max(_update_peak(pipeline, side, batch or pipeline.config.train.batch_size) for side in SIDES)
+    update = max(update_peak(pipeline.parts, pipeline.spec, batch or pipeline.config.train.batch_size, side) for side in SIDES)
     found = {"weights": weights, "gradients": gradients, "optimizers": optimizers, "update": update, "data": _resident(pipeline)}
     return {**found, "total": sum(found.values())}
 
@@ -88,71 +81,3 @@ def _optimizer_state(optimizer: torch.optim.Optimizer, net: nn.Module) -> int:
     trial.step()
     per_weight = sum(v.numel() for v in trial.state[probe].values() if isinstance(v, Tensor) and v.numel() == 2) // 2
     return per_weight * _size(net.parameters())
-
-
-class _Peak(TorchDispatchMode):
-    """Counts the bytes of all storages that live at once, as an allocator would."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.live: int = 0
-        self.peak: int = 0
-        self._known: set[int] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        tree_map_only(Tensor, self._count, result)
-        return result
-
-    def _count(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        key = storage._cdata
-        if key in self._known:
-            return
-        self._known.add(key)
-        size = storage.nbytes()
-        self.live += size
-        self.peak = max(self.peak, self.live)
-        weakref.finalize(storage, self._free, key, size)
-
-    def _free(self, key: int, size: int) -> None:
-        self._known.discard(key)
-        self.live -= size
-
-
-def _update_peak(pipeline: Pipeline, side: Side, batch: int) -> int:
-    """The most that one update holds beside the weights, found by running it on tensors without storage."""
-    spec = pipeline.spec
-    with torch.random.fork_rng(devices=[]):
-        latents: Tensor = pipeline.parts.generator.draw_latents(2)  # type: ignore[operator]
-    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        parts = _faked(pipeline.parts, mode)
-        data = torch.empty(batch, *spec.shape)
-        labels = torch.zeros(batch, dtype=torch.long) if spec.classes else None
-        drawn = torch.empty(batch, *latents.shape[1:])
-        other: Side = "generator" if side == "discriminator" else "discriminator"
-        with _Peak() as counter, only(parts.net(side), parts.net(other)):
-            terms(parts, side)(data, labels, drawn, torch.zeros(()), parts.due(side, 0))[0].backward()
-    peak: int = counter.peak
-    return peak
-
-
-def _faked(parts: Any, mode: FakeTensorMode) -> Any:
-    """The parts with copies of all modules whose tensors have no storage, on the CPU."""
-    faked = copy.copy(parts)
-    with mode:
-        for name in ("generator", "discriminator", "loss"):
-            setattr(faked, name, _fake_module(getattr(parts, name), mode))
-        faked.regularizers = {k: _fake_module(v, mode) for k, v in parts.regularizers.items()}
-        faked.augmentations = {k: _fake_module(v, mode) for k, v in parts.augmentations.items()}
-    return faked
-
-
-def _fake_module(module: nn.Module, mode: FakeTensorMode) -> nn.Module:
-    memo = {id(t): _fake_like(t, mode) for t in (*module.parameters(), *module.buffers())}
-    return copy.deepcopy(module, memo)
-
-
-def _fake_like(tensor: Tensor, mode: FakeTensorMode) -> Tensor:
-    fake = mode.from_tensor(tensor.detach().cpu())
-    return nn.Parameter(fake, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fake

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from .average import Average
-from .config import Config
 from .contracts import Dataset, Metric, Side, Spec, Tracker
+from .sections import Config
 from .update import Parts
 
 SIDES: tuple[Side, ...] = ("discriminator", "generator")

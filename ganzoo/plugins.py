@@ -56,6 +56,11 @@ def inventory() -> Zoo:
     return load(entry_points(group=GROUP))
 
 
+def origins() -> set[str]:
+    """The distributions that plugins come from, read from their metadata alone: no plugin is loaded."""
+    return {_origin(entry.dist)[0] for entry in entry_points(group=GROUP)}
+
+
 def zoo() -> Zoo:
     """The installed plugins; with GANZOO_STRICT_PLUGINS=1 a broken one raises BrokenPlugin instead of being left out."""
     found = inventory()

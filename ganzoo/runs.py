@@ -12,12 +12,12 @@ from typing import IO, TYPE_CHECKING, Any
 import tomlkit
 
 from . import config as configuration
-from .config import Config, Tree
 from .errors import SHOWN, BadRun, GanzooError, one_line, plain_line, shown
 from .files import check_folder, write_text
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
+from .sections import Config, Tree
 
 RUN_FILE = "run.toml"
 META = ("run", "summary", "paper", "source")  # top-level keys of run files and recipes that are no settings
@@ -59,18 +59,15 @@ def new_folder(root: Path, config: Config) -> Path:
         raise BadRun(f"--out {root}: cannot be written: {error.strerror or one_line(error)}") from None
 
 
-def _no_link(path: str, flags: int) -> int:
-    """Opens a file, but not through a link: a stranger's run folder could point anywhere, and a lock's file is emptied."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
-
-
 class Lock:
     """Held while a training writes to a run folder. The system lets go of it when the process dies, so it is never stale."""
 
     def __init__(self, folder: Path) -> None:
         path = folder / ".lock"
         try:
-            self.file: IO[str] = open(path, "a+", opener=_no_link)  # noqa: PTH123  (Path.open takes no opener)
+            # Not through a link: a stranger's run folder could point anywhere, and the file is emptied.
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            self.file: IO[str] = os.fdopen(handle, "r+")
         except OSError as error:
             raise BadRun(f"{folder}: cannot be written: {error.strerror}") from None
         try:
@@ -109,7 +106,8 @@ def open_run(folder: Path) -> tuple[Config, Tree]:
         raise BadRun(f"--resume {folder}: no run there (no {RUN_FILE}); ganzoo never starts afresh on --resume")
     tree = configuration.read(folder / RUN_FILE, "--resume")
     about = tree.get("run", {})
-    return configuration.check(settings(tree), str(folder / RUN_FILE)), about if isinstance(about, dict) else {}
+    whole = configuration.merge(configuration.defaults(), settings(tree))  # a setting that is younger than the run has its default
+    return configuration.check(whole, str(folder / RUN_FILE)), about if isinstance(about, dict) else {}
 
 
 def check_same(old: Config, new: Config, folder: Path) -> None:
@@ -121,9 +119,10 @@ def check_same(old: Config, new: Config, folder: Path) -> None:
     before, after = _flat(old.tree()), _flat(new.tree())
     for key in sorted(before.keys() | after.keys(), key=lambda key: (not key.endswith(".name"), key)):
         if before.get(key) != after.get(key) and not any(key == may or key.startswith(may + ".") for may in MAY_CHANGE):
+            old_value, new_value = shown(before.get(key, "not set")), shown(after.get(key, "not set"))
             raise BadRun(
-                f"--resume {folder}: {key} was {shown(before.get(key, 'not set'))} and would be {shown(after.get(key, 'not set'))}; "
-                "a resumed run keeps its parts and settings (only --images, --device, --engine may change)"
+                f"--resume {folder}: {key} was {old_value} and would be {new_value}; "
+                "a resumed run keeps its parts and settings (only --images, where it runs, and what is kept and logged may change)"
             )
 
 

@@ -36,6 +36,7 @@ SECTIONS = {  # kind -> where a configuration names a component of it
 FUNCTIONS = {"dataset": "load_", "optimizer": "make_"}  # kinds whose factory is a function: how its name begins
 RECIPE_TEST = """
 
+
 @pytest.mark.parametrize("recipe", [c for c in MINE if c.kind == "recipe"], ids=str)
 def test_recipe_trains(recipe):
     twenty_updates({section: value for section, value in recipe.recipe().items() if isinstance(value, dict)})

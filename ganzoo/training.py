@@ -22,7 +22,6 @@ from .pipeline import SIDES, Pipeline, learning_rate_factor, set_learning_rate
 from .streams import Streams, derive
 from .writer import Writer
 
-
 POINTS = 2000  # in a scatter plot, at least
 
 

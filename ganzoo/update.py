@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,27 @@ class Parts:
 
     def net(self, side: Side) -> nn.Module:
         return self.discriminator if side == "discriminator" else self.generator
+
+    def sections(self) -> dict[str, nn.Module]:
+        """The parts by their section in run files: "gen", "disc", "loss", "reg.gp", "aug.ada"."""
+        one: dict[str, nn.Module] = {"gen": self.generator, "disc": self.discriminator, "loss": self.loss}
+        one |= {f"reg.{name}": r for name, r in self.regularizers.items()}
+        return one | {f"aug.{name}": a for name, a in self.augmentations.items()}
+
+    def culprit(self, error: BaseException) -> str | None:
+        """The section of the part in whose code an error arose: the innermost on the stack, else one whose source it names."""
+        sections = self.sections()
+        found, frames = None, error.__traceback__
+        while frames is not None:
+            speaker = frames.tb_frame.f_locals.get("self")
+            if isinstance(speaker, nn.Module):
+                found = next((name for name, part in sections.items() if speaker is part), found)
+            frames = frames.tb_next
+        for name, part in sections.items() if found is None else ():
+            with contextlib.suppress(TypeError, OSError):
+                if (inspect.getsourcefile(type(part)) or "\0") in str(error):
+                    return name
+        return found
 
     def due(self, side: Side, update: int) -> tuple[str, ...]:
         """The regularizers that act in this side's update of that number."""

@@ -1,8 +1,8 @@
 """Mutates files that ganzoo reads and checks that only one-line errors of ours, or success, come of it.
 
-Run it: python tests/fuzzing.py KIND COUNT [FIRST]. Input number i of a kind is the same in every run, whatever FIRST is, so a
-failure is repeated with `python tests/fuzzing.py KIND 1 i`. Memory is limited to 1 GiB beyond what the process has after its
-imports, and one input to 5 s. Prints a JSON report.
+Run it: python tests/fuzzing.py KIND[,KIND...] COUNT [FIRST], KIND being generator, run, manifest or zip. Input number i of a kind
+is the same in every run, whatever FIRST is, so a failure is repeated with `python tests/fuzzing.py KIND 1 i`. Memory is limited
+to 1 GiB beyond what the process has after its imports, and one input to 5 s. Prints JSON reports.
 """
 
 import contextlib
@@ -18,9 +18,22 @@ import struct
 import sys
 import tempfile
 import time
+import tomllib
+import traceback
 import warnings
 import zipfile
 from pathlib import Path
+
+import torch
+from PIL import Image
+
+import ganzoo
+from ganzoo import checkpoint, data, runs
+from ganzoo import config as configuration
+from ganzoo.assembly import assemble
+from ganzoo.data import Order
+from ganzoo.errors import GanzooError
+from ganzoo.plugins import zoo
 
 SECONDS = 5.0  # for one input
 MEMORY = 1 << 30  # beyond what imports and a first round of sound inputs take
@@ -38,22 +51,56 @@ def nested(depth, leaf=1, key=None):
     return leaf
 
 
-TEXTS = ("", "a" * 70_000, "\0", "\x1b[31mred\x1b[0m", "a\nb", "[bold]x[/bold]", "../../etc/passwd", "/etc", "~nobody-at-all/x", "x" * 5000,
-         "\u202ereversed", "é", "os:system", "__import__('os')", "none", "auto", "10" * 300, "1.5M", "-1", "nan", "/dev/zero", "%s%n", "\x7f\x9b2J")  # fmt: skip
-NUMBERS = (0, 1, -1, 2, 3, 7, 255, 65_536, 2**24, 2**31 - 1, 2**31, 2**40, 10**9, 2**62, 2**63 - 1, 2**63, 2**64, 10**30, 10**400, -(10**30), 0.5, -0.0, 1e-300, 1e308)
-RAWS = (Raw("1e999"), Raw("9" * 5000), Raw("-" + "9" * 5000))
-JSON_RAWS = (*RAWS, Raw("NaN"), Raw("-Infinity"), Raw('"\\ud800"'), Raw('{"a": 1, "a": 2}'), Raw("[" * 500 + "]" * 500), Raw("[" * 100_000), Raw('{"a":' * 3000 + "1" + "}" * 3000), Raw("01"), Raw(""))  # fmt: skip
-TOML_RAWS = (*RAWS, Raw("nan"), Raw("-inf"), Raw("0x" + "f" * 9000), Raw("1979-05-27T07:32:00Z"), Raw("07:32:00"), Raw("1979-13-99"), Raw("[" * 400 + "]" * 400), Raw("[" * 100_000), Raw("{a=" * 400 + "1" + "}" * 400), Raw('"""\nx"""'), Raw(""), Raw("0b1"), Raw("'"))  # fmt: skip
+# fmt: off
+TEXTS = (
+    "", "a" * 70_000, "\0", "\x1b[31mred\x1b[0m", "a\nb", "[bold]x[/bold]", "../../etc/passwd", "/etc", "~nobody-at-all/x",
+    "x" * 5000, "\u202ereversed", "é", "os:system", "__import__('os')", "none", "auto", "10" * 300, "1.5M", "-1", "nan",
+    "/dev/zero", "%s%n", "\x7f\x9b2J",
+)
+NUMBERS = (
+    0, 1, -1, 2, 3, 7, 255, 65_536, 2**24, 2**31 - 1, 2**31, 2**40, 10**9, 2**62, 2**63 - 1, 2**63, 2**64, 10**30, 10**400,
+    -(10**30), 0.5, -0.0, 1e-300, 1e308,
+)
+RAWS = (Raw("1e999"), Raw("9" * 5000), Raw("-" + "9" * 5000), Raw("[" * 400 + "]" * 400), Raw("[" * 100_000), Raw(""))
+JSON_RAWS = (
+    *RAWS, Raw("NaN"), Raw("-Infinity"), Raw('"\\ud800"'), Raw('{"a": 1, "a": 2}'), Raw('{"a":' * 3000 + "1" + "}" * 3000),
+    Raw("01"),
+)
+TOML_RAWS = (
+    *RAWS, Raw("nan"), Raw("-inf"), Raw("0x" + "f" * 9000), Raw("1979-05-27T07:32:00Z"), Raw("07:32:00"), Raw("1979-13-99"),
+    Raw("{a=" * 400 + "1" + "}" * 400), Raw('"""\nx"""'), Raw("0b1"), Raw("'"),
+)
+TABLES = ([], {}, [[]], [None], {"": 0}, [1, "a"], {"name": {"name": 1}}, list(range(2000)), {str(i): i for i in range(500)})
+LINES = (  # of TOML
+    ".".join("a" * 3000), "a." * 40_000 + "b = 1", "[" + ".".join(["ab"] * 500) + "]", "a=1\n" * 3, "[[gen]]", "[gen.name]\nx=1",
+    "int = 1", "gen = 3", "[train.images]\nname=2", "[optim]\ngen=[]",
+)
+NAMES = (  # of members of a zip
+    "../x.png", "/x.png", "C:\\x.png", "a\x1b[2J/x.png", "a/" * 200 + "x.png", "\u202ex.png", "x.png", ".png", "a\nb.png",
+    "[red]/x.jpg",
+)
+PICTURES = (
+    ("grey.png", "L", {}), ("colour.jpg", "RGB", {}), ("alpha.png", "RGBA", {}), ("deep.png", "I;16", {}),
+    ("palette.gif", "P", {}), ("web.webp", "RGB", {}), ("raw.bmp", "RGB", {}), ("tag.tiff", "RGB", {"compression": "tiff_lzw"}),
+    ("plain.ppm", "RGB", {}), ("two.jp2", "RGB", {}), ("av.avif", "RGB", {}),
+)
+FORMATS = {
+    "png": "PNG", "jpg": "JPEG", "gif": "GIF", "webp": "WEBP", "bmp": "BMP", "tiff": "TIFF", "ppm": "PPM", "jp2": "JPEG2000",
+    "avif": "AVIF",
+}
+# fmt: on
 
 
 def strange(chance, raws):
     """A value of any type, often extreme."""
-    kind = chance.randrange(6)
+    kind = chance.randrange(7)
     if kind == 0:
-        return chance.choice((None, True, False, [], {}, [[]], [None], {"": 0}, [1, "a"], {"name": {"name": 1}}))
+        return chance.choice((None, True, False))
     if kind == 1:
-        return chance.choice((nested(chance.choice((3, 50, 200))), nested(chance.choice((3, 50, 200)), 1, "a"), list(range(2000)), {str(i): i for i in range(500)}))
-    return chance.choice((TEXTS, NUMBERS, NUMBERS, raws)[kind - 2])
+        return copy.deepcopy(chance.choice(TABLES))
+    if kind == 2:
+        return nested(chance.choice((3, 50, 200)), 1, chance.choice((None, "a")))
+    return chance.choice((TEXTS, NUMBERS, NUMBERS, raws)[kind - 3])
 
 
 def places(tree, found=None):
@@ -147,7 +194,10 @@ def dump_toml(value, top=True):
         if top:
             plain = "".join(f"{json.dumps(k)} = {dump_toml(v, False)}\n" for k, v in value.items() if not isinstance(v, dict))
             tables = {k: v for k, v in value.items() if isinstance(v, dict)}
-            return plain + "".join(f"[{json.dumps(k)}]\n" + "".join(f"{json.dumps(a)} = {dump_toml(b, False)}\n" for a, b in v.items()) for k, v in tables.items())
+            return plain + "".join(
+                f"[{json.dumps(k)}]\n" + "".join(f"{json.dumps(a)} = {dump_toml(b, False)}\n" for a, b in v.items())
+                for k, v in tables.items()
+            )
         return "{" + ", ".join(f"{json.dumps(k)} = {dump_toml(v, False)}" for k, v in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(dump_toml(v, False) for v in value) + "]"
@@ -166,15 +216,12 @@ class Material:
     """Sound files of every kind, made by ganzoo itself, and a scratch folder."""
 
     def __init__(self, scratch):
-        import ganzoo
-
         self.scratch = scratch
         os.environ["GANZOO_CACHE"] = str(scratch / "cache")
         small = {"train": {"images": 32, "batch_size": 16, "device": "cpu", "engine": "eager"}, "samples": {"count": 4}}
-        trees = (
-            {"gen": {"name": "mlp", "width": 8, "depth": 1, "latent_dim": 4, "norm": "batch"}, "disc": {"width": 8}, "data": {"name": "ring"}, "reg": {"gp": {}}},
-            {"gen": {"name": "dcgan", "width": 2, "latent_dim": 4}, "disc": {"width": 2}, "data": {"name": "digits", "resolution": 8}},
-        )  # fmt: skip
+        mlp = {"gen": {"name": "mlp", "width": 8, "depth": 1, "latent_dim": 4, "norm": "batch"}, "reg": {"gp": {}}}
+        dcgan = {"gen": {"name": "dcgan", "width": 2, "latent_dim": 4}, "data": {"name": "digits", "resolution": 8}}
+        trees = (mlp | {"disc": {"width": 8}, "data": {"name": "ring"}}, dcgan | {"disc": {"width": 2}})
         self.runs = []
         for i, tree in enumerate(trees):
             ganzoo.train({**small, **tree}, scratch / f"run{i}")
@@ -185,19 +232,14 @@ class Material:
 
 def pictures():
     """Small pictures of several formats and modes."""
-    from PIL import Image
-
     found = {}
     noise = random.Random(0)
-    for name, mode, options in (
-        ("grey.png", "L", {}), ("colour.jpg", "RGB", {}), ("alpha.png", "RGBA", {}), ("deep.png", "I;16", {}), ("palette.gif", "P", {}),
-        ("web.webp", "RGB", {}), ("raw.bmp", "RGB", {}), ("tag.tiff", "RGB", {"compression": "tiff_lzw"}), ("plain.ppm", "RGB", {}), ("two.jp2", "RGB", {}), ("av.avif", "RGB", {}),
-    ):  # fmt: skip
+    for name, mode, options in PICTURES:
         depth = {"L": 1, "P": 1, "I;16": 2, "RGB": 3, "RGBA": 4}[mode]
         image = Image.frombytes(mode, (12, 9), bytes(noise.randrange(256) for _ in range(12 * 9 * depth)))
         buffer = io.BytesIO()
         with contextlib.suppress(KeyError, OSError):  # a codec that this Pillow was built without
-            image.save(buffer, {"jpg": "JPEG", "jp2": "JPEG2000", "tiff": "TIFF"}.get(name.split(".")[1], name.split(".")[1].upper()), **options)
+            image.save(buffer, FORMATS[name.rpartition(".")[2]], **options)
             found[name] = buffer.getvalue()
     return found
 
@@ -207,8 +249,6 @@ def pictures():
 
 def generator(chance, material):
     """A generator file: bytes anywhere or in the header, ganzoo's header as a tree, the list of tensors as a tree."""
-    import ganzoo
-
     content = chance.choice(material.generators)
     (size,) = struct.unpack("<Q", content[:8])
     way = chance.random()
@@ -232,7 +272,9 @@ def generator(chance, material):
             keys = ("F64", "F8_E8M0", "F4", "BOOL", "dtype", "shape", "data_offsets", "__metadata__")
             text = text_of(dump_json, mutate_tree(chance, fields, JSON_RAWS, keys))
             if chance.random() < 0.3:
-                text = text.replace('"F32"', json.dumps(chance.choice(("F64", "I32", "F8_E8M0", "F4", "F6_E2M3", "C64", "U8", "F8_E4M3", "BF16"))))
+                text = text.replace(
+                    '"F32"', json.dumps(chance.choice(("F64", "I32", "F8_E8M0", "F4", "F6_E2M3", "C64", "U8", "F8_E4M3", "BF16")))
+                )
         if chance.random() < 0.05:
             text = text[0] + text[1:-1] + ", " + text[1:]  # every key twice
         header = text.encode("utf-8", "surrogatepass")
@@ -244,47 +286,65 @@ def generator(chance, material):
 
 def run(chance, material):
     """A run file: as the run that is resumed, as a layer over the defaults, and for some as far as the assembled pipeline."""
-    import tomllib
-
-    from ganzoo import config, runs
-
     source = chance.choice(material.runs)
     text = (source / "run.toml").read_text()
     way = chance.random()
     if way < 0.35:
         content = mutate_bytes(chance, text.encode())
     elif way < 0.45:
-        line = chance.choice((".".join("a" * 3000), "a." * 40_000 + "b = 1", "[" + ".".join("ab" * 500) + "]", "a=1\n" * 3, "[[gen]]", "[gen.name]\nx=1", "int = 1", "gen = 3", "[train.images]\nname=2", "[optim]\ngen=[]"))
+        line = chance.choice(LINES)
         content = (text + "\n" + line if chance.random() < 0.5 else line + "\n" + text).encode()
     else:
-        keys = ("name", "gen", "str", "int", "images", "where", "self", "width", "options", "weight", "every", "root", "reg", "optim")
+        keys = (
+            "name",
+            "gen",
+            "str",
+            "int",
+            "images",
+            "where",
+            "self",
+            "width",
+            "options",
+            "weight",
+            "every",
+            "root",
+            "reg",
+            "optim",
+        )
         content = text_of(dump_toml, mutate_tree(chance, tomllib.loads(text), TOML_RAWS, keys)).encode("utf-8", "surrogatepass")
     folder = material.scratch / "resumed"
     folder.mkdir(exist_ok=True)
     (folder / "run.toml").write_bytes(content)
     resumed, assembled = chance.random() < 0.5, chance.random() < 0.3
     if not resumed and chance.random() < 0.3:  # a file with few settings, over the defaults
-        (folder / "run.toml").write_text(text_of(dump_toml, mutate_tree(chance, FEW, TOML_RAWS, ("name", "gen", "reg", "reg.gp", "width"))))
+        (folder / "run.toml").write_text(
+            text_of(dump_toml, mutate_tree(chance, FEW, TOML_RAWS, ("name", "gen", "reg", "reg.gp", "width")))
+        )
 
     def call():
         if resumed:
             found, about = runs.open_run(folder)
-            config.check(config.apply_settings(found.tree(), ["train.images=64", "reg.gp.weight=2"]))
+            configuration.check(configuration.apply_settings(found.tree(), ["train.images=64", "reg.gp.weight=2"]))
             same = runs.open_run(source)[0]
-            with contextlib.suppress(ganzoo_error()):
+            with contextlib.suppress(GanzooError):
                 runs.check_same(same, found, folder)
             assert all(line.isprintable() for line in runs.check_versions(about, Owners))
         else:
-            tree = config.merge(config.defaults(), runs.settings(config.read(folder / "run.toml")))
-            found = config.check(config.apply_settings(tree, ["train.images=64", "loss.name=hinge"]))
+            tree = configuration.merge(configuration.defaults(), runs.settings(configuration.read(folder / "run.toml")))
+            found = configuration.check(configuration.apply_settings(tree, ["train.images=64", "loss.name=hinge"]))
         numbers = [value for part in (found.gen, found.disc) for value in part.options.values() if isinstance(value, int)]
         if assembled and max(numbers, default=0) <= 64:  # a wide net is what the file's owner may want, whatever it takes
-            assemble(found)
+            assemble(found, zoo().registry)
 
     return call
 
 
-FEW = {"gen": {"name": "mlp", "width": 8}, "reg": {"r1": {"weight": 0.1}, "gp": False}, "optim": {"gen": {"lr": 1e-3}}, "data": {"name": "ring"}}
+FEW = {
+    "gen": {"name": "mlp", "width": 8},
+    "reg": {"r1": {"weight": 0.1}, "gp": False},
+    "optim": {"gen": {"lr": 1e-3}},
+    "data": {"name": "ring"},
+}
 
 
 class Owners:
@@ -294,23 +354,8 @@ class Owners:
     versions = {"ganzoo": "0", "torch": "0"}  # noqa: RUF012
 
 
-def assemble(config):
-    from ganzoo.assembly import assemble
-    from ganzoo.plugins import zoo
-
-    assemble(config, zoo().registry)
-
-
-def ganzoo_error():
-    from ganzoo.errors import GanzooError
-
-    return GanzooError
-
-
 def manifest(chance, material):
     """A checkpoint: bytes of any of its files, or its manifest as a tree, half of them signed anew as an enemy would."""
-    from ganzoo import checkpoint
-
     original = next((chance.choice(material.runs) / "checkpoints").iterdir())
     run = material.scratch / "checked"
     shutil.rmtree(run, ignore_errors=True)
@@ -321,7 +366,21 @@ def manifest(chance, material):
         chosen = chance.choice(sorted(folder.iterdir()))
         chosen.write_bytes(mutate_bytes(chance, chosen.read_bytes()))
     else:
-        keys = ("../../x.safetensors", "..", "a/b", "sha256", "bytes", "files", "values", "format", "counters", "groups", "state.0.exp_avg", "state.x.y", "state.")
+        keys = (
+            "../../x.safetensors",
+            "..",
+            "a/b",
+            "sha256",
+            "bytes",
+            "files",
+            "values",
+            "format",
+            "counters",
+            "groups",
+            "state.0.exp_avg",
+            "state.x.y",
+            "state.",
+        )
         tree = json.loads(path.read_text())
         part = chance.choice(("files", "values", None))
         if part:
@@ -350,11 +409,6 @@ def manifest(chance, material):
 
 def restore(state):
     """Put the parts of a state back that the checkpoint module knows how to."""
-    import torch
-
-    from ganzoo import checkpoint
-    from ganzoo.data import Order
-
     net = torch.nn.Linear(2, 2)
     for side in ("discriminator", "generator"):
         checkpoint.restore_optimizer(torch.optim.Adam(net.parameters()), state.get(f"optim_{side}", {}))
@@ -364,8 +418,6 @@ def restore(state):
 
 def zips(chance, material):
     """A zip of pictures: its own bytes, its members' bytes, its members' names, flags, sizes and sums."""
-    from ganzoo import data
-
     buffer = io.BytesIO()
     names = list(material.pictures)
     with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w") as archive:
@@ -376,9 +428,11 @@ def zips(chance, material):
             if chance.random() < 0.6:
                 content = mutate_bytes(chance, content)
             if chance.random() < 0.2:
-                name = chance.choice(("../x.png", "/x.png", "C:\\x.png", "a\x1b[2J/x.png", "a/" * 200 + "x.png", "\u202ex.png", "x.png", ".png", "a\nb.png", "[red]/x.jpg"))
+                name = chance.choice(NAMES)
             info = zipfile.ZipInfo(name)
-            info.compress_type = chance.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))
+            info.compress_type = chance.choice(
+                (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+            )
             if chance.random() < 0.1:
                 info.external_attr = 0o120777 << 16
             archive.writestr(info, content)
@@ -412,13 +466,11 @@ def attempt(call):
     try:
         call()
         outcome, why = "accepted", ""
-    except ganzoo_error() as error:
+    except GanzooError as error:
         text = str(error)
         sound = text.isprintable() and 0 < len(text) <= LONGEST and "allocate" not in text and "MemoryError" not in text
         outcome, why = ("refused", "") if sound else ("failed", f"message {text[:200]!r} of {len(text)}")
     except BaseException as error:  # a Rust panic is no Exception
-        import traceback
-
         where = traceback.extract_tb(error.__traceback__)
         ours = [f"{Path(f.filename).name}:{f.lineno}" for f in where if "ganzoo/" in f.filename]
         outcome, why = "failed", f"{type(error).__name__}: {str(error)[:150]!r} at {' '.join(ours[-4:])}"
@@ -427,29 +479,37 @@ def attempt(call):
     return outcome, time.perf_counter() - began, why
 
 
-def limit_memory():
-    """Nothing beyond what there is now and MEMORY can be allocated."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY,) * 2)
-
-
-def fuzz(kind, count, first=0):
-    """The report on inputs first .. first + count."""
-    import torch
-
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
+@contextlib.contextmanager
+def watched():
+    """Within it, `attempt` ends what takes too long."""
 
     def slow(*_):
         raise Slow(f"over {SECONDS} s")
 
-    signal.signal(signal.SIGALRM, slow)
+    before = signal.signal(signal.SIGALRM, slow)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
+def little_memory():
+    """Within it, no more than MEMORY can be allocated beyond what there is now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def fuzz(kind, count, first, material):
+    """The report on inputs first .. first + count."""
     report = {"kind": kind, "tried": 0, "accepted": 0, "refused": 0, "failed": 0, "slowest": 0.0, "failures": []}
-    with tempfile.TemporaryDirectory() as scratch:
-        material = Material(Path(scratch))
-        assemble_sound(material)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        limit_memory()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with watched(), little_memory():
         for number in range(first, first + count):
             outcome, seconds, why = attempt(KINDS[kind](random.Random(f"{kind} {number}"), material))
             report["tried"] += 1
@@ -457,17 +517,15 @@ def fuzz(kind, count, first=0):
             report["slowest"] = max(report["slowest"], round(seconds, 2))
             if why:
                 report["failures"].append(f"{kind} {number}: {why}")
-        report["grown_mib"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10
+    report["grown_mib"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10
     return report
 
 
-def assemble_sound(material):
+def warm_up(material):
     """One sound input of every kind, so that what is imported and cached late is not counted as growth."""
-    from ganzoo import checkpoint, data, load, runs
-
     for folder in material.runs:
-        assemble(runs.open_run(folder)[0])
-        load(folder).sample(2)
+        assemble(runs.open_run(folder)[0], zoo().registry)
+        ganzoo.load(folder).sample(2)
         checkpoint.load(next((folder / "checkpoints").iterdir()))
     path = material.scratch / "sound.zip"
     with zipfile.ZipFile(path, "w") as archive:
@@ -477,5 +535,14 @@ def assemble_sound(material):
     data.inspect(path)
 
 
+def main(kinds, count, first="0"):
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as scratch:
+        material = Material(Path(scratch))
+        warm_up(material)
+        print(json.dumps([fuzz(kind, int(count), int(first), material) for kind in kinds.split(",")], indent=1))
+
+
 if __name__ == "__main__":
-    print(json.dumps(fuzz(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 0), indent=1))
+    main(*sys.argv[1:])

@@ -11,6 +11,7 @@ from ganzoo.assembly import assemble
 from ganzoo.engine import SIDES, only
 from ganzoo.errors import DeviceError
 from ganzoo.plugins import zoo
+from ganzoo.rehearsal import Peak
 from ganzoo.update import terms
 
 
@@ -32,7 +33,7 @@ def really(built):
         data = torch.rand(built.config.train.batch_size, *built.spec.shape)
         latents = built.parts.generator.draw_latents(len(data))
         other = built.parts.net("generator" if side == "discriminator" else "discriminator")
-        with memory._Peak() as counter, only(net, other):
+        with Peak() as counter, only(net, other):
             terms(built.parts, side)(data, None, latents, torch.zeros(()), built.parts.due(side, 0))[0].backward()
         net.zero_grad()
         peaks.append(counter.peak)

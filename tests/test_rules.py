@@ -23,11 +23,25 @@ TREES = {path: ast.parse(path.read_text("utf-8")) for path in SOURCES}
 # Each module may import those of its own line and of the lines above it; no two may import each other.
 LAYERS = (
     {"errors", "untrusted"},
-    {"hookspecs", "options", "catalog", "registry", "plugins", "config"},  # without torch
-    {"slope", "blocks", "step", "contracts", "streams", "average", "devices", "files", "writer"},
-    {"data", "update", "capture", "engine", "checkpoint", "drawing", "feed", "meters", "pipeline", "sampling", "runs", "logbook"},
-    {"training", "recovery", "assembly", "guard", "memory", "stopwatch", "ceiling"},
-    {"library", "testing", "bench"},
+    {"hookspecs", "options", "catalog", "registry", "plugins", "sections", "config"},  # without torch
+    {"slope", "blocks", "step", "specs", "contracts", "streams", "average", "devices", "files", "writer"},
+    {
+        "data",
+        "update",
+        "capture",
+        "engine",
+        "checkpoint",
+        "drawing",
+        "feed",
+        "meters",
+        "pipeline",
+        "sampling",
+        "rehearsal",
+        "runs",
+        "logbook",
+    },
+    {"training", "recovery", "building", "fitting", "assembly", "guard", "memory", "stopwatch", "ceiling"},
+    {"library", "testing", "bench", "scaffold"},
     {"cli"},
 )
 LIGHT = LAYERS[0] | LAYERS[1]

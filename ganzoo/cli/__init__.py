@@ -21,6 +21,10 @@ COMMANDS = {  # name -> (module, one line)
     "info": ("info", "Show a component's options, traits and companions."),
     "data": ("data", "Look at data before training on it."),
     "plugins": ("plugins", "Show the plugins that are loaded, and those that are broken."),
+    "install": ("install", "Install plugins with pip, into the environment that runs ganzoo."),
+    "uninstall": ("uninstall", "Uninstall plugins with pip, broken ones too."),
+    "new-plugin": ("new_plugin", "Write a plugin project that installs, passes its tests and trains."),
+    "check-plugin": ("check_plugin", "Hold a plugin's components to the contracts, and say how to mend them."),
 }
 
 
@@ -84,6 +88,11 @@ def run(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted")
         return 130
+    except OSError as error:
+        if debug:
+            raise
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else one_line(error))
+        return 1
     except Exception as error:
         if debug:
             raise

@@ -7,9 +7,9 @@ from typing import Any
 
 from .. import config as configuration
 from .. import runs
-from ..config import Config, Tree
 from ..errors import BadOption, UsageError
 from ..registry import Registry
+from ..sections import Config, Tree
 
 FLAGS = {  # flag -> where it lands in the configuration
     "gen": "gen.name",

@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -32,24 +31,24 @@ def say(text: str) -> None:
 
 
 def figures(record: Mapping[str, Any]) -> str:
-    """What a log line knows, for a person: the health in a word, losses, logits, gradient norms, and the health's figure."""
+    """What a log line knows, for a person: losses, logits, gradient norms, and the health's figure."""
     disc, gen = record.get("discriminator", {}), record.get("generator", {})
-    word, _, detail = str(record.get("health", "")).partition(": ")
     pairs = {
         "loss": {"D": disc.get("total"), "G": gen.get("total")},
         "": {"D(real)": record.get("D(real)"), "D(fake)": record.get("D(fake)")},
         "grad": {"D": disc.get("gradient"), "G": gen.get("gradient")},
     }
-    parts = [word]
+    parts = []
     for name, values in pairs.items():
         known = [f"{key} {_short(value)}" for key, value in values.items() if value is not None]
         parts.append(" ".join([name, *known]).strip() if known else "")
-    return " | ".join(part for part in (*parts, detail) if part)
+    return " | ".join(part for part in (*parts, str(record.get("health", "")).partition(": ")[2]) if part)
 
 
 def _short(value: float) -> str:
-    """Two decimals, or two digits where that would hide a number."""
-    return f"{value:.2f}" if 0.1 <= abs(value) < 100 or value == 0 else f"{value:.2g}"
+    """Two decimals; two digits of a small number, none after the point of a large one."""
+    size = abs(value)
+    return f"{value:.2g}" if 0 < size < 0.1 or size >= 1e5 else f"{value:.0f}" if size >= 100 else f"{value:.2f}"
 
 
 def duration(seconds: float) -> str:
@@ -68,7 +67,7 @@ class Lines(Progress):
         """What is drawn, ten times a second."""
         yield self.make_tasks_table(self.tasks)
         line = Text(self.figures, no_wrap=True)
-        line.truncate(max(self.console.width - 3, 1), overflow="ellipsis")  # room for the ^C that a terminal may add
+        line.truncate(max(CONSOLE.width - 3, 1), overflow="ellipsis")  # room for the ^C that a terminal may add
         yield line
 
 
@@ -78,6 +77,7 @@ class Reporter(Tracker):
     def __init__(self, pipeline: Pipeline) -> None:
         self.total = pipeline.config.train.images
         self.began, self.first, self.said = time.monotonic(), 0, 0.0
+        self.health = ""  # in a word or two
         self.bar: Lines | None = None
         self.task: TaskID | None = None
 
@@ -101,16 +101,18 @@ class Reporter(Tracker):
             self.bar.update(self.task, completed=min(images, self.total), counted=self._counted(images))
 
     def _counted(self, images: int) -> str:
-        """Images done, and when there is a measurement, their speed and the time left."""
+        """Images done, and once they are known, their speed, the time left and the health."""
         text = f"{images:,}/{self.total:,} images"
         if images <= self.first:
             return text
         speed = (images - self.first) / max(time.monotonic() - self.began, 1e-9)
-        return f"{text} | {speed:,.0f} images/s | {duration((self.total - images) / speed)} left"
+        text += f" | {speed:,.0f} images/s | {duration((self.total - images) / speed)} left"
+        return f"{text} | {self.health}" if self.health else text
 
     def log(self, record: Mapping[str, Any]) -> None:
         """After every line of log.jsonl."""
         images = record["images"]
+        self.health = str(record.get("health", "")).partition(": ")[0]
         if self.bar is not None:
             self.bar.figures = figures(record)
         elif images >= self.total or time.monotonic() - self.said >= PLAIN_EVERY:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import click
 
-from ..errors import GanzooError, one_line
+from ..errors import plain_line
 from ..plugins import Zoo, zoo
 
 
@@ -21,7 +22,7 @@ def loaded() -> Zoo:
 
 def plain(text: object) -> str:
     """Text from plugins and files without control characters, which a terminal would obey."""
-    return one_line(GanzooError(str(text)))
+    return plain_line(str(text))
 
 
 def print_json(value: Any) -> None:
@@ -31,7 +32,7 @@ def print_json(value: Any) -> None:
 
 def drawn() -> bool:
     """Whether stdout is a terminal, for a person; a program gets tabs."""
-    return click.get_text_stream("stdout").isatty()
+    return sys.stdout.isatty()
 
 
 def table(title: str, columns: list[str], rows: list[list[str]], *, wrap: str = "", always: bool = False) -> None:

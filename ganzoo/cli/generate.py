@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 @click.command("generate", short_help="Draw pictures from a trained generator.")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--count", type=click.IntRange(min=1), default=64, show_default=True, help="How many samples.")
-@click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), help="The same seed gives the same samples; drawn and printed when not given.")
+@click.option(
+    "--seed", type=click.IntRange(0, (1 << 63) - 1), help="The same seed gives the same samples; drawn and printed when not given."
+)
 @click.option("--label", type=click.IntRange(min=0), help="The class, for a conditional generator; else every class in turn.")
 @click.option(
     "--out",

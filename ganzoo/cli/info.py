@@ -150,7 +150,12 @@ def _show(about: dict[str, Any]) -> None:
     if about.get("options"):
         prefix = PREFIX.get(about["kind"], "").format(name=about["name"])
         options = [
-            [prefix + name, o["type"], "must be given" if o["default"] is None else "none" if o["default"] == "None" else o["default"], o["help"]]
+            [
+                prefix + name,
+                o["type"],
+                "must be given" if o["default"] is None else "none" if o["default"] == "None" else o["default"],
+                o["help"],
+            ]
             for name, o in about["options"].items()
         ]
         table("options, for --set", ["option", "type", "default", "help"], options, always=True)
@@ -164,6 +169,9 @@ def _show(about: dict[str, Any]) -> None:
 def _words(value: Any) -> str:
     """A trait's value without Python's brackets."""
     if isinstance(value, dict):
-        inner = [f"{key} with " + " ".join(f"{k}={x}" for k, x in v.items()) if isinstance(v, dict) else f"{key} {v}" for key, v in value.items()]
+        inner = [
+            f"{key} with " + " ".join(f"{k}={x}" for k, x in v.items()) if isinstance(v, dict) else f"{key} {v}"
+            for key, v in value.items()
+        ]
         return ", ".join(inner)
     return ", ".join(map(str, value)) if isinstance(value, tuple) else "yes" if value is True else str(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..catalog import offered
 from ..hookspecs import KINDS, PLURALS
 from ._shared import drawn, loaded, print_json, table
 
@@ -16,10 +17,15 @@ def _kind(text: str) -> str:
 
 @click.command("list", short_help="List the components that are installed.")
 @click.argument("kind", required=False)
+@click.option("--all", "everything", is_flag=True, help="Also those of ganzoo's catalogue whose plugin is not installed.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(kind: str | None, as_json: bool) -> None:
+def command(kind: str | None, everything: bool, as_json: bool) -> None:
     """List components: all, or those of one KIND (generators, losses, regularizers, ...)."""
-    components = loaded().registry.components(_kind(kind) if kind else None)
+    found = loaded()
+    wanted = _kind(kind) if kind else None
+    components = found.registry.components(wanted)
+    here = {plugin.distribution for plugin in found.plugins}
+    missing = [c for c in offered() if c["distribution"] not in here and wanted in (None, c["kind"])] if everything else []
     if as_json:
         print_json(
             [
@@ -31,15 +37,19 @@ def command(kind: str | None, as_json: bool) -> None:
                     "version": c.version,
                     "summary": c.summary,
                     "paper": c.paper,
+                    "installed": True,
                 }
                 for c in components
             ]
+            + [{**c, "version": "", "paper": "", "installed": False} for c in missing]
         )
         return
     if not components:
         click.echo(f"no {kind or 'component'} is installed", err=True)
     if not drawn():
-        table("", [""] * 5, [[c.kind, c.name, c.summary, c.paper, f"{c.distribution}:{c.plugin}"] for c in components])
+        rows = [[c.kind, c.name, c.summary, c.paper, f"{c.distribution}:{c.plugin}"] for c in components]
+        rows += [[c["kind"], c["name"], c["summary"], "", f"{c['distribution']}:{c['plugin']} (not installed)"] for c in missing]
+        table("", [""] * 5, rows)
         return
     width = max((len(c.name) for c in components), default=0)
     for each in KINDS:
@@ -51,4 +61,8 @@ def command(kind: str | None, as_json: bool) -> None:
         if rows:
             table(PLURALS[each], ["", " ", "  "], rows, wrap=" ")
             click.echo()
+    if missing:
+        rows = [[c["name"], f"{c['kind']}; {c['summary']}", f"ganzoo install {c['distribution']}"] for c in missing]
+        table("not installed", ["", " ", "  "], rows, wrap=" ")
+        click.echo()
     click.echo("ganzoo info NAME shows the options of one")

@@ -15,9 +15,7 @@ from .list import _kind
 
 @click.command("new-plugin", short_help="Write a plugin project that installs, passes its tests and trains.")
 @click.argument("name")
-@click.option(
-    "--kind", "kinds", metavar="KIND", multiple=True, default=["loss"], show_default=True, help="Of component; may repeat."
-)
+@click.option("--kind", "kinds", metavar="KIND", multiple=True, default=["loss"], help="Of component, loss by default; may repeat.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", default=Path(), help="Where the folder ganzoo-NAME is made.")
 def command(name: str, kinds: tuple[str, ...], out: Path) -> None:
     """Write the project ganzoo-NAME: a package with one working component of each KIND, its entry point, tests, README and CI.

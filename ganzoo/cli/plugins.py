@@ -35,7 +35,9 @@ def command(as_json: bool) -> None:
         [
             p.name,
             f"{p.distribution} {p.version}",
-            f"BROKEN: {p.broken}" if p.broken else ", ".join(f"{n} {kind if n == 1 else PLURALS[kind]}" for kind, n in count.items()),
+            f"BROKEN: {p.broken}"
+            if p.broken
+            else ", ".join(f"{n} {kind if n == 1 else PLURALS[kind]}" for kind, n in count.items()),
         ]
         for p, count in zip(plugins, counts, strict=True)
     ]

@@ -187,7 +187,9 @@ def show(pipeline: Pipeline, as_json: bool) -> None:
 
     click.echo(tomlkit.dumps({k: v for k, v in pipeline.config.tree().items() if v}))
     shape, classes = "x".join(map(str, pipeline.spec.shape)), pipeline.spec.classes
-    click.echo(f"# data: {len(pipeline.dataset):,} samples of {shape}, " + (f"{classes:,} classes" if classes else "labels not used"))
+    click.echo(
+        f"# data: {len(pipeline.dataset):,} samples of {shape}, " + (f"{classes:,} classes" if classes else "labels not used")
+    )
     for side, count in counts.items():
         click.echo(f"# {side}: {count:,} parameters")
     shares = ", ".join(f"{key} {value / 2**20:,.1f}" for key, value in memory.items() if key != "total")

@@ -1,0 +1,151 @@
+"""Whole trainings, as `ganzoo train` runs them, beside the tutorial loop and beside the bare step of the same engine."""
+
+from __future__ import annotations
+
+import gc
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from ganzoo import ceiling, runs
+from ganzoo import config as configuration
+from ganzoo.assembly import assemble
+from ganzoo.bench import bare_step, measure
+from ganzoo.cli._report import Reporter
+from ganzoo.plugins import zoo
+from ganzoo.sections import Config
+from ganzoo.stopwatch import Laps, Ticking, Variant, repeated, wait
+from ganzoo.training import Training
+
+from .tutorial_loop import TutorialLoop
+
+ROUNDS = 3
+UPDATES = 201  # timed, at least, of every variant
+KINDS: dict[str, dict[str, Any]] = {  # the tutorial loop's kinds, as sections of a configuration
+    "none": {},
+    "gp": {"reg": {"gp": {}}},
+    "rpgan+r1+r2": {"loss": {"name": "rpgan"}, "reg": {"r1": {}, "r2": {}}},
+    "sn": {"reg": {"sn": {}}},
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the rows of a table have in common."""
+
+    data: str
+    size: int
+    width: int
+    every: int  # images between two grids, and between two checkpoints
+    device: str = "auto"
+
+    def config(self, kind: str, batch: int) -> Config:
+        """dcgan for one row; what is not named here is ganzoo's default."""
+        tree = {
+            "gen": {"width": self.width},
+            "disc": {"width": self.width},
+            "data": {"name": self.data, "resolution": self.size},
+            "train": {"batch_size": batch, "device": self.device},
+            "samples": {"images": self.every},
+            "checkpoint": {"images": self.every},
+        }
+        return configuration.check(configuration.merge(configuration.merge(configuration.defaults(), tree), KINDS[kind]))
+
+
+def whole(setting: Setting, kind: str, batch: int, folder: Path) -> dict[str, Any]:
+    """One row: a training with everything that `ganzoo train` does beside the updates, the loop, and the bare step."""
+    pipeline = assemble(setting.config(kind, batch), zoo().registry)
+    device, precision = pipeline.device, pipeline.parts.precision
+    run_folder = runs.new_folder(folder, pipeline.config)
+    runs.describe(run_folder, pipeline, "benchmarks.speed")
+    reporter, ticking = Reporter(pipeline), Ticking(device)
+
+    def tick(images: int) -> None:
+        ticking.tick(images)
+        reporter.tick(images)
+
+    training = ticking.training = Training(pipeline, run_folder, [reporter], tick)
+    trained = Variant("train", batch, ticking.run, ticking.laps, precision)
+    laps = Laps(device)
+    bare = Variant("bare step", batch, repeated(bare_step(training), laps), laps, precision)
+    plain = tutorial(setting, kind, batch, training)
+    for variant in (plain, bare, trained):
+        variant.warm_up()
+        variant.laps.clear()
+        variant.block = math.ceil(UPDATES / ROUNDS)
+    trained.block = max(trained.block, math.ceil(2.5 * setting.every / batch))  # two checkpoints at least in every turn
+    for _ in range(ROUNDS):
+        for variant in (plain, bare, trained):
+            variant.turn()
+    counts = {v.name: len(v.laps.seconds()) for v in (plain, bare, trained)}
+    return {
+        **asdict(setting),
+        "data": Path(setting.data).name,
+        "kind": kind,
+        "batch": batch,
+        "engine": training.engine.mode,
+        "precision": precision,
+        "way": pipeline.parts.way if "reg" in KINDS[kind] and kind != "sn" else "",
+        "loop": batch / plain.median,
+        "bare": batch / bare.median,
+        "train": batch / trained.median,
+        "train_mean": batch / trained.mean,
+        "first_update_seconds": bare.first,
+        "updates": counts,
+    }
+
+
+def tutorial(setting: Setting, kind: str, batch: int, training: Training) -> Variant:
+    """The tutorial loop over batches of the same pictures, which lie on the device as float32 from the start."""
+    dataset, device = training.pipeline.dataset, training.pipeline.device
+    pictures = dataset.batch(torch.arange(min(len(dataset), 8 * batch)))[0].to(device)
+    loop = TutorialLoop(setting.size, dataset.samples.shape[1], setting.width, kind, device)
+    place = 0
+
+    def step() -> None:
+        nonlocal place
+        place = place + batch if place + 2 * batch <= len(pictures) else 0
+        loop.step(pictures[place : place + batch])
+
+    laps = Laps(device)
+    return Variant("tutorial loop", batch, repeated(step, laps), laps, "fp32")
+
+
+def engines(setting: Setting, kind: str, batch: int, seconds: float) -> dict[str, Any]:
+    """What `ganzoo bench` finds."""
+    return {**measure(setting.config(kind, batch), zoo().registry, seconds=seconds), "kind": kind, "size": setting.size}
+
+
+def hot_spots(setting: Setting, kind: str, batch: int, count: int = 12) -> list[dict[str, Any]]:
+    """The kernels (on a CPU: PyTorch's operations) that take most of a bare step, by name."""
+    pipeline = assemble(setting.config(kind, batch), zoo().registry)
+    step, updates = bare_step(Training(pipeline)), 10
+    cuda = pipeline.device.type == "cuda"
+    for _ in range(5):
+        step()
+    wait(pipeline.device)
+    with ceiling.no_stderr(), profile(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as profiler:
+        for _ in range(updates):
+            step()
+        wait(pipeline.device)
+    found = []
+    for event in profiler.key_averages():
+        counts = event.device_type.name == ("CUDA" if cuda else "CPU") and not getattr(event, "is_user_annotation", False)
+        micro = event.self_device_time_total if cuda else event.self_cpu_time_total
+        if counts and micro:
+            found.append({"name": event.key, "ms": micro / 1e3 / updates, "calls": event.count / updates})
+    total = sum(entry["ms"] for entry in found)
+    found.sort(key=lambda entry: -entry["ms"])
+    return [{**entry, "share": entry["ms"] / total, "kind": kind, "batch": batch} for entry in found[:count]]
+
+
+def fresh_start() -> None:
+    """Forget what was compiled and give the memory back, so that one row does not weigh on the next."""
+    torch._dynamo.reset()
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,110 @@
+"""Building one component at a time for an assembly, with a note of who ships it and of every option."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import __version__
+from .contracts import Dataset
+from .data import load_pictures, parse_resolution, resize
+from .errors import BadConfig, BadOption, GanzooError, Incompatible, UnknownComponent, one_line, shown
+from .registry import Component, Registry
+from .sections import Choice, Config, Tree
+from .streams import derive
+
+Progress = Callable[[int, int], None]
+
+
+class Assembly:
+    """One assembly in progress: what was chosen, who ships it, what was adapted."""
+
+    def __init__(self, config: Config, registry: Registry) -> None:
+        self.config, self.registry = config, registry
+        self.notes: list[str] = []
+        self.owners: dict[str, str] = {}
+        self.versions: dict[str, str] = {"ganzoo": __version__, "torch": torch.__version__}
+        self.complete: Tree = {}  # section -> every option, defaults included
+
+    def component(self, section: str, kind: str, name: str) -> Component:
+        """The component of a section, its owner noted; the flag is named when there is none."""
+        try:
+            component = self.registry.get(kind, name)
+        except GanzooError as error:
+            where = f"--set {section}.name={name}" if section.startswith("optim.") else f"{flag_of(section)} {name}"
+            raise type(error)(f"{where}: {error}") from None
+        self.owners[section] = f"{component.distribution}:{component.plugin}"
+        self.versions[component.distribution] = component.version
+        return component
+
+    def build(self, section: str, kind: str, choice: Choice, *arguments: Any) -> Any:
+        """An instance, from a random stream of its own, so that changing one part leaves the others' weights."""
+        component = self.component(section, kind, choice.name)
+        torch.manual_seed(derive(self.config.train.seed, "init", section))
+        built = component.build(arguments, choice.options, section)
+        defaults = {name: option.default for name, option in component.options().items()}
+        self.complete[section] = {name: _plain(value) for name, value in (defaults | choice.options).items() if value is not None}
+        return built
+
+    def family(self, family: str) -> Mapping[str, Choice]:
+        """The chosen components of `reg`, `aug`, `metric` or `tracker`."""
+        chosen: dict[str, Tree] = getattr(self.config, family)
+        return {name: Choice.model_validate({**options, "name": name}) for name, options in chosen.items()}
+
+
+def _plain(value: Any) -> Any:
+    """An option as TOML can hold it."""
+    return [_plain(v) for v in value] if isinstance(value, tuple | list) else str(value) if isinstance(value, Path) else value
+
+
+def flag_of(section: str) -> str:
+    """The flag that a person would have used for a section."""
+    head = section.split(".")[0]
+    return "--set " + section if head in ("optim", "metric") else "--" + head
+
+
+def _expanded(flag: str, text: str) -> Path:
+    """The path with its `~` replaced; raises BadConfig for one that no system has."""
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise BadConfig(f"{flag} {shown(text)}: no path: {one_line(error)}") from None
+    return path
+
+
+def open_dataset(build: Assembly, progress: Progress | None) -> Dataset:
+    """The data set of the configuration: a registered one by name, else a folder or zip of pictures."""
+    data = build.config.data
+    resolution = None if str(data.resolution) == "auto" else parse_resolution(str(data.resolution))
+    root = data.root or os.environ.get("GANZOO_DATA")
+    try:
+        component = build.component("data", "dataset", data.name)
+    except UnknownComponent as error:
+        path = _expanded("--data", data.name)
+        if not path.exists():
+            raise UnknownComponent(f"{error}, and there is no such folder or zip") from None
+        if data.options:
+            raise BadOption(f"data: no option {next(iter(data.options))!r} for a folder or zip of pictures") from None
+        channels = None if data.channels == "auto" else int(data.channels)
+        return load_pictures(path, resolution=resolution, channels=channels, background=data.background, progress=progress)
+    takes = component.options()
+    given = dict(data.options)
+    if root and "root" in takes:
+        given["root"] = _expanded("--data-root", root)
+    if resolution and "resolution" in takes:
+        given["resolution"] = resolution
+    dataset: Dataset = component.build((), given, "data")
+    if data.channels != "auto" and data.channels != dataset.spec.shape[0]:
+        raise Incompatible(
+            f"--set data.channels={data.channels}: {data.name} has {dataset.spec.shape[0]}; this is for folders and zips"
+        )
+    if resolution and tuple(dataset.spec.shape[1:]) != resolution:
+        if dataset.spec.sort != "image":
+            raise Incompatible(f"--resolution: {data.name} holds {dataset.spec.sort}, not images")
+        dataset = Dataset(resize(dataset.samples, resolution), dataset.labels, dataset.classes, dataset.notes)
+    return dataset

@@ -1,0 +1,66 @@
+"""What the data are: the shape and sort of one sample, and the samples themselves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What the data dictates: the shape of one sample, the number of classes, the sort of sample.
+
+    Shapes are [channels, height, width] for images, [channels, length] for signals, [dimensions] for points.
+    """
+
+    shape: tuple[int, ...]
+    classes: int = 0  # 0: labels are not given to the nets
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.shape) <= 3 or any(not isinstance(n, int) or n < 1 for n in self.shape):
+            raise ValueError(f"a sample's shape is [d], [c, length] or [c, h, w], not {self.shape}")
+
+    @property
+    def sort(self) -> str:
+        """`points`, `signal` or `image`."""
+        return ("points", "signal", "image")[len(self.shape) - 1]
+
+    @property
+    def numel(self) -> int:
+        """Numbers in one sample."""
+        return math.prod(self.shape)
+
+    def with_shape(self, *shape: int) -> Spec:
+        """The same but for the shape."""
+        return Spec(tuple(shape), self.classes)
+
+
+@dataclass(eq=False)
+class Dataset:
+    """Samples in memory or memory-mapped, with what a training must know of them.
+
+    samples: [n, *shape], uint8 in 0..255 for images, float32 otherwise; labels: [n] int64 or None.
+    """
+
+    samples: Tensor
+    labels: Tensor | None = None
+    classes: Sequence[str] = ()  # names, in the order of the labels
+    notes: Sequence[str] = field(default_factory=list)  # what was done to the data, for the person to read
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def spec(self) -> Spec:
+        return Spec(tuple(self.samples.shape[1:]), len(self.classes))
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Samples (images scaled to [-1, 1]) and labels at these indices [k]."""
+        samples = self.samples[indices]
+        if samples.dtype == torch.uint8:
+            samples = samples.float().div_(127.5).sub_(1)
+        return samples, None if self.labels is None else self.labels[indices]

@@ -1,0 +1,53 @@
+"""What several test files need: the command line inside this process, and one small trained run."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from ganzoo.cli import run
+
+SMALL = ("--images", "256", "--batch-size", "16", "--set", "gen.width=8", "--set", "disc.width=8")
+
+
+class Outcome(NamedTuple):
+    """What a command did: its exit code, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def call(*arguments: object) -> Outcome:
+    """Run `ganzoo ARGUMENTS` without a process of its own, which would import torch again."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run([os.fspath(a) if isinstance(a, Path) else str(a) for a in arguments])
+    return Outcome(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def cli() -> Callable[..., Outcome]:
+    """`cli("train", "--gen", "dcgan")` -> Outcome."""
+    return call
+
+
+@pytest.fixture(scope="session")
+def small() -> tuple[str, ...]:
+    """Flags of a training that takes a second."""
+    return SMALL
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small finished run on the digits; not to be changed."""
+    root = tmp_path_factory.mktemp("trained")
+    done = call("train", "--gen", "dcgan", "--loss", "nonsat", "--reg", "r1", *SMALL, "--out", root)
+    assert done.code == 0, done.err
+    return next(root.iterdir())
