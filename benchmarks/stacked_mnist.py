@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -124,7 +123,7 @@ def configured(given: argparse.Namespace, seed: int) -> configuration.Config:
         "data": {"name": "stacked-mnist", "root": str(given.data_root), "resolution": given.resolution},
         "train": {"images": given.images, "batch_size": given.batch_size, "seed": seed, "device": given.device},
         "average": {"half_life": "200k"},
-        "log": {"images": "20k"},
+        "log": {"images": "10k"},
     }
     return configuration.check(configuration.merge(configuration.defaults(), tree))
 
@@ -150,7 +149,8 @@ def train(given: argparse.Namespace, seed: int, net: Classifier) -> dict[str, An
     training.run()
     end = time.perf_counter()
     (first_images, first), (last_images, last) = clock.marks[0], clock.marks[-1]
-    pace = (last - first) / (last_images - first_images) if last_images > first_images else math.nan
+    timed = last_images - first_images
+    pace = (last - first) / timed if timed else (end - start) / training.images  # seconds an image
     scores = {}
     for name, generator in (("raw", pipeline.parts.generator), ("averaged", pipeline.average.net)):
         drawn = sample(generator, SAMPLES, seed, spec=pipeline.spec)
@@ -193,13 +193,10 @@ def main() -> None:
     for seed in map(int, given.seeds.split(",")):
         result = train(given, seed, net)
         found.append(result)
-        raw, averaged = result["raw"], result["averaged"]
-        print(
-            f"seed {seed}: {result['images']:,} images in {result['training_seconds']:.1f} s ({result['update_seconds']:.1f} s without "
-            f"compilation, {result['images_per_second']:,.0f} images/s, {result['engine']} {result['precision']}): raw {raw['modes']} modes, "
-            f"KL {raw['kl']:.4f}; averaged {averaged['modes']} modes, KL {averaged['kl']:.4f}",
-            flush=True,
-        )
+        print(f"seed {seed}: {result['images']:,} images in {result['training_seconds']:.1f} s, compilation included", flush=True)
+        print(f"  {result['update_seconds']:.1f} s without it, {result['images_per_second']:,.0f} images/s by {result['engine']}")
+        for name in ("raw", "averaged"):
+            print(f"  {name}: {result[name]['modes']} modes, KL {result[name]['kl']:.4f}", flush=True)
     about = {"machine": machine(device), "classifier": accuracy, "real": real, "floor": least, "seeds": found}
     if given.out:
         write_text(given.out, json.dumps(about, indent=2) + "\n")

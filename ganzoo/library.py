@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import Any
 import torch
 
 from . import config as configuration
-from . import guard, runs, sampling
+from . import guard, recovery, runs, sampling
 from .assembly import assemble
 from .catalog import distributions
 from .contracts import Spec, Tracker
-from .errors import BadFile, UnknownComponent
+from .errors import BadFile, BadRun, UnknownComponent
 from .plugins import zoo
 from .registry import Component, Registry
 from .sampling import LoadedGenerator
@@ -77,28 +78,36 @@ class _Log(Tracker):
 def train(config: Mapping[str, Any], folder: str | Path | None = None, listeners: Sequence[Tracker] = ()) -> Result:
     """Train a configuration, given as sections over the defaults: `train({"gen": {"name": "mlp"}, "data": {"name": "ring"}})`.
 
-    With a folder, everything is written there as `ganzoo train` would; without, nothing is written. Python's and torch's
-    global random state is left as it was.
+    A top-level `recipe` names one to start from. With a folder, everything is written there as `ganzoo train` would; without,
+    nothing is written. torch's global random state is left as it was.
     """
-    layers = [configuration.defaults(), config]
-    tree: configuration.Tree = {}
-    for layer in layers:
-        tree = configuration.merge(tree, layer)
-    pipeline = assemble(configuration.check(tree), zoo().registry)
+    registry = zoo().registry
+    given = dict(config)
+    tree = configuration.defaults()
+    if recipe := given.pop("recipe", None):
+        tree = configuration.merge(tree, runs.settings(registry.get("recipe", str(recipe)).recipe()))
+    pipeline = assemble(configuration.check(configuration.merge(tree, given)), registry)
     log = _Log()
     path = Path(folder) if folder is not None else None
-    lock = None
-    if path is not None:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = runs.Lock(path)
-        runs.describe(path, pipeline, "ganzoo.train")
-    try:
-        with torch.random.fork_rng(devices=[pipeline.device] if pipeline.device.type == "cuda" else []):
-            training = Training(pipeline, path, [log, *listeners])
-            training.run()
-    finally:
-        if lock is not None:
-            lock.release()
+    with contextlib.ExitStack() as stack:
+        if path is not None:
+            stack.callback(_claim(path).release)
+            runs.describe(path, pipeline, "ganzoo.train")
+        devices = [pipeline.device] if pipeline.device.type == "cuda" else []
+        stack.enter_context(torch.random.fork_rng(devices=devices))
+        training = Training(pipeline, path, [log, *listeners])
+        recovery.run(training, lambda line: None)
     header = sampling.make_header(pipeline, training.images, training.scores)
     net: Any = sampling.plain(pipeline.average.net)
     return Result(LoadedGenerator(net, header), log.lines, training.scores, path)
+
+
+def _claim(folder: Path) -> runs.Lock:
+    """A new or empty folder, locked; raises BadRun when it holds a run already, which would be overwritten."""
+    if (folder / runs.RUN_FILE).exists():
+        raise BadRun(f"{folder}: holds a run already; give another folder, or continue it with ganzoo train --resume {folder}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadRun(f"{folder}: cannot be written: {error.strerror}") from None
+    return runs.Lock(folder)

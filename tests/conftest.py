@@ -39,6 +39,18 @@ def cli() -> Callable[..., Outcome]:
 
 
 @pytest.fixture(scope="session")
+def ran() -> Callable[..., str]:
+    """`ran("list")` -> what a command that must succeed prints on stdout."""
+
+    def succeed(*arguments: object) -> str:
+        done = call(*arguments)
+        assert done.code == 0, done.err
+        return done.out
+
+    return succeed
+
+
+@pytest.fixture(scope="session")
 def small() -> tuple[str, ...]:
     """Flags of a training that takes a second."""
     return SMALL

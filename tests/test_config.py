@@ -8,13 +8,11 @@ from typing import Any
 import pytest
 
 from ganzoo import config
-from ganzoo.cli._layers import Layers, configure
+from ganzoo.cli._layers import FLAGS, Layers, configure
 from ganzoo.errors import BadConfig, BadOption
 from ganzoo.plugins import zoo
 
-NOTHING: dict[str, Any] = dict.fromkeys(
-    "gen disc loss data data_root resolution images batch_size seed device precision engine keep on_nan recipe config_file".split()
-) | {"reg": (), "aug": (), "settings": ()}
+NOTHING: dict[str, Any] = {**dict.fromkeys([*FLAGS, "recipe", "config_file"]), "reg": (), "aug": (), "settings": ()}
 
 
 def layered(**given: Any) -> config.Config:
@@ -67,7 +65,14 @@ def test_the_parts_of_a_recipe_can_be_dropped_and_added() -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("gen.x=8", 8), ("gen.x=1e-3", 1e-3), ("gen.x=true", True), ("gen.x=[1, 2]", [1, 2]), ("gen.x='a'", "a"), ("gen.x=a b", "a b")],
+    [
+        ("gen.x=8", 8),
+        ("gen.x=1e-3", 1e-3),
+        ("gen.x=true", True),
+        ("gen.x=[1, 2]", [1, 2]),
+        ("gen.x='a'", "a"),
+        ("gen.x=a b", "a b"),
+    ],
 )
 def test_set_reads_values_as_toml_else_as_text(text: str, value: object) -> None:
     assert config.apply_settings(config.defaults(), [text])["gen"]["x"] == value

@@ -1,0 +1,91 @@
+"""What the tests of untrusted files share: a judge of refusals, sound files, and tools to forge others."""
+
+import contextlib
+import io
+import json
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+from fuzzing import little_memory, watched
+from mutators import dump_json
+from PIL import Image
+
+import ganzoo
+from ganzoo.errors import GanzooError
+
+BAD = "\x1b[2J\x9b31m\n[bold red]"  # what a terminal, or rich, would obey
+
+
+@contextlib.contextmanager
+def refused(kind=GanzooError, match=None):
+    """One line of ours within 5 s and 1 GiB, and not because memory ran out."""
+    with watched(), little_memory(), pytest.raises(kind, match=match) as caught:
+        import signal
+
+        signal.setitimer(signal.ITIMER_REAL, 5)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    text = str(caught.value)
+    assert text.isprintable() and 0 < len(text) < 1100 and "allocate" not in text
+
+
+@pytest.fixture(scope="session")
+def two_runs(tmp_path_factory):
+    """Two runs: a fully connected and a convolutional generator."""
+    root = tmp_path_factory.mktemp("runs")
+    small = {"train": {"images": 32, "batch_size": 16, "device": "cpu", "engine": "eager"}, "samples": {"count": 4}}
+    for name in ("mlp", "dcgan"):
+        net = {
+            "gen": {"name": name, "width": 4, "latent_dim": 4},
+            "disc": {"width": 4},
+            "data": {"name": "digits", "resolution": 8},
+        }
+        ganzoo.train({**small, **net}, root / name)
+    return root
+
+
+def opened(path):
+    """(fields, ganzoo's header, data) of a generator file."""
+    content = path.read_bytes()
+    (size,) = struct.unpack("<Q", content[:8])
+    fields = json.loads(content[8 : 8 + size])
+    return fields, json.loads(fields["__metadata__"]["ganzoo"]), content[8 + size :]
+
+
+def written(path, fields, weights):
+    header = dump_json(fields).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + weights)
+    return path
+
+
+@pytest.fixture
+def forge(two_runs, tmp_path):
+    """A copy of a generator file with changes in ganzoo's header."""
+
+    def forge(net="mlp", tuned=None, **changes):
+        fields, header, weights = opened(two_runs / net / "generator.safetensors")
+        header["options"] |= tuned or {}
+        fields["__metadata__"]["ganzoo"] = dump_json(header | changes)
+        return written(tmp_path / "forged.safetensors", fields, weights)
+
+    return forge
+
+
+def png(pixels, mode=None):
+    buffer = io.BytesIO()
+    (pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels, mode)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def zipped(path, members, compression=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+SMALL = png(np.arange(64, dtype=np.uint8).reshape(8, 8))
