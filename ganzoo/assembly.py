@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -102,6 +103,8 @@ def _completed(build: Assembly) -> Config:
     """The configuration with every option of every part written out."""
     tree = build.config.tree()
     tree["disc"]["name"] = discriminator_name(build)
+    if "data" not in build.owners:  # pictures: a run may be resumed from elsewhere
+        tree["data"]["name"] = str(Path(build.config.data.name).expanduser().resolve())
     for section, options in build.complete.items():
         family, _, name = section.partition(".")
         if family in FAMILIES:

@@ -99,7 +99,10 @@ def convert(value: Any, annotation: Any, where: str) -> Any:
     except PydanticUserError:  # a type that carries its own configuration
         adapter = TypeAdapter(annotation)
     try:
+        if isinstance(value, bool) and "bool" not in describe(annotation):  # which Python would take for 0 or 1
+            raise BadOption(f"{where}: {str(value).lower()} does not fit (wanted: {describe(annotation)})")
         return adapter.validate_python(value)
     except ValidationError as error:
-        reason = error.errors()[0]["msg"].replace("Input should", "it should")
-        raise BadOption(f"{where}: {shown(value)} does not fit: {reason} (wanted: {describe(annotation)})") from None
+        first = error.errors()[0]
+        limit = f": {first['msg'].replace('Input should', 'it should')}" if first.get("ctx") and "error" not in first["ctx"] else ""
+        raise BadOption(f"{where}: {shown(value)} does not fit{limit} (wanted: {describe(annotation)})") from None

@@ -115,12 +115,18 @@ def make_header(pipeline: Pipeline, images: int, scores: dict[str, float]) -> He
         options=config.gen.options,
         training={
             "images": images,
-            "data": config.data.name,
-            "config": config.tree(),
+            "config": _shareable(pipeline),
             "versions": dict(pipeline.versions),
         },
         scores={name: score for name, score in scores.items() if math.isfinite(score)},
     )
+
+
+def _shareable(pipeline: Pipeline) -> dict[str, Any]:
+    """The configuration without paths of this machine, for a file that is made to be given away."""
+    tree = pipeline.config.tree()
+    name = tree["data"]["name"] if "data" in pipeline.owners else Path(tree["data"]["name"]).name
+    return {**tree, "data": {**tree["data"], "name": name, "root": ""}}
 
 
 def generator_writer(pipeline: Pipeline, images: int, scores: dict[str, float]) -> Callable[[Path], None]:

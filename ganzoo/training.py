@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -115,9 +116,8 @@ class Training:
             while self.images < self.goal:
                 before, clock = self.images, time.perf_counter()
                 self._set_schedules()
-                measure = self._crosses(
-                    self.config.log.images, self.images + self.config.train.batch_size * self.config.train.n_critic
-                )
+                after = self.images + self.config.train.batch_size * self.config.train.n_critic
+                measure = after >= self.goal or self._crosses(self.config.log.images, after)
                 # Discriminator, several times per generator update.
                 for k in range(self.config.train.n_critic):
                     samples, labels = self.feed.next()
@@ -190,7 +190,7 @@ class Training:
         if self.stop is not None and self.images < self.goal:
             self.save()
             self.writer.wait()
-            where = f" and saved; continue with: ganzoo train --resume {self.folder}" if self.folder else ""
+            where = f" and saved; continue with: ganzoo train --resume {shlex.quote(str(self.folder))}" if self.folder else ""
             raise Interrupted(self.stop, f"stopped after {self.images:,} images{where}")
 
     def _log(self) -> None:
@@ -248,9 +248,9 @@ class Training:
         folder, name, keep = self.folder, f"{self.images:09d}", self.config.checkpoint.keep
 
         def job() -> None:
+            write_generator(folder / "generator.safetensors")  # before the commit, so that no committed state is without it
             checkpoint.save(folder / "checkpoints" / name, state, about)
             checkpoint.prune(folder, keep)
-            write_generator(folder / "generator.safetensors")
 
         self.writer.submit(job)
         self._saved, self._began = self.images, time.monotonic()

@@ -1,10 +1,14 @@
 """What the tests of untrusted files share: a judge of refusals, sound files, and tools to forge others."""
 
 import contextlib
+import functools
 import io
 import json
+import signal
 import struct
+import tempfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,8 +26,6 @@ BAD = "\x1b[2J\x9b31m\n[bold red]"  # what a terminal, or rich, would obey
 def refused(kind=GanzooError, match=None):
     """One line of ours within 5 s and 1 GiB, and not because memory ran out."""
     with watched(), little_memory(), pytest.raises(kind, match=match) as caught:
-        import signal
-
         signal.setitimer(signal.ITIMER_REAL, 5)
         try:
             yield
@@ -33,19 +35,17 @@ def refused(kind=GanzooError, match=None):
     assert text.isprintable() and 0 < len(text) < 1100 and "allocate" not in text
 
 
-@pytest.fixture(scope="session")
-def two_runs(tmp_path_factory):
-    """Two runs: a fully connected and a convolutional generator."""
-    root = tmp_path_factory.mktemp("runs")
+SCRATCH = tempfile.TemporaryDirectory()  # lives as long as this module
+
+
+@functools.cache
+def two_runs():
+    """The folder of two runs: a fully connected and a convolutional generator."""
     small = {"train": {"images": 32, "batch_size": 16, "device": "cpu", "engine": "eager"}, "samples": {"count": 4}}
     for name in ("mlp", "dcgan"):
-        net = {
-            "gen": {"name": name, "width": 4, "latent_dim": 4},
-            "disc": {"width": 4},
-            "data": {"name": "digits", "resolution": 8},
-        }
-        ganzoo.train({**small, **net}, root / name)
-    return root
+        net = {"gen": {"name": name, "width": 4, "latent_dim": 4}, "disc": {"width": 4}}
+        ganzoo.train({**small, **net, "data": {"name": "digits", "resolution": 8}}, Path(SCRATCH.name) / name)
+    return Path(SCRATCH.name)
 
 
 def opened(path):
@@ -62,17 +62,12 @@ def written(path, fields, weights):
     return path
 
 
-@pytest.fixture
-def forge(two_runs, tmp_path):
-    """A copy of a generator file with changes in ganzoo's header."""
-
-    def forge(net="mlp", tuned=None, **changes):
-        fields, header, weights = opened(two_runs / net / "generator.safetensors")
-        header["options"] |= tuned or {}
-        fields["__metadata__"]["ganzoo"] = dump_json(header | changes)
-        return written(tmp_path / "forged.safetensors", fields, weights)
-
-    return forge
+def forge(folder, net="mlp", tuned=None, **changes):
+    """A copy of a generator file with changes in ganzoo's header, and in the options there."""
+    fields, header, weights = opened(two_runs() / net / "generator.safetensors")
+    header["options"] |= tuned or {}
+    fields["__metadata__"]["ganzoo"] = dump_json(header | changes)
+    return written(folder / "forged.safetensors", fields, weights)
 
 
 def png(pixels, mode=None):

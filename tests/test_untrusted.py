@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hostile import BAD, opened, refused, written
+from hostile import BAD, forge, opened, refused, two_runs, written
 from mutators import Raw, nested
 
 import ganzoo
@@ -18,14 +18,12 @@ from ganzoo.contracts import Generator, Spec
 from ganzoo.errors import BadFile, GanzooError
 from ganzoo.registry import Component, Registry
 
-pytest_plugins = ("hostile",)
-
 # Generator files.
 
 
-def test_a_forged_but_harmless_file_loads(forge):
-    assert ganzoo.load(forge()).sample(2).shape == (2, 1, 8, 8)
-    assert ganzoo.load(forge("dcgan")).sample(2).shape == (2, 1, 8, 8)
+def test_a_forged_but_harmless_file_loads(tmp_path):
+    assert ganzoo.load(forge(tmp_path)).sample(2).shape == (2, 1, 8, 8)
+    assert ganzoo.load(forge(tmp_path, "dcgan")).sample(2).shape == (2, 1, 8, 8)
 
 
 @pytest.mark.parametrize("net", ["mlp", "dcgan"])
@@ -35,16 +33,16 @@ def test_a_forged_but_harmless_file_loads(forge):
     + [{"latent_dim": 10**12}, {"where": "x"}, {"self": 1}, {"spec": 1}, {"no_such": 1}, {BAD: BAD}, {"width": nested(60)}],
     ids=lambda options: str(options)[:40],
 )
-def test_absurd_options_build_nothing(forge, net, options):
+def test_absurd_options_build_nothing(tmp_path, net, options):
     if options == {"width": True}:
         options = {"width": "true"}  # Python's True is the integer 1
     with refused(BadFile):
-        ganzoo.load(forge(net, options))
+        ganzoo.load(forge(tmp_path, net, options))
 
 
-def test_a_billion_layers_are_not_built(forge):
+def test_a_billion_layers_are_not_built(tmp_path):
     with refused(BadFile, "larger net than the file holds"):
-        ganzoo.load(forge(tuned={"depth": 10**9}))
+        ganzoo.load(forge(tmp_path, tuned={"depth": 10**9}))
 
 
 @pytest.mark.parametrize(
@@ -82,25 +80,25 @@ def test_a_billion_layers_are_not_built(forge):
     ids=lambda changes: str(changes)[:50],
 )
 @pytest.mark.parametrize("net", ["mlp", "dcgan"])
-def test_the_schema_holds(forge, net, changes):
+def test_the_schema_holds(tmp_path, net, changes):
     with refused(BadFile):
-        ganzoo.load(forge(net, **changes))
+        ganzoo.load(forge(tmp_path, net, **changes))
 
 
-def test_text_that_steers_a_terminal_is_cleaned(forge):
-    header = ganzoo.load(forge(classes=1, class_names=[BAD], scores={BAD: 1.0})).header
+def test_text_that_steers_a_terminal_is_cleaned(tmp_path):
+    header = ganzoo.load(forge(tmp_path, classes=1, class_names=[BAD], scores={BAD: 1.0})).header
     assert header.class_names[0].isprintable() and all(name.isprintable() for name in header.scores)
 
 
-def test_a_missing_plugin_is_named_and_not_imported(forge, tmp_path, monkeypatch):
+def test_a_missing_plugin_is_named_and_not_imported(tmp_path, monkeypatch):
     trap = tmp_path / "site"
     trap.mkdir()
     (trap / "evil_plugin.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     monkeypatch.syspath_prepend(trap)
     with refused(BadFile, "pip install evil-plugin .*trust"):
-        ganzoo.load(forge(distribution="evil-plugin", plugin="evil_plugin", component="evil_plugin"))
+        ganzoo.load(forge(tmp_path, distribution="evil-plugin", plugin="evil_plugin", component="evil_plugin"))
     with refused(BadFile, "pip install"):
-        ganzoo.load(forge(plugin="evil_plugin"))
+        ganzoo.load(forge(tmp_path, plugin="evil_plugin"))
     assert "evil_plugin" not in sys.modules and not (tmp_path / "ran").exists()
 
 
@@ -123,8 +121,8 @@ def test_nothing_is_unpickled(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_tensors_must_be_those_of_the_net(two_runs, tmp_path):
-    source = two_runs / "mlp" / "generator.safetensors"
+def test_tensors_must_be_those_of_the_net(tmp_path):
+    source = two_runs() / "mlp" / "generator.safetensors"
     first = "draw.bias"
 
     def case(change, extra=b""):
@@ -152,8 +150,8 @@ def test_tensors_must_be_those_of_the_net(two_runs, tmp_path):
     case(lambda fields: fields.update(__metadata__=3))
 
 
-def test_sizes_are_checked_before_anything_is_read(two_runs, tmp_path):
-    source = two_runs / "mlp" / "generator.safetensors"
+def test_sizes_are_checked_before_anything_is_read(tmp_path):
+    source = two_runs() / "mlp" / "generator.safetensors"
     path = tmp_path / "large.safetensors"
     path.write_bytes(source.read_bytes())
     os.truncate(path, 1 << 40)  # a terabyte that takes no room on the disk
@@ -204,13 +202,13 @@ class Hoarder(Generator):
 
 
 @pytest.mark.parametrize(("net", "option"), [(Stubborn, "layers"), (Hoarder, "table")])
-def test_other_peoples_nets_are_held_to_their_files(forge, tmp_path, net, option):
+def test_other_peoples_nets_are_held_to_their_files(tmp_path, net, option):
     registry = Registry([Component("generator", "foreign", net, "tests", "tests", "1")])
     names = {"component": "foreign", "plugin": "tests", "distribution": "tests"}
     weights = net(Spec((1, 8, 8))).state_dict()
 
     def file(value):
-        _, header, _ = opened(forge(**names))
+        _, header, _ = opened(forge(tmp_path, **names))
         header["options"] = {option: value}
         (tmp_path / "foreign.safetensors").write_bytes(files.tensor_bytes(weights, {"ganzoo": json.dumps(header)}))
         return tmp_path / "foreign.safetensors"

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from fuzzing import little_memory, watched
-from hostile import BAD, refused
+from hostile import BAD, refused, two_runs
 from mutators import nested
 
 from ganzoo import checkpoint, files, logbook, runs
@@ -15,8 +15,6 @@ from ganzoo import config as configuration
 from ganzoo.assembly import assemble
 from ganzoo.errors import BadFile, BadRun, GanzooError
 from ganzoo.plugins import zoo
-
-pytest_plugins = ("hostile",)
 
 # Run files and run folders.
 
@@ -89,7 +87,7 @@ def test_every_setting_with_every_type(tmp_path):
     assert tried > 500
 
 
-def test_what_a_run_says_of_itself_is_only_text(two_runs, tmp_path):
+def test_what_a_run_says_of_itself_is_only_text(tmp_path):
     class Owners:
         owners = {"gen": "ganzoo:vanilla"}  # noqa: RUF012
         versions = {"ganzoo": "0"}  # noqa: RUF012
@@ -151,11 +149,11 @@ def test_a_log_of_rubbish_is_dropped(tmp_path):
 
 
 @pytest.fixture
-def sign(two_runs, tmp_path):
+def sign(tmp_path):
     """A copy of a checkpoint with its manifest changed and signed."""
     import shutil
 
-    source = next((two_runs / "mlp" / "checkpoints").iterdir())
+    source = next((two_runs() / "mlp" / "checkpoints").iterdir())
 
     def sign(change):
         folder = tmp_path / "run" / "checkpoints" / source.name

@@ -3,7 +3,7 @@
 import pickle
 import sys
 
-from hostile import BAD, SMALL, refused, zipped
+from hostile import BAD, SMALL, forge, refused, two_runs, zipped
 from mutators import NUMBERS, TEXTS, dump_toml, nested
 
 import ganzoo
@@ -11,23 +11,21 @@ from ganzoo import cli
 from ganzoo import config as configuration
 from ganzoo.errors import GanzooError, UnknownComponent
 
-pytest_plugins = ("hostile",)
-
 # The command line.
 
 
-def test_nothing_raw_reaches_the_terminal(forge, two_runs, tmp_path, capsys):
+def test_nothing_raw_reaches_the_terminal(tmp_path, capsys):
     run = tmp_path / "enemy"
     run.mkdir()
-    tree = configuration.read(two_runs / "mlp" / "run.toml")
+    tree = configuration.read(two_runs() / "mlp" / "run.toml")
     tree["run"]["versions"] = {"ganzoo": BAD, "torch": BAD}
     (run / "run.toml").write_text(dump_toml(tree))
     archive = zipped(tmp_path / "x.zip", {f"{BAD}/{BAD}.png": SMALL, "b/c.png": SMALL, f"b/{BAD}.png": b"no picture"})
     pickled = tmp_path / "p.safetensors"
     pickled.write_bytes(pickle.dumps(BAD))
     commands = (
-        ["generate", str(forge(component=BAD)), "--out", str(tmp_path / "o.png")],
-        ["generate", str(forge(tuned={BAD: BAD})), "--out", str(tmp_path / "o.png")],
+        ["generate", str(forge(tmp_path, component=BAD)), "--out", str(tmp_path / "o.png")],
+        ["generate", str(forge(tmp_path, tuned={BAD: BAD})), "--out", str(tmp_path / "o.png")],
         ["generate", str(pickled)],
         ["train", "--resume", str(run), "--dry-run"],
         ["train", "--config", str(run / "run.toml"), "--set", f"gen.name={BAD}"],
