@@ -26,6 +26,7 @@ from ganzoo.contracts import Dataset, Tracker
 from ganzoo.files import write_text
 from ganzoo.plugins import zoo
 from ganzoo.sampling import sample
+from ganzoo.sections import Config
 from ganzoo.training import Training
 
 SAMPLES = 26_000
@@ -110,7 +111,7 @@ def real_score(net: Classifier, data: Dataset, device: torch.device) -> dict[str
     return score(torch.cat(found))
 
 
-def configured(given: argparse.Namespace, seed: int) -> configuration.Config:
+def configured(given: argparse.Namespace, seed: int) -> Config:
     """rpgan + r1 + r2 with gamma from 1 to 0.1, Adam at 4e-4 along a cosine, no norm in the discriminator."""
     adam = {"name": "adam", "lr": 4e-4, "betas": [0.0, 0.99], "schedule": "cosine"}
     penalty = {"weight": 1.0, "final": 0.1}

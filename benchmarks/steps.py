@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -73,15 +74,15 @@ def whole(setting: Setting, kind: str, batch: int, folder: Path) -> dict[str, An
     laps = Laps(device)
     bare = Variant("bare step", batch, repeated(bare_step(training), laps), laps, precision)
     plain = tutorial(setting, kind, batch, training)
-    for variant in (plain, bare, trained):
+    variants = [*plain, bare, trained]
+    for variant in variants:
         variant.warm_up()
         variant.laps.clear()
         variant.block = math.ceil(UPDATES / ROUNDS)
     trained.block = max(trained.block, math.ceil(2.5 * setting.every / batch))  # two checkpoints at least in every turn
     for _ in range(ROUNDS):
-        for variant in (plain, bare, trained):
+        for variant in variants:
             variant.turn()
-    counts = {v.name: len(v.laps.seconds()) for v in (plain, bare, trained)}
     return {
         **asdict(setting),
         "data": Path(setting.data).name,
@@ -90,29 +91,35 @@ def whole(setting: Setting, kind: str, batch: int, folder: Path) -> dict[str, An
         "engine": training.engine.mode,
         "precision": precision,
         "way": pipeline.parts.way if "reg" in KINDS[kind] and kind != "sn" else "",
-        "loop": batch / plain.median,
+        "loop": batch / plain[0].median,
+        "loop_default": batch / plain[-1].median,
         "bare": batch / bare.median,
         "train": batch / trained.median,
         "train_mean": batch / trained.mean,
         "first_update_seconds": bare.first,
-        "updates": counts,
+        "updates": min(len(variant.laps.seconds()) for variant in variants),
     }
 
 
-def tutorial(setting: Setting, kind: str, batch: int, training: Training) -> Variant:
-    """The tutorial loop over batches of the same pictures, which lie on the device as float32 from the start."""
+def tutorial(setting: Setting, kind: str, batch: int, training: Training) -> list[Variant]:
+    """The tutorial loop over batches of the same pictures, which lie on the device as float32 from the start.
+
+    On a GPU twice: in fp32 throughout, and with PyTorch's default switches, by which convolutions run in TF32.
+    """
     dataset, device = training.pipeline.dataset, training.pipeline.device
     pictures = dataset.batch(torch.arange(min(len(dataset), 8 * batch)))[0].to(device)
     loop = TutorialLoop(setting.size, dataset.samples.shape[1], setting.width, kind, device)
-    place = 0
+    places = itertools.cycle(range(0, len(pictures) - batch + 1, batch))
 
     def step() -> None:
-        nonlocal place
-        place = place + batch if place + 2 * batch <= len(pictures) else 0
+        place = next(places)
         loop.step(pictures[place : place + batch])
 
-    laps = Laps(device)
-    return Variant("tutorial loop", batch, repeated(step, laps), laps, "fp32")
+    found = []
+    for precision in ("fp32", "default") if device.type == "cuda" else ("fp32",):
+        laps = Laps(device)
+        found.append(Variant("tutorial loop", batch, repeated(step, laps), laps, precision))
+    return found
 
 
 def engines(setting: Setting, kind: str, batch: int, seconds: float) -> dict[str, Any]:

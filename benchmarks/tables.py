@@ -34,13 +34,15 @@ def measured_on(found: list[Result]) -> str:
 
 def whole(found: list[Result]) -> str:
     """Trainings beside the tutorial loop and the bare step."""
+    cuda = found[0]["machine"]["kind"] == "cuda"
+    speed_keys = ("loop", *(("loop_default",) if cuda else ()), "bare", "train", "train_mean")
     rows = []
     for result in found:
         f = result["found"]
         engine = f"{f['engine']}, {f['precision']}" + (f", {f['way']}" if f["way"] else "")
-        speeds = [f"{f[key]:,.0f}" for key in ("loop", "bare", "train", "train_mean")]
+        speeds = [f"{f[key]:,.0f}" for key in speed_keys]
         ratios = [f"{f['train'] / f['loop']:.2f}", f"{f['train'] / f['bare']:.0%}"]
-        rows.append([f["kind"], str(f["batch"]), engine, *speeds, *ratios, str(min(f["updates"].values()))])
+        rows.append([f["kind"], str(f["batch"]), engine, *speeds, *ratios, str(f["updates"])])
     f, pictures = found[0]["found"], found[0]["pictures"]
     size = f"{f['size']}x{f['size']}"
     caption = (
@@ -48,7 +50,8 @@ def whole(found: list[Result]) -> str:
         f"every 2,000 images, a grid and a checkpoint every {f['every']:,} included, whose stalls "
         f"are in the mean and not in the median."
     )
-    columns = ["penalty", "batch", "engine", "tutorial loop", "bare step", "train, median", "train, mean"]
+    loops = ["tutorial loop", *(["the same, TF32 convolutions"] if cuda else [])]
+    columns = ["penalty", "batch", "engine", *loops, "bare step", "train, median", "train, mean"]
     return f"{caption}\n\n{table([*columns, 'x loop', 'of bare step', 'updates'], rows)}"
 
 

@@ -133,6 +133,12 @@ class Bench:
         flop = ceiling.flop_per_image(pipeline)
         variant = Variant("plain loop", self.images, repeated(lambda: loop.step(*data), laps), laps)
         self._add(variant, before, engine="", through="loop", flop_per_image=flop)
+        if self.device.type == "cuda":  # what a person gets who sets no switch
+            laps = Laps(self.device)
+            default = Variant(
+                "plain loop, TF32 convolutions", self.images, repeated(lambda: loop.step(*data), laps), laps, "default"
+            )
+            self._add(default, None, engine="", through="loop", flop_per_image=flop)
 
     def add_engine(self, engine: str) -> None:
         """An engine's bare step, and the training that runs by it: the same nets, compiled once."""

@@ -160,12 +160,11 @@ def _table(about: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
 
 def find_generator(path: Path) -> Path:
     """The generator file of a run folder, or the file itself; raises GanzooError when there is none."""
-    found = path / "generator.safetensors" if path.is_dir() else path
-    if not found.is_file():
-        where = (
-            "this run has saved no generator yet"
-            if path.is_dir() and (path / RUN_FILE).exists()
-            else "no run or generator file there"
-        )
-        raise GanzooError(f"{path}: {where}")
-    return found
+    try:
+        found = path / "generator.safetensors" if path.is_dir() else path
+        if found.is_file():
+            return found
+        begun = path.is_dir() and (path / RUN_FILE).exists()
+    except OSError as error:  # a name that is too long
+        raise GanzooError(f"{path}: {error.strerror}") from None
+    raise GanzooError(f"{path}: {'this run has saved no generator yet' if begun else 'no run or generator file there'}")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 HEADER_LIMIT = 1 << 20  # bytes; a generator's header is a few kilobytes
-LARGEST = 1 << 24  # numbers in one sample: 2048x2048 in four channels
+LARGEST = 1 << 26  # numbers in one sample: 4096x4096 in four channels
 CHUNK = 256  # samples drawn at once, and fewer when they have more than CHUNK_NUMBERS together
 CHUNK_NUMBERS = 1 << 23
 TYPES = {
@@ -139,10 +139,15 @@ def generator_writer(pipeline: Pipeline, images: int, scores: dict[str, float]) 
 def plain(net: nn.Module) -> nn.Module:
     """A copy whose parametrized weights (spectral norm) are plain ones of the value that they have."""
     net = copy.deepcopy(net)
-    for module in net.modules():
+    for module in list(net.modules()):
         if parametrize.is_parametrized(module):
-            for name in list(module.parametrizations):  # type: ignore[arg-type]
-                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+            # Not by remove_parametrizations: it takes the weight from the class, which the copy shares with the net in training.
+            names: list[str] = list(module.parametrizations)  # type: ignore[arg-type]
+            values = {name: getattr(module, name).detach().clone() for name in names}
+            module.__class__ = parametrize.type_before_parametrizations(module)
+            del module.parametrizations
+            for name, value in values.items():
+                setattr(module, name, nn.Parameter(value))
     return net
 
 

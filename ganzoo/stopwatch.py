@@ -63,6 +63,13 @@ class Laps:
         self._runs = []
 
 
+def set_switches(precision: str, device: torch.device) -> None:
+    """PyTorch's global switches for a precision; "default" is how they stand when nobody touches them: TF32 in convolutions."""
+    choose_precision("fp32" if precision == "default" else precision, device)
+    if precision == "default":
+        torch.backends.cudnn.allow_tf32 = True
+
+
 @dataclass
 class Variant:
     """One way of running updates. `run(n)` runs n of them, each a lap; an update shows `images` real images."""
@@ -77,7 +84,7 @@ class Variant:
 
     def warm_up(self) -> None:
         """The first updates, which compile and allocate."""
-        choose_precision(self.precision, self.laps.device)
+        set_switches(self.precision, self.laps.device)
         began = time.perf_counter()
         self.run(1)
         wait(self.laps.device)
@@ -87,7 +94,7 @@ class Variant:
 
     def turn(self) -> None:
         """A block of updates, in the precision that this variant wants of PyTorch's global switches."""
-        choose_precision(self.precision, self.laps.device)
+        set_switches(self.precision, self.laps.device)
         self.run(self.block)
         wait(self.laps.device)
 

@@ -16,7 +16,7 @@ from .checkpoint import State
 from .contracts import Tracker
 from .data import Order
 from .engine import Engine
-from .errors import GanzooError
+from .errors import BadFile, GanzooError, one_line
 from .feed import Feed, budget_bytes
 from .meters import Meters, NotFinite, record
 from .pipeline import SIDES, Pipeline, learning_rate_factor, set_learning_rate
@@ -84,15 +84,21 @@ class Training:
         return {**self.pipeline.state_dict(), **optimizers, "streams": self.streams.state_dict(), "counters": counters}
 
     def load_state_dict(self, state: State) -> None:
-        """Continue from a state; the next update is the one that would have come."""
+        """Continue from a state; the next update is the one that would have come. Raises BadFile when it is another pipeline's."""
+        try:
+            self._restore(state)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise BadFile(f"the checkpoint does not fit this run: {one_line(error)}") from error
+
+    def _restore(self, state: State) -> None:
         self.pipeline.load_state_dict(state)
         for side in SIDES:
             checkpoint.restore_optimizer(self.pipeline.optimizers[side], state[f"optim_{side}"])
         self.streams.load_state_dict(state["streams"])
         counters = state["counters"]
         self.feed.load_state_dict(counters["order"])
-        self.images, self.updates, self.seconds = counters["images"], counters["updates"], counters["seconds"]
-        self.rollbacks = counters["rollbacks"]
+        self.images, self.updates, self.rollbacks = (int(counters[name]) for name in ("images", "updates", "rollbacks"))
+        self.seconds = float(counters["seconds"])
         self._saved = self._logged = self.images
 
     def roll_back(self, rollbacks: int, reason: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from environments import build_wheel
 
 from ganzoo.cli import run
 
@@ -63,3 +64,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = call("train", "--gen", "dcgan", "--loss", "nonsat", "--reg", "r1", *SMALL, "--out", root)
     assert done.code == 0, done.err
     return next(root.iterdir())
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the sdist of this checkout, and the wheel built from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    build_wheel(folder)
+    return folder

@@ -41,7 +41,7 @@ LAYERS = (
         "logbook",
     },
     {"training", "recovery", "building", "fitting", "assembly", "guard", "memory", "stopwatch", "ceiling"},
-    {"library", "testing", "bench", "scaffold"},
+    {"library", "testing", "bench", "scaffold", "review"},
     {"cli"},
 )
 LIGHT = LAYERS[0] | LAYERS[1]

@@ -114,3 +114,20 @@ def test_full_disk_is_one_line_and_the_old_checkpoint_stays(tmp_path, monkeypatc
     monkeypatch.undo()
     state, manifest = checkpoint.newest(tmp_path, print)
     assert manifest["images"] == 320 and finite(state)
+
+
+@pytest.mark.parametrize("damage", ["group", "text", "shape"])
+def test_a_foreign_state_is_one_line(tmp_path, damage):
+    from ganzoo.errors import BadFile
+
+    run = training(tmp_path, times=0)
+    state = run.state_dict()
+    if damage == "group":
+        del state["optim_generator"]
+    elif damage == "text":
+        state["counters"]["images"] = "many"
+    else:
+        state["generator"] = {name: t[:1] for name, t in state["generator"].items()}
+    with pytest.raises(BadFile, match="does not fit this run") as caught:
+        training(tmp_path, times=0).load_state_dict(state)
+    assert "\n" not in str(caught.value)

@@ -6,54 +6,160 @@ In a plugin's own tests:
     def test_component(component):
         ganzoo.testing.check(component)
 
-Each check raises AssertionError with one line: the component, what does not hold, how to mend it. `options` are those to build
-the component with; without them its defaults are checked. Everything runs on the CPU, in seconds, on small samples.
+`check` raises AssertionError with one line: the component, what does not hold, how to mend it. `findings` goes through all checks
+and says what each found; `ganzoo check-plugin` prints that. Both run the same checks, on small samples, in seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..registry import Component
-from .basics import SPECS, check_described
-from .data import check_dataset, check_metric, check_recipe, check_tracker
-from .nets import check_discriminator, check_generator
-from .optimizers import check_optimizer
-from .parts import check_augmentation, check_loss, check_regularizer
+from ..contracts import Spec
+from ..errors import BadData
+from ..registry import Component, Registry
+from . import basics, data, nets, optimizers, parts, updates
+from .case import SPECS, Case, Check, Finding, Outcome, find
+from .speed import speed
 
-CHECKS: dict[str, Callable[..., None]] = {
-    "generator": check_generator,
-    "discriminator": check_discriminator,
-    "loss": check_loss,
-    "regularizer": check_regularizer,
-    "dataset": check_dataset,
-    "augmentation": check_augmentation,
-    "optimizer": check_optimizer,
-    "metric": check_metric,
-    "tracker": check_tracker,
-    "recipe": check_recipe,
+UPDATE: dict[str, Check] = {
+    "types": updates.types,
+    "devices": updates.devices,
+    "bf16": updates.bf16,
+    "compiles": updates.compiles,
+    "captures": updates.captures,
+    "speed": speed,
+}
+CHECKS: dict[str, dict[str, Check]] = {  # kind -> name -> check, in the order in which they are run
+    "generator": {
+        "described": basics.described,
+        "builds": basics.builds,
+        "latents": nets.latents,
+        "shapes": nets.draws_shapes,
+        "ranges": nets.ranges,
+        "inputs": nets.reads_latents,
+        "labels": nets.labels,
+        "determinism": nets.repeats,
+        "gradients": nets.reached,
+        "slopes": nets.bends,
+        "state": basics.state(nets.use),
+        **UPDATE,
+    },
+    "discriminator": {
+        "described": basics.described,
+        "builds": basics.builds,
+        "shapes": nets.logits,
+        "labels": nets.labels,
+        "determinism": nets.repeats,
+        "adapts": nets.adapts,
+        "per-sample": nets.per_sample,
+        "slopes": nets.slopes,
+        "ways": nets.ways,
+        "gradients": nets.reached,
+        "state": basics.state(nets.use),
+        **UPDATE,
+    },
+    "loss": {
+        "described": basics.described,
+        "builds": basics.builds,
+        "shapes": parts.loss_scalars,
+        "ranges": parts.loss_ranges,
+        "gradients": parts.loss_reaches,
+        "direction": parts.direction,
+        "state": basics.state(parts.use_loss),
+        **UPDATE,
+    },
+    "regularizer": {
+        "described": basics.described,
+        "builds": basics.builds,
+        "acts": parts.acts,
+        "shapes": parts.hooks,
+        "slopes": parts.slope_ways,
+        "gradients": parts.penalty_reaches,
+        "state": basics.state(parts.use_regularizer),
+        **UPDATE,
+    },
+    "dataset": {
+        "described": basics.described,
+        "builds": data.opens,
+        "ranges": data.values,
+        "labels": data.classes,
+        "determinism": data.opens_alike,
+        "resolution": data.resolution,
+    },
+    "augmentation": {
+        "described": basics.described,
+        "builds": basics.builds,
+        "shapes": parts.seen_shapes,
+        "determinism": parts.changes_repeat,
+        "gradients": parts.lets_through,
+        "state": basics.state(parts.use_augmentation),
+        **UPDATE,
+    },
+    "optimizer": {
+        "described": basics.described,
+        "builds": optimizers.makes,
+        "direction": optimizers.descends,
+        "state": optimizers.resumes,
+        "types": optimizers.steps_in_float64,
+        "captures": updates.captures,
+        "speed": speed,
+    },
+    "metric": {
+        "described": basics.described,
+        "builds": basics.builds,
+        "shapes": data.figures,
+        "determinism": data.measures_alike,
+        "inputs": data.leaves_samples,
+        "speed": speed,
+    },
+    "tracker": {"described": basics.described, "builds": basics.builds, "listens": data.hears},
+    "recipe": {"described": basics.described, "builds": data.reads, "assembles": data.assembles},
 }
 
 
-def check(component: Component, **options: Any) -> None:
-    """Hold one component to the contract of its kind, and to what every component owes a reader."""
-    CHECKS[component.kind](component, **options)
+def findings(
+    component: Component,
+    *,
+    specs: Sequence[Spec] = SPECS,
+    registry: Registry | None = None,
+    data: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+    budget: float | None = None,
+    against: str | None = None,
+    measure: bool = True,
+    **options: Any,
+) -> Iterator[Finding]:
+    """What each check of the component's kind finds, in order; see Case for the settings.
+
+    options are those to build it with, or a recipe's sections to lay over. measure: whether to time it, without a budget too.
+    """
+    case = Case(
+        component, options, specs=specs, registry=registry, data=data, device=device, budget=budget, against=against
+    )  # fmt: skip
+    cannot = ""
+    for name, function in CHECKS[component.kind].items():
+        if name == "speed" and not measure and budget is None:
+            continue
+        if cannot:
+            yield Finding(component, name, "does not apply", cannot)
+            continue
+        finding = find(case, name, function)
+        if name == "builds" and finding.outcome in ("does not hold", "does not apply"):
+            cannot = "its files are not here" if isinstance(finding.error, BadData) else "it cannot be built"
+        yield finding
 
 
-__all__ = [
-    "CHECKS",
-    "SPECS",
-    "check",
-    "check_augmentation",
-    "check_dataset",
-    "check_described",
-    "check_discriminator",
-    "check_generator",
-    "check_loss",
-    "check_metric",
-    "check_optimizer",
-    "check_recipe",
-    "check_regularizer",
-    "check_tracker",
-]
+def check(component: Component, **settings: Any) -> None:
+    """Hold one component to the contract of its kind, and to what every component owes a reader; takes what `findings` takes.
+
+    Raises AssertionError at the first check that does not hold, BadData when a data set's files are not here.
+    """
+    for finding in findings(component, **{"measure": False, **settings}):
+        if finding.outcome == "does not hold":
+            raise AssertionError(str(finding)) from finding.error
+        if isinstance(finding.error, BadData):
+            raise finding.error
+
+
+__all__ = ["CHECKS", "SPECS", "Finding", "Outcome", "check", "findings"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,75 +11,140 @@ import torch
 
 from .. import config as configuration
 from ..assembly import assemble
-from ..contracts import Dataset, Metric, Spec, Tracker
+from ..contracts import Dataset, Spec
 from ..drawing import write_picture
-from ..errors import BadData
-from ..pipeline import Pipeline
-from ..plugins import zoo
-from ..registry import Component, Registry
+from ..errors import BadData, one_line
 from ..runs import settings
-from .basics import SPECS, check_described, describe
+from .case import Case, DoesNotApply, Wrong, describe, on
 
 LINE = {"images": 64, "updates": 1, "D(real)": 0.1, "discriminator": {"adversarial": 1.4, "total": 1.4}, "health": "balanced"}
+FEW = 512
+MEASURE = "measure(real, fake) takes [n, *spec.shape] each and returns a dict of names and floats"
 
 
-def check_dataset(component: Component, **options: Any) -> None:
-    """Samples and labels of the right types and ranges, the same every time; missing files are a BadData of one line.
+# Data sets.
 
-    The BadData goes on to the caller, who knows whether the files should be there.
-    """
-    case = check_described(component, **options)
-    try:
-        data = case.build()
-    except BadData as error:
-        case.require(
-            "\n" not in str(error) and len(str(error)) > 20, "its BadData says too little", "name the folder and a way out"
-        )
-        raise
-    case.require(isinstance(data, Dataset), "returns no Dataset", "return ganzoo.contracts.Dataset(samples, labels, classes)")
+
+def data_of(case: Case) -> Dataset:
+    """The data set, opened once; BadData, of one line that helps, when its files are missing."""
+    if None not in case._made:
+        try:
+            built = case.build()
+        except BadData as error:
+            helps = "\n" not in str(error) and len(str(error)) > 20
+            case.require(helps, "its BadData says too little", "name the folder and a way out")
+            raise
+        mend = "return ganzoo.contracts.Dataset(samples, labels, classes)"
+        case.require(isinstance(built, Dataset), "returns no Dataset", mend)
+        case._made[None] = built
+    data: Dataset = case._made[None]
+    return data
+
+
+def opens(case: Case) -> str:
+    """There are samples, of the type that their sort has."""
+    data = data_of(case)
     case.require(len(data), "has no samples", "raise BadData when there are none")
     wanted = torch.uint8 if data.spec.sort == "image" else torch.float32
-    case.require(
-        data.samples.dtype == wanted, f"its samples are {data.samples.dtype}", "images are uint8 in 0..255, all else float32"
-    )
-    few = torch.arange(min(len(data), 512))
-    batch, labels = data.batch(few)
+    wrong = f"its samples are {data.samples.dtype}"
+    case.require(data.samples.dtype == wanted, wrong, "images are uint8 in 0..255, all else float32")
+    return f"{len(data):,} samples, {describe(data.spec)}, {data.samples.dtype}"
+
+
+def _few(data: Dataset) -> torch.Tensor:
+    return torch.arange(min(len(data), FEW))
+
+
+def values(case: Case) -> str:
+    """The samples are finite and differ."""
+    batch = data_of(case).batch(_few(data_of(case)))[0]
     case.require(batch.isfinite().all(), "has samples that are not finite", "leave them out")
     case.require(batch.std() > 0, "all its samples are alike", "check how they are read")
-    if data.labels is not None:
-        right = data.labels.dtype == torch.int64 and data.labels.shape == (len(data),)
-        case.require(right, f"its labels are {data.labels.dtype} {tuple(data.labels.shape)}", "give int64 [n]")
-        inside = ((data.labels >= 0) & (data.labels < len(data.classes))).all()
-        case.require(inside, f"has labels outside its {len(data.classes)} classes", "name every class, and count from 0")
-    again, labels_again = case.build(seed=1).batch(few)
+    return f"from {batch.min():.2f} to {batch.max():.2f}"
+
+
+def classes(case: Case) -> str:
+    """Labels are int64 [n], each with a name."""
+    data = data_of(case)
+    if data.labels is None:
+        raise DoesNotApply("it has no labels")
+    right = data.labels.dtype == torch.int64 and data.labels.shape == (len(data),)
+    case.require(right, f"its labels are {data.labels.dtype} {tuple(data.labels.shape)}", "give int64 [n]")
+    inside = ((data.labels >= 0) & (data.labels < len(data.classes))).all()
+    case.require(inside, f"has labels outside its {len(data.classes)} classes", "name every class, and count from 0")
+    return f"{len(data.classes)} classes"
+
+
+def opens_alike(case: Case) -> str:
+    """It is the same every time."""
+    batch, labels = data_of(case).batch(_few(data_of(case)))
+    again, labels_again = case.build(seed=1).batch(_few(data_of(case)))
     same = torch.equal(batch, again) and (labels is None or torch.equal(labels, labels_again))
     case.require(same, "differs from one opening to the next", "draw from a torch.Generator with a fixed seed")
-    if resolution := options.get("resolution"):
-        case.require(data.spec.shape[1:] == tuple(resolution), f"gives {describe(data.spec)} for {resolution}", "resize to it")
+    return "the same at every opening"
 
 
-def check_metric(component: Component, *, specs: Sequence[Spec] = SPECS, **options: Any) -> None:
-    """Finite figures by name, the same for the same samples, which are left as they were."""
-    case = check_described(component, **options)
-    for spec in case.fitting(specs):
-        metric, what = case.build_as(Metric, spec), f"on {describe(spec)}"
-        torch.manual_seed(3)
-        real, fake = torch.randn(2, min(metric.count, 64), *spec.shape).clamp(-1, 1)
+def resolution(case: Case) -> str:
+    """It has the resolution that was asked for."""
+    wanted = case.options.get("resolution")
+    if not wanted:
+        raise DoesNotApply("none was asked for")
+    spec = data_of(case).spec
+    case.require(spec.shape[1:] == tuple(wanted), f"gives {describe(spec)} for {wanted}", "resize to it")
+    return describe(spec)
+
+
+# Metrics.
+
+
+def _samples(metric: Any, spec: Spec) -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(3)
+    real, fake = torch.randn(2, min(metric.count, 64), *spec.shape).clamp(-1, 1)
+    return real, fake
+
+
+def figures(case: Case) -> str:
+    """Finite figures by name."""
+    names: dict[str, None] = {}
+    for spec in case.taken:
+        metric, what = case.copy(spec), f"on {describe(spec)}"
+        found = case.attempt(f"measuring {what}", MEASURE, metric.measure, *_samples(metric, spec))
+        floats = isinstance(found, dict) and all(isinstance(k, str) and isinstance(v, float) for k, v in found.items())
+        case.require(floats and found, f"returns {found!r} {what}", MEASURE)
+        finite = all(map(math.isfinite, found.values()))
+        case.require(finite, f"returns {found} {what}", "raise an error for what is undefined")
+        names |= dict.fromkeys(found)
+    return f"{', '.join(names)}, {on(case.taken)}"
+
+
+def measures_alike(case: Case) -> str:
+    """The same samples, the same figures."""
+    for spec in case.taken:
+        metric = case.copy(spec)
+        samples = _samples(metric, spec)
+        same = metric.measure(*samples) == metric.measure(*samples)
+        case.require(same, f"measures the same samples differently on {describe(spec)}", "fix its seed")
+    return on(case.taken)
+
+
+def leaves_samples(case: Case) -> str:
+    """The samples are left as they were."""
+    for spec in case.taken:
+        metric = case.copy(spec)
+        real, fake = _samples(metric, spec)
         before = real.clone(), fake.clone()
-        mend = "measure(real, fake) takes [n, *spec.shape] each and returns a dict of names and floats"
-        found = case.attempt(f"measuring {what}", mend, metric.measure, real, fake)
-        figures = isinstance(found, dict) and all(isinstance(k, str) and isinstance(v, float) for k, v in found.items())
-        case.require(figures and found, f"returns {found!r} {what}", mend)
-        case.require(all(map(math.isfinite, found.values())), f"returns {found} {what}", "raise an error for what is undefined")
-        case.require(metric.measure(real, fake) == found, f"measures the same samples differently {what}", "fix its seed")
+        metric.measure(real, fake)
         kept = torch.equal(real, before[0]) and torch.equal(fake, before[1])
-        case.require(kept, f"changes the samples {what}", "work on a copy")
+        case.require(kept, f"changes the samples on {describe(spec)}", "work on a copy")
+    return on(case.taken)
 
 
-def check_tracker(component: Component, **options: Any) -> None:
-    """Hears a short training without an error."""
-    case = check_described(component, **options)
-    tracker, mend = case.build_as(Tracker), "a tracker must not stop a training; every method is optional"
+# Trackers and recipes.
+
+
+def hears(case: Case) -> str:
+    """It hears a short training without an error."""
+    tracker, mend = case.copy(), "a tracker must not stop a training; every method is optional"
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "real.png"
         write_picture(picture, torch.zeros(4, 1, 8, 8), Spec((1, 8, 8)))
@@ -88,24 +152,30 @@ def check_tracker(component: Component, **options: Any) -> None:
         case.attempt("log", mend, tracker.log, LINE)
         case.attempt("picture", mend, tracker.picture, "real", picture)
         case.attempt("finish", mend, tracker.finish)
+    return "start, log, picture, finish"
 
 
-def check_recipe(
-    component: Component, *, data: Mapping[str, Any] | None = None, registry: Registry | None = None, **layer: Mapping[str, Any]
-) -> None:
-    """Says what it is and where it comes from, names what is installed, and assembles.
-
-    `data` replaces its data section where those data are not at hand; `layer` is laid over the rest, section by section.
-    """
-    case = check_described(component)
-    tree = case.attempt("reading it", "write TOML", component.recipe)
+def reads(case: Case) -> str:
+    """It is TOML that says what it is and where its settings come from."""
+    tree = case.attempt("reading it", "write TOML", case.component.recipe)
     mend = 'say where its settings come from: paper = "arXiv:..." or source = "..."'
     case.require(tree.get("paper") or tree.get("source"), "names no source", mend)
-    merged = configuration.merge(configuration.defaults(), settings(tree))
-    for over in ({"data": data} if data else {}, layer, {"train": {"device": "cpu", "engine": "eager"}}):
+    return str(tree.get("paper") or "its source is stated")
+
+
+def assembles(case: Case) -> str:
+    """It names what is installed, with options that exist, and the parts fit each other."""
+    merged = configuration.merge(configuration.defaults(), settings(case.component.recipe()))
+    data = {"data": case.data} if case.data else {}
+    for over in (data, case.options, {"train": {"device": "cpu", "engine": "eager"}}):
         merged = configuration.merge(merged, over)
 
-    def assembled() -> Pipeline:
-        return assemble(configuration.check(merged, str(component)), registry or zoo().registry)
-
-    case.attempt("assembling it", "correct its settings; `ganzoo info NAME` lists the options of a component", assembled)
+    try:
+        pipeline = assemble(configuration.check(merged, str(case.component)), case.registry)
+    except BadData:
+        raise
+    except Exception as error:
+        mend = "correct its settings; `ganzoo info NAME` lists the options of a component"
+        raise Wrong(f"assembling it fails: {one_line(error)}", mend) from error
+    sizes = [sum(p.numel() for p in net.parameters()) for net in (pipeline.parts.generator, pipeline.parts.discriminator)]
+    return f"generator {sizes[0]:,}, discriminator {sizes[1]:,} parameters"

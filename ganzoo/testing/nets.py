@@ -3,190 +3,254 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..contracts import Discriminator, Generator, Spec
+from ..contracts import Spec
 from ..errors import GanzooError
-from ..registry import Component
-from ..slope import slope_penalty
-from .basics import BATCH, SPECS, Case, check_described, describe, gradients, labels_for, plain_state
+from ..update import choose_way
+from .case import BATCH, Case, DoesNotApply, Noted, Wrong, describe, labels_for, on, samples_of, seeded
+from .slopes import require_slope
 
-STEP = 1e-9  # of finite differences, in float64: so small that hardly a rectifier changes sides
+MOST = 160  # letters of a reason
 SEEDED = "draw weights and noise from torch's global generator only"
 
 
-def check_generator(component: Component, *, specs: Sequence[Spec] = SPECS, **options: Any) -> None:
-    """Shape, range, type; latents and labels count; same seed, same samples; gradients; state; compiles as one graph."""
-    case = check_described(component, **options)
-    taken = case.fitting(specs)
-    for spec in taken:
-        _check_generator_on(case, spec)
-    net = case.build(taken[0])
-    case.require_compiles("forward", net, net.draw_latents(BATCH), labels_for(net, taken[0]))
-    _check_without_classes(case, taken[0], lambda net: net(net.draw_latents(BATCH), None))
+def latents_of(case: Case, spec: Spec) -> Tensor:
+    """Latents that are always the same."""
+    latents: Tensor = case.made(spec).draw_latents(BATCH, torch.Generator().manual_seed(3))
+    return latents
 
 
-def _check_generator_on(case: Case, spec: Spec) -> None:
-    net, what = case.build_as(Generator, spec), f"on {describe(spec)}"
-    latents, labels, before = _latents(case, net), labels_for(net, spec), plain_state(net)
-    mend = "forward(latents, labels) must take [n, latent_dim] and [n]"
-    samples = case.attempt(f"drawing samples {what}", mend, _seeded, net, latents, labels)
-    expected = (BATCH, *spec.shape)
-    case.require(tuple(samples.shape) == expected, f"draws {tuple(samples.shape)} {what}", f"return {expected}")
-    case.require(samples.dtype == torch.float32, f"draws {samples.dtype} {what}", "return what the weights' type gives")
-    case.require(samples.isfinite().all(), f"draws values that are not finite {what}", "check its scales")
-    if spec.sort == "image":
-        widest = _seeded(net, 5 * latents, labels).detach().abs().max().item()
-        case.require(widest <= 1, f"draws values up to {widest:.2f} {what}", "end in tanh: images lie in [-1, 1]")
-    again = _seeded(case.build(spec), latents, labels)
-    case.require(torch.equal(samples, again), f"differs between two runs of one seed {what}", SEEDED)
-    other = _seeded(net, net.draw_latents(BATCH), labels)
-    case.require(not torch.allclose(samples, other), f"ignores the latents {what}", "samples must depend on them")
-    if labels is not None:
-        other = _seeded(net, latents, labels_for(net, spec, 1))
-        case.require(not torch.equal(samples, other), f"ignores the labels {what}", "use them, or drop `conditional`")
-    _check_gradients(case, net, what, latents, labels)
-    case.require_no_hidden_state(net, before)
-    case.require_round_trip(net, case.build(spec, seed=1))
+# Generators.
 
 
-def _latents(case: Case, net: Generator) -> Tensor:
-    state = torch.get_rng_state()
+def latents(case: Case) -> str:
+    """Latents come from the generator of random numbers that is given, and from nothing else."""
+    net = case.made(case.taken[0])
+    before = torch.get_rng_state()
     first, second = (net.draw_latents(BATCH, torch.Generator().manual_seed(3)) for _ in range(2))
-    same = torch.equal(first, second) and torch.equal(state, torch.get_rng_state())
+    same = torch.equal(first, second) and torch.equal(before, torch.get_rng_state())
     case.require(same, "its latents do not come from the generator given", "pass `generator=generator` where it draws")
     case.require(len(first) == BATCH, f"draw_latents({BATCH}) gives {len(first)}", "return one latent a sample")
-    return first
+    return f"{list(first.shape[1:])} a sample, from the stream given"
 
 
-def _seeded(net: nn.Module, *arguments: Any) -> Tensor:
-    """A call whose random numbers are always the same."""
-    torch.manual_seed(7)
-    result: Tensor = net(*arguments)
-    return result
+def draws_shapes(case: Case) -> str:
+    """Samples have the spec's shape, the weights' type, and are finite."""
+    for spec in case.taken:
+        net, what = case.made(spec), f"on {describe(spec)}"
+        mend = "forward(latents, labels) must take [n, latent_dim] and [n]"
+        samples = case.attempt(f"drawing samples {what}", mend, seeded, net, latents_of(case, spec), labels_for(net, spec))
+        expected = (BATCH, *spec.shape)
+        case.require(tuple(samples.shape) == expected, f"draws {tuple(samples.shape)} {what}", f"return {expected}")
+        case.require(samples.dtype == torch.float32, f"draws {samples.dtype} {what}", "return what the weights' type gives")
+        case.require(samples.isfinite().all(), f"draws values that are not finite {what}", "check its scales")
+    return on(case.taken)
 
 
-def _check_gradients(case: Case, net: nn.Module, what: str, *arguments: Any) -> None:
-    """Every parameter gets a gradient. Weights are moved a little first: some rightly begin at zero and block others."""
-    moved: Any = copy.deepcopy(net)
-    torch.manual_seed(5)
-    with torch.no_grad():
-        for parameter in moved.parameters():
-            parameter.add_(0.02 * torch.randn_like(parameter))
-    outcome = _seeded(moved, *arguments)
-    for head in getattr(moved, "heads", ()):  # what reads the features beside the score, for other losses
-        features = moved.features(arguments[0])
-        outcome = outcome + getattr(moved, head)(features).flatten(1).square().sum(1)
-    mend = "use every parameter, or remove it; nothing may be detached on the way"
-    case.require(outcome.requires_grad, f"no gradient reaches its parameters {what}", mend)
-    (outcome * torch.randn_like(outcome)).sum().backward()
-    idle = [name for name, p in moved.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
-    case.require(not idle, f"no gradient reaches {', '.join(idle[:3])} {what}", mend)
+def ranges(case: Case) -> str:
+    """Images lie in [-1, 1], far from the origin of latents too."""
+    images = [spec for spec in case.taken if spec.sort == "image"]
+    if not images:
+        raise DoesNotApply("it draws no images")
+    widest = 0.0
+    for spec in images:
+        net = case.made(spec)
+        with torch.no_grad():
+            here = seeded(net, 5 * latents_of(case, spec), labels_for(net, spec)).abs().max().item()
+        mend = "end in tanh: images lie in [-1, 1]"
+        case.require(here <= 1, f"draws values up to {here:.2f} on {describe(spec)}", mend)
+        widest = max(widest, here)
+    return f"images reach {widest:.2f} of 1"
 
 
-def _check_without_classes(case: Case, spec: Spec, call: Callable[[Any], object]) -> None:
-    """Without classes, labels are None: a conditional net does without, or refuses when it is built."""
-    try:
-        net = case.build(replace(spec, classes=0))
-    except GanzooError:
-        return
+def reads_latents(case: Case) -> str:
+    """Samples depend on the latents."""
+    for spec in case.taken:
+        net, labels = case.made(spec), labels_for(case.made(spec), spec)
+        same = torch.allclose(seeded(net, latents_of(case, spec), labels), seeded(net, net.draw_latents(BATCH), labels))
+        case.require(not same, f"ignores the latents on {describe(spec)}", "samples must depend on them")
+    return on(case.taken)
+
+
+def inputs_of(case: Case, spec: Spec) -> Tensor:
+    """What a net of this kind takes."""
+    return latents_of(case, spec) if case.kind == "generator" else samples_of(spec)
+
+
+def labels(case: Case) -> str:
+    """Labels count where the net says that it reads them; without classes it does without, or refuses when it is built."""
+    reads = False
+    for spec in case.taken:
+        net = case.made(spec)
+        if labels_for(net, spec) is not None:
+            reads = True
+            first, second = (seeded(net, inputs_of(case, spec), labels_for(net, spec, shift)) for shift in (0, 1))
+            wrong = f"ignores the labels on {describe(spec)}"
+            case.require(not torch.equal(first, second), wrong, "use them, or drop `conditional`")
+    plain = replace(case.taken[0], classes=0)
     mend = "refuse `spec.classes == 0` with ganzoo.errors.Incompatible, or do without labels"
-    case.attempt("running it without classes", mend, call, net)
+    try:
+        net = case.build(plain)
+    except GanzooError:
+        return "they count; without classes it refuses"
+    case.attempt("running it without classes", mend, net, inputs_of(case, case.taken[0]), None)
+    if not reads:
+        raise DoesNotApply("it reads no labels")
+    return "they count; it does without, too"
 
 
-def check_discriminator(component: Component, *, specs: Sequence[Spec] = SPECS, **options: Any) -> None:
-    """Logits [n]; forward is score(features); `per_sample` and `adapts` measured; slopes; gradients; state; compiles."""
-    case = check_described(component, **options)
-    taken = case.fitting(specs)
-    for spec in taken:
-        net = _check_discriminator_on(case, spec)
-        for trait, remedy in net.adapts.items():
-            adapted = Case(component, options | dict(remedy))
+def repeats(case: Case) -> str:
+    """The same seed gives the same weights and the same outcome."""
+    for spec in case.taken:
+        net, other = case.made(spec), case.build(spec)
+        one, two = (seeded(n, inputs_of(case, spec), labels_for(net, spec)) for n in (net, other))
+        same = torch.allclose(one, two, rtol=1e-4, atol=1e-6) if case.kind == "discriminator" else torch.equal(one, two)
+        case.require(same, f"differs between two runs of one seed on {describe(spec)}", SEEDED)
+    return on(case.taken)
+
+
+def reached(case: Case) -> str:
+    """Every parameter gets a gradient. Weights are moved a little first: some rightly begin at zero and block others."""
+    count = 0
+    for spec in case.taken:
+        moved, what = case.copy(spec), f"on {describe(spec)}"
+        torch.manual_seed(5)
+        with torch.no_grad():
+            for parameter in moved.parameters():
+                parameter.add_(0.02 * torch.randn_like(parameter))
+        given = inputs_of(case, spec)
+        outcome = seeded(moved, given, labels_for(moved, spec))
+        for head in getattr(moved, "heads", ()):  # what reads the features beside the score, for other losses
+            outcome = outcome + getattr(moved, head)(moved.features(given)).flatten(1).square().sum(1)
+        mend = "use every parameter, or remove it; nothing may be detached on the way"
+        case.require(outcome.requires_grad, f"no gradient reaches its parameters {what}", mend)
+        (outcome * torch.randn_like(outcome)).sum().backward()
+        idle = [name for name, p in moved.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+        case.require(not idle, f"no gradient reaches {', '.join(idle[:3])} {what}", mend)
+        count = max(count, len(list(moved.parameters())))
+    return f"all of up to {count} parameters, {on(case.taken)}"
+
+
+def use(case: Case, net: Any) -> None:
+    """What a net does in training."""
+    given, classes = inputs_of(case, net.spec), labels_for(net, net.spec)
+    case.attempt(f"running it on {describe(net.spec)}", "forward must take [n, ...] and labels [n]", seeded, net, given, classes)
+
+
+def bends(case: Case) -> str:
+    """Whether a penalty on the slope of the samples in the latents (path length) can be learnt from."""
+    spec = case.taken[0]
+    exact, x, classes = case.copy(spec).double(), latents_of(case, spec).double(), labels_for(case.made(spec), spec)
+    torch.manual_seed(6)
+    noise = torch.randn(BATCH, *spec.shape, dtype=torch.float64)
+    try:
+        require_slope(case, exact, lambda x: (seeded(exact, x, classes) * noise).flatten(1).sum(1), x, "of its samples")
+    except AssertionError as error:
+        return Noted(f"no penalty on the samples' slope (path length): {str(error.args[0])[:MOST]}")
+    return Noted("penalties on the samples' slope (path length) can be used")
+
+
+# Discriminators.
+
+
+def logits(case: Case) -> str:
+    """One finite logit a sample, and the same by forward as by score of features."""
+    for spec in case.taken:
+        net, what, samples, classes = case.made(spec), f"on {describe(spec)}", samples_of(spec), labels_for(case.made(spec), spec)
+        mend = "forward(samples, labels) must take [n, *spec.shape] and [n]"
+        found = case.attempt(f"judging samples {what}", mend, seeded, net, samples, classes)
+        case.require(tuple(found.shape) == (BATCH,), f"gives {tuple(found.shape)} {what}", "return one logit a sample: [n]")
+        case.require(found.dtype == torch.float32, f"gives {found.dtype} {what}", "return what the weights' type gives")
+        case.require(found.isfinite().all(), f"gives logits that are not finite {what}", "check its scales")
+        parts = seeded(_in_two(net), samples, classes)
+        same = found.shape == parts.shape and torch.allclose(found, parts, rtol=1e-4, atol=1e-6)
+        mend = "define `features` and `score`, or `forward` alone"
+        case.require(same, f"forward is not score(features) {what}", mend)
+    return f"[n], forward is score(features), {on(case.taken)}"
+
+
+def _in_two(net: Any) -> Callable[..., Tensor]:
+    return lambda samples, labels: net.score(net.features(samples), labels)
+
+
+def adapts(case: Case) -> str:
+    """The options of `adapts` give the traits that they promise."""
+    remedies: dict[str, Any] = {}
+    for spec in case.taken:
+        remedies = {trait: dict(remedy) for trait, remedy in case.made(spec).adapts.items()}
+        for trait, remedy in remedies.items():
             mend = "correct `adapts`: trait -> the options that give it"
-            changed = adapted.attempt(f"building it with {dict(remedy)} for {trait!r}", mend, adapted.build, spec)
-            case.require(getattr(changed, trait, False), f"has no {trait!r} with {dict(remedy)}", mend)
-            _check_discriminator_on(adapted, spec)
-    net, labels = case.build(taken[0]), labels_for(case.build(taken[0]), taken[0])
-    case.require_compiles("features and score", lambda samples: net.score(net.features(samples), labels), _samples(taken[0]))
-    _check_without_classes(case, taken[0], lambda net: net(_samples(taken[0]), None))
+            other = case.with_options(remedy)
+            changed = other.attempt(f"building it with {remedy} for {trait!r}", mend, other.build, spec)
+            case.require(getattr(changed, trait, False), f"has no {trait!r} with {remedy}", mend)
+    if not remedies:
+        raise DoesNotApply("it declares no options for traits that it lacks")
+    return "; ".join(f"{trait} with {', '.join(f'{k}={v}' for k, v in remedy.items())}" for trait, remedy in remedies.items())
 
 
-def _samples(spec: Spec) -> Tensor:
-    torch.manual_seed(2)
-    return torch.randn(BATCH, *spec.shape).clamp(-1, 1)
-
-
-def _check_discriminator_on(case: Case, spec: Spec) -> Discriminator:
-    net, what = case.build_as(Discriminator, spec), f"on {describe(spec)}"
-    samples, labels, before = _samples(spec), labels_for(net, spec), plain_state(net)
-    mend = "forward(samples, labels) must take [n, *spec.shape] and [n]"
-    logits = case.attempt(f"judging samples {what}", mend, _seeded, net, samples, labels)
-    case.require(tuple(logits.shape) == (BATCH,), f"gives {tuple(logits.shape)} {what}", "return one logit a sample: [n]")
-    case.require(logits.isfinite().all(), f"gives logits that are not finite {what}", "check its scales")
-    torch.manual_seed(7)
-    parts = net.score(net.features(samples), labels)
-    case.require(
-        _close(logits, parts), f"forward is not score(features) {what}", "define `features` and `score`, or `forward` alone"
-    )
-    again = _seeded(case.build(spec), samples, labels)
-    case.require(_close(logits, again), f"differs between two runs of one seed {what}", SEEDED)
-    if labels is not None:
-        other = _seeded(net, samples, labels_for(net, spec, 1))
-        case.require(not torch.equal(logits, other), f"ignores the labels {what}", "use them, or drop `conditional`")
-    if net.per_sample:
-        _check_per_sample(case, net, samples, labels, what)
-        _check_slope(case, net, samples, labels, what)
-    _check_gradients(case, net, what, samples, labels)
-    case.require_no_hidden_state(net, before)
-    case.require_round_trip(net, case.build(spec, seed=1))
-    checked: Discriminator = net
-    return checked
-
-
-def _close(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-6)
+def single(case: Case) -> Case:
+    """The case of the net that judges each sample by itself: as it is, or with the options that `adapts` names."""
+    nets = [case.made(spec) for spec in case.taken]
+    if all(net.per_sample for net in nets):
+        return case
+    remedy = nets[0].adapts.get("per_sample")
+    if not remedy:
+        raise DoesNotApply("it mixes the samples of a batch, so that slope penalties refuse it, and `adapts` names no remedy")
+    return case.with_options(remedy)
 
 
 @torch.no_grad()
-def _check_per_sample(case: Case, net: Discriminator, samples: Tensor, labels: Tensor | None, what: str) -> None:
-    """A logit must not change when the other samples of the batch do; measured in training mode, in float64."""
-    exact, samples = copy.deepcopy(net).double(), samples.double()
-    others = torch.cat([samples[:1], 3 * samples[1:].roll(1, -1) + 0.5])
-    before, after = (_seeded(exact, batch, labels)[0] for batch in (samples, others))
+def per_sample(case: Case) -> str:
+    """A logit changes with the other samples of the batch as `per_sample` says: measured in training mode, in float64."""
+    mixing = [spec for spec in case.taken if not case.made(spec).per_sample]
+    if mixing and not any(_mixes(case, spec) for spec in mixing):
+        wrong = "says per_sample = False, and no logit changes with the other samples"
+        raise Wrong(wrong, "set per_sample = True, so that slope penalties take it")
+    try:
+        other = single(case)
+    except DoesNotApply:
+        return f"it mixes the samples of a batch, as it says, {on(case.taken)}"
     mend = "set per_sample = False, and say in `adapts` which options mend it"
-    same = torch.allclose(before, after, rtol=1e-9, atol=1e-12)
-    case.require(same, f"says per_sample, and a logit changes with the other samples {what}", mend)
+    for spec in other.taken:
+        if other.made(spec).per_sample:
+            changes = f"says per_sample, and a logit changes with the other samples on {describe(spec)}"
+            case.require(not _mixes(other, spec), changes, mend)
+    mixed = f"it mixes the samples of a batch, as it says; with {dict(other.options)} " if other is not case else ""
+    return f"{mixed}each logit depends on its own sample only, {on(case.taken)}"
 
 
-def _check_slope(case: Case, net: Discriminator, samples: Tensor, labels: Tensor | None, what: str) -> None:
-    """The gradient of a slope's size as the engine takes it, against finite differences along one direction, in float64."""
-    exact, x = copy.deepcopy(net).double(), samples.double()
+def _mixes(case: Case, spec: Spec) -> bool:
+    exact, samples = case.copy(spec).double(), samples_of(spec).double()
+    others = torch.cat([samples[:1], 3 * samples[1:].roll(1, -1) + 0.5])
+    before, after = (seeded(exact, batch, labels_for(exact, spec))[0] for batch in (samples, others))
+    return not torch.allclose(before, after, rtol=1e-9, atol=1e-12)
 
-    def height(x: Tensor) -> tuple[Tensor, tuple[()]]:
-        return _seeded(exact, x, labels), ()
 
-    def size() -> Tensor:
-        return slope_penalty(height, x, lambda slope: (slope.square().flatten(1).sum(1).mean(), ()), lambda slope: None, "double")[
-            0
-        ]
+def slopes(case: Case) -> str:
+    """The gradient of a slope's size as the engine takes it is right, where a slope penalty may meet the net."""
+    other = single(case)
+    for spec in other.taken:
+        exact, classes = other.copy(spec).double(), labels_for(other.made(spec), spec)
+        require_slope(case, exact, partial(_height, exact, classes), samples_of(spec).double(), f"on {describe(spec)}")
+    return f"as finite differences say, {on(other.taken)}"
 
-    mend = "use operations that can be differentiated twice, and change nothing in place"
-    found = case.attempt(f"taking its slope {what}", mend, lambda: gradients(size(), exact))
-    parameters: list[Tensor] = [p for p in exact.parameters() if p.requires_grad]
-    torch.manual_seed(8)
-    direction = [torch.randn_like(p) for p in parameters]
-    moved = []
-    with torch.no_grad():
-        for share in (STEP, -STEP):
-            torch._foreach_add_(parameters, direction, alpha=share)
-            moved.append(size())
-            torch._foreach_add_(parameters, direction, alpha=-share)
-    wanted = (moved[0] - moved[1]) / (2 * STEP)
-    along = torch.dot(found, torch.cat([d.flatten() for d in direction]))
-    close = (along - wanted).abs() <= 1e-3 * torch.stack([wanted.abs(), found.norm(), moved[0]]).max()
-    case.require(close, f"the gradient of its slope's size is wrong {what}", mend)
+
+def _height(net: Any, classes: Tensor | None, x: Tensor) -> Tensor:
+    return seeded(net, x, classes)
+
+
+def ways(case: Case) -> str:
+    """Which of the two ways to a slope's gradient the engine will use."""
+    other = single(case)
+    slow = [spec for spec in other.one_of_each if choose_way(copy.deepcopy(other.made(spec)), spec) == "double"]
+    if slow:
+        where = " and ".join(spec.sort for spec in slow)
+        return Noted(f"dual: no, on {where} an operation has no right forward mode; slopes cost a second derivative")
+    return Noted("dual: yes, slope penalties cost one forward-mode pass")

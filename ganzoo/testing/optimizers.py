@@ -1,40 +1,69 @@
-"""The check of optimizers."""
+"""Checks of optimizers."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..checkpoint import optimizer_state, restore_optimizer
-from ..registry import Component
-from .basics import check_described
+from .case import CONTRACTS, Case
 
 STATE = "its state must be tensors and numbers"
 
 
-def check_optimizer(component: Component, **options: Any) -> None:
-    """Takes `lr`; goes down a bowl; goes on bit for bit from saved state."""
-    case = check_described(component, **options)
-    case.require("lr" in component.options(), "takes no `lr`", "schedules and people set the learning rate: add the option")
-    weights = [nn.Parameter(torch.full((3, 2), 2.0)), nn.Parameter(torch.ones(4))]
-    one = case.build_as(torch.optim.Optimizer, weights)
-    start = _descend(one, weights, 3)
+def _weights() -> list[nn.Parameter]:
+    return [nn.Parameter(torch.full((3, 2), 2.0)), nn.Parameter(torch.ones(4))]
+
+
+def makes(case: Case) -> str:
+    """It takes parameters and `lr`, and returns an optimizer of torch's."""
+    case.require("lr" in case.component.options(), "takes no `lr`", "schedules and people set the learning rate: add the option")
+    mend = "its constructor must run with its options; it is given the parameters, and keyword options"
+    built = case.attempt("building it", mend, case.build, _weights())
+    contract = CONTRACTS["optimizer"]
+    case.require(isinstance(built, contract), "is no Optimizer", "return a torch.optim.Optimizer")
+    return f"{type(built).__name__}, learning rate {float(built.param_groups[0]['lr']):g}"
+
+
+def descends(case: Case) -> str:
+    """It goes down a bowl."""
+    weights = _weights()
+    optimizer = case.build(weights)
+    start, end = _descend(optimizer, weights, 3), _descend(optimizer, weights, 20)
+    case.require(end < start, "does not go down a bowl", "step against the gradient")
+    return f"from {start:.3g} to {end:.3g} in 20 steps"
+
+
+def resumes(case: Case) -> str:
+    """It goes on bit for bit from saved state."""
+    weights = _weights()
+    one = case.build(weights)
+    _descend(one, weights, 3)
     copies = [nn.Parameter(w.detach().clone()) for w in weights]
     other = case.build(copies)
     saved = copy.deepcopy(case.attempt("saving its state", STATE, optimizer_state, one))
     case.attempt("restoring its state", STATE, restore_optimizer, other, saved)
-    end = _descend(one, weights, 20)
+    _descend(one, weights, 20)
     _descend(other, copies, 20)
-    case.require(end < start, "does not go down a bowl", "step against the gradient")
     same = all(torch.equal(a, b) for a, b in zip(weights, copies, strict=True))
     case.require(same, "goes on differently from saved state", "keep all state in `self.state` and the parameter groups")
+    return "20 steps from saved state, bit for bit"
 
 
-def _descend(optimizer: torch.optim.Optimizer, weights: Sequence[nn.Parameter], steps: int) -> float:
+def steps_in_float64(case: Case) -> str:
+    """Weights keep their type."""
+    weights = [nn.Parameter(w.detach().double()) for w in _weights()]
+    mend = "make state like the weights: torch.zeros_like(p)"
+    case.attempt("stepping in float64", mend, _descend, case.build(weights), weights, 3)
+    finite = all(w.dtype == torch.float64 and bool(w.isfinite().all()) for w in weights)
+    case.require(finite, "leaves weights of another type, or not finite", mend)
+    return "float64 stays float64"
+
+
+def _descend(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor], steps: int) -> float:
     """The height of the bowl before the last of so many steps."""
     height = torch.zeros(())
     for _ in range(steps):

@@ -5,11 +5,11 @@ import pytest
 WRONG = []
 
 
-def wrong(kind, message):
-    """Put a part on the list, with what its check is to say."""
+def wrong(kind, check, message):
+    """Put a part on the list, with the check that it fails first and what that is to say."""
 
     def keep(factory):
-        WRONG.append(pytest.param(kind, factory, message, id=factory.__name__.strip("_")))
+        WRONG.append(pytest.param(kind, factory, check, message, id=factory.__name__.strip("_")))
         return factory
 
     return keep

@@ -9,28 +9,28 @@ from .sound import Drift, Flat, Means, Mirror, Plain, Silent, few
 from .wrong import documented, wrong
 
 
-@wrong("loss", "the discriminator's loss is \\(4,\\)")
+@wrong("loss", "shapes", "the discriminator's loss is \\(4,\\)")
 @documented()
 class NotScalar(Plain):
     def discriminator(self, step):
         return step.fake_logits - step.real_logits
 
 
-@wrong("loss", r"not finite")
+@wrong("loss", "ranges", r"not finite")
 @documented()
 class Overflows(Plain):
     def discriminator(self, step):
         return -(step.real_logits.sigmoid()).log().mean() - (1 - step.fake_logits.sigmoid()).log().mean()
 
 
-@wrong("loss", "the generator's loss does not want its samples' logits higher")
+@wrong("loss", "direction", "the generator's loss does not want its samples' logits higher")
 @documented()
 class WrongSign(Plain):
     def generator(self, step):
         return step.fake_logits.mean()
 
 
-@wrong("loss", "calls backward")
+@wrong("loss", "shapes", "calls backward")
 @documented()
 class Backward(Plain):
     def generator(self, step):
@@ -39,14 +39,14 @@ class Backward(Plain):
         return loss
 
 
-@wrong("loss", "the generator's loss gives its net no gradient")
+@wrong("loss", "gradients", "the generator's loss gives its net no gradient")
 @documented()
 class Cut(Plain):
     def generator(self, step):
         return -step.fake_logits.detach().mean()
 
 
-@wrong("loss", "has parameters of its own")
+@wrong("loss", "builds", "has parameters of its own")
 @documented()
 class Learns(Plain):
     def __init__(self):
@@ -54,19 +54,19 @@ class Learns(Plain):
         self.scale = nn.Parameter(torch.ones(()))
 
 
-@wrong("regularizer", "does nothing")
+@wrong("regularizer", "acts", "does nothing")
 @documented()
 class Nothing(Regularizer):
     pass
 
 
-@wrong("regularizer", "gives the generator no gradient")
+@wrong("regularizer", "gradients", "gives the generator no gradient")
 @documented()
 class WrongSide(Drift):
     side = "generator"
 
 
-@wrong("regularizer", "'seen' changes in use")
+@wrong("regularizer", "state", "'seen' changes in use")
 @documented()
 class Counts(Drift):
     def __init__(self):
@@ -78,14 +78,14 @@ class Counts(Drift):
         return super().penalty(step)
 
 
-@wrong("regularizer", "a slope of zero has no finite gradient")
+@wrong("regularizer", "slopes", "a slope of zero has no finite gradient")
 @documented()
 class NoRoot(Flat):
     def of(self, slope):
         return (slope.square().flatten(1).sum(1).sqrt() - 1).square().mean()
 
 
-@wrong("regularizer", "is not that of plain double backward")
+@wrong("regularizer", "slopes", "is not that of plain double backward")
 @documented()
 class ForgetsTheSlope(Flat):
     def of(self, slope):
@@ -96,41 +96,41 @@ class ForgetsTheSlope(Flat):
         )
 
 
-@wrong("regularizer", "needs a discriminator with the trait 'wise', and none is installed")
+@wrong("regularizer", "shapes", "needs a discriminator with the trait 'wise', and none is installed")
 @documented()
 class NeedsTheImpossible(Drift):
     needs = {"discriminator": "wise"}  # noqa: RUF012
 
 
-@wrong("regularizer", "its view makes")
+@wrong("regularizer", "shapes", "its view makes")
 @documented()
 class Crops(Regularizer):
     def view(self, samples, step):
         return samples[..., 1:]
 
 
-@wrong("regularizer", "leaves weights that are not finite")
+@wrong("regularizer", "shapes", "leaves weights that are not finite")
 @documented()
 class Divides(Drift):
     def after_update(self, net):
         [p.div_(0) for p in net.parameters()]
 
 
-@wrong("augmentation", "respec says")
+@wrong("augmentation", "shapes", "respec says")
 @documented()
 class NoRespec(Augmentation):
     def forward(self, samples):
         return torch.cat([samples, samples], 1)
 
 
-@wrong("augmentation", "lets no gradient through")
+@wrong("augmentation", "gradients", "lets no gradient through")
 @documented()
 class Rounds(Augmentation):
     def forward(self, samples):
         return samples.round()
 
 
-@wrong("augmentation", "its tensor 'p' is no buffer")
+@wrong("augmentation", "state", "its tensor 'p' is no buffer")
 @documented()
 class LosesState(Mirror):
     def __init__(self, spec: Spec):
@@ -138,31 +138,31 @@ class LosesState(Mirror):
         self.p = torch.zeros(())
 
 
-@wrong("dataset", "its samples are torch.float64")
+@wrong("dataset", "builds", "its samples are torch.float64")
 @documented()
 def wide() -> Dataset:
     return Dataset(torch.randn(20, 2, generator=torch.Generator().manual_seed(0)).double())
 
 
-@wrong("dataset", "labels outside its 2 classes")
+@wrong("dataset", "labels", "labels outside its 2 classes")
 @documented()
 def three_of_two() -> Dataset:
     return Dataset(few().samples, torch.arange(20) % 3, ("a", "b"))
 
 
-@wrong("dataset", "differs from one opening to the next")
+@wrong("dataset", "determinism", "differs from one opening to the next")
 @documented()
 def new_every_time() -> Dataset:
     return Dataset(torch.randn(20, 2))
 
 
-@wrong("optimizer", "takes no `lr`")
+@wrong("optimizer", "builds", "takes no `lr`")
 @documented()
 def no_rate(params):
     return torch.optim.SGD(params, lr=0.1)
 
 
-@wrong("optimizer", "does not go down a bowl")
+@wrong("optimizer", "direction", "does not go down a bowl")
 @documented("Climbs.\n\n    lr: learning rate")
 def climbs(params, *, lr: float = 0.1):
     return torch.optim.SGD(params, lr=lr, maximize=True)
@@ -179,27 +179,27 @@ class _Forgets(torch.optim.SGD):
         super().step()
 
 
-@wrong("optimizer", "goes on differently from saved state")
+@wrong("optimizer", "state", "goes on differently from saved state")
 @documented("Forgets.\n\n    lr: learning rate")
 def forgets(params, *, lr: float = 0.1):
     return _Forgets(params, lr)
 
 
-@wrong("metric", "returns")
+@wrong("metric", "shapes", "returns")
 @documented()
 class Tensors(Means):
     def measure(self, real, fake):
         return {"difference": (real.mean() - fake.mean()).abs()}
 
 
-@wrong("metric", "changes the samples")
+@wrong("metric", "inputs", "changes the samples")
 @documented()
 class InPlace(Means):
     def measure(self, real, fake):
         return {"x": float(real.mul_(0).sum())}
 
 
-@wrong("tracker", "log fails: KeyError")
+@wrong("tracker", "listens", "log fails: KeyError")
 @documented()
 class Demanding(Silent):
     def log(self, record):

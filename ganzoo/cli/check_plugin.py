@@ -1,0 +1,54 @@
+"""`ganzoo check-plugin NAME`: a review of a plugin's components against the contracts."""
+
+from __future__ import annotations
+
+import click
+
+from ..errors import UsageError
+from ..plugins import inventory
+from ._shared import plain, print_json
+
+
+@click.command("check-plugin", short_help="Hold a plugin's components to the contracts, and say how to mend them.")
+@click.argument("name")
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="RATIO",
+    help="Fail what is slower than this, beside a part of ganzoo's own.",
+)
+@click.option("--against", metavar="NAME", help="The component to compare speeds with; the nearest by default.")
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where updates are tried."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(name: str, budget: float | None, against: str | None, device: str, as_json: bool) -> int:
+    """Review NAME: a distribution (ganzoo-soft), a plugin of one (losses), or one component (ganzoo-soft/soft).
+
+    Every check holds, does not hold (then it says how to mend it), does not apply, or notes a figure. The exit code is 1 when
+    something does not hold. On a machine with a GPU, updates are compiled and captured there.
+    """
+    from ..review import Review, line, subject_of, verdict
+
+    subject = subject_of(inventory(), name)
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch sees no CUDA device here")
+    chosen = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    under, shown = Review(subject), None
+    for plugin in subject.plugins if not as_json else []:
+        state = f"does not load: {plugin.broken}" if plugin.broken else f"loads, {len(plugin.components)} components"
+        click.echo(f"plugin {plain(plugin.who)} {plain(plugin.version)}: {plain(state)}")
+    for finding in under.run(budget=budget, against=against, device=chosen):
+        if as_json:
+            continue
+        if finding.component is not shown:
+            shown = finding.component
+            click.echo(f"\n{plain(shown)}")
+        click.echo(line(finding))
+    if as_json:
+        print_json(under.plain())
+    else:
+        click.echo(f"\n{verdict(under)}")
+    return 0 if under.holds else 1

@@ -1,0 +1,265 @@
+"""One component under check: what must hold of it, the message when it does not, and the samples that it is tried on."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import re
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..contracts import Augmentation, Discriminator, Generator, Loss, Metric, Regularizer, Spec, Tracker
+from ..errors import BadData, BrokenPlugin, GanzooError, Incompatible, one_line
+from ..plugins import zoo
+from ..registry import Component, Registry
+
+BATCH = 4
+REASON = 240  # letters of an error
+SPECS = (  # grey, RGB, RGBA, rectangular and odd images, points, signals
+    Spec((1, 16, 16), 3),
+    Spec((3, 32, 32), 3),
+    Spec((4, 16, 16), 3),
+    Spec((3, 16, 24), 3),
+    Spec((1, 17, 12), 3),
+    Spec((2,), 3),
+    Spec((5,), 3),
+    Spec((1, 64), 3),
+    Spec((2, 256), 3),
+)
+CONTRACTS: dict[str, type] = {
+    "generator": Generator,
+    "discriminator": Discriminator,
+    "loss": Loss,
+    "regularizer": Regularizer,
+    "augmentation": Augmentation,
+    "metric": Metric,
+    "tracker": Tracker,
+    "optimizer": torch.optim.Optimizer,
+}
+TAKE_SPEC = ("generator", "discriminator", "augmentation", "metric")
+Outcome = Literal["holds", "does not hold", "does not apply", "noted"]
+
+
+class Wrong(AssertionError):
+    """Something does not hold: what, and how to mend it."""
+
+    def __init__(self, what: str, mend: str) -> None:
+        super().__init__(what, mend)
+        self.what, self.mend = what, mend
+
+
+class DoesNotApply(Exception):
+    """A check has nothing to look at; the message says why."""
+
+
+class Noted(str):
+    """What a check found where there is no right and wrong."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found of one component."""
+
+    component: Component
+    check: str
+    outcome: Outcome
+    found: str
+    mend: str = ""
+    error: BaseException | None = None
+
+    def __str__(self) -> str:
+        return f"{self.component}: {self.found}" + (f"; {self.mend}" if self.mend else "")
+
+
+class Case:
+    """A component, the options to build it with, and where and on what to try it.
+
+    registry: where companions are looked for (default: what is installed). device: "cpu" or "cuda". budget: how much slower than
+    the reference it may be, None for no limit. data, layer: what to lay over a recipe. against: the reference's name.
+    """
+
+    def __init__(
+        self,
+        component: Component,
+        options: Mapping[str, Any],
+        *,
+        specs: Sequence[Spec] = SPECS,
+        registry: Registry | None = None,
+        data: Mapping[str, Any] | None = None,
+        device: str = "cpu",
+        budget: float | None = None,
+        against: str | None = None,
+    ) -> None:
+        self.component, self.options, self.specs, self.data = component, options, specs, data
+        self.given, self.device, self.budget, self.against = registry, torch.device(device), budget, against
+        self._made: dict[Spec | None, Any] = {}
+
+    @property
+    def registry(self) -> Registry:
+        return self.given or zoo().registry
+
+    @property
+    def kind(self) -> str:
+        return self.component.kind
+
+    def with_options(self, options: Mapping[str, Any]) -> Case:
+        """The same case with some options more."""
+        return Case(
+            self.component, {**self.options, **options}, specs=self.specs, registry=self.given, device=str(self.device),
+            budget=self.budget, against=self.against,
+        )  # fmt: skip
+
+    def require(self, holds: object, wrong: str, mend: str) -> None:
+        """Raise Wrong unless it holds."""
+        if not holds:
+            raise Wrong(wrong, mend)
+
+    def attempt(self, what: str, mend: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What the function returns; an error of it becomes Wrong, but for Incompatible, by which a part refuses."""
+        try:
+            return function(*arguments)
+        except Incompatible:
+            raise
+        except Exception as error:
+            raise Wrong(f"{what} fails: {self.reason(error)}", mend) from error
+
+    def reason(self, error: BaseException) -> str:
+        """An error in a line of bearable length, and the line of the component's own source that it comes from."""
+        text = one_line(error)
+        text = text if len(text) <= REASON else f"{text[:REASON]} ..."
+        try:
+            source = inspect.getsourcefile(self.component.load())
+        except (TypeError, OSError, GanzooError):
+            return text
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == source]
+        lines += [int(number) for file, number in re.findall(r'File "([^"]+)", line (\d+)', str(error)) if file == source]
+        return f"{text} ({Path(str(source)).name}, line {lines[-1]})" if lines else text
+
+    def build(self, *arguments: Any, seed: int = 0) -> Any:
+        """A new instance, its random numbers drawn from the seed."""
+        torch.manual_seed(seed)
+        return self.component.create(*arguments, **self.options)
+
+    def made(self, spec: Spec | None = None) -> Any:
+        """An instance of the contract's class, built once; whoever changes it works on a copy."""
+        if spec not in self._made:
+            try:
+                built = self.build() if spec is None else self.build(spec)
+            except BrokenPlugin as error:
+                what = "building it" + (f" for {describe(spec)}" if spec else "")
+                mend = "its constructor must run with its options; refuse what it cannot do with ganzoo.errors.Incompatible"
+                raise Wrong(f"{what} fails: {error}", mend) from error
+            contract = CONTRACTS[self.kind]
+            mend = f"derive it from {contract.__module__}.{contract.__name__}"
+            self.require(isinstance(built, contract), f"is no {contract.__name__}", mend)
+            self._made[spec] = built
+        return self._made[spec]
+
+    def copy(self, spec: Spec | None = None) -> Any:
+        """A copy of that instance, to change."""
+        return copy.deepcopy(self.made(spec))
+
+    @cached_property
+    def taken(self) -> list[Spec]:
+        """The specs that it takes; it may refuse some with a GanzooError, but not all of a sort that it claims."""
+        sorts = getattr(self.component.load(), "sorts", None) or tuple(dict.fromkeys(spec.sort for spec in self.specs))
+        taken, refused = [], {}
+        for spec in self.specs:
+            if spec.sort in sorts:
+                try:
+                    self.made(spec)
+                    taken.append(spec)
+                except GanzooError as error:
+                    refused[spec.sort] = error
+        for sort in {spec.sort for spec in self.specs} & set(sorts):
+            why = f" ({refused[sort]})" if sort in refused else ""
+            mend = "leave the sort out of `sorts`, or give specs that it takes to the check"
+            claimed = any(spec.sort == sort for spec in taken)
+            self.require(claimed, f"its sorts claim {sort}, and it takes none of those tried{why}", mend)
+        return taken
+
+    @property
+    def one_of_each(self) -> list[Spec]:
+        """The first spec of each sort that it takes."""
+        return firsts(self.taken)
+
+
+Check = Callable[[Case], str]
+
+
+def find(case: Case, name: str, check: Check) -> Finding:
+    """The finding of one check, whatever happens in it; torch's random state is left as it was."""
+    about = case.component, name
+    with torch.random.fork_rng(devices=[]):
+        try:
+            found = check(case)
+            return Finding(*about, "noted" if isinstance(found, Noted) else "holds", found)
+        except Wrong as error:
+            return Finding(*about, "does not hold", error.what, error.mend, error.__cause__ or error)
+        except DoesNotApply as error:
+            return Finding(*about, "does not apply", str(error))
+        except BadData as error:
+            return Finding(*about, "does not apply", f"its files are not here: {error}", error=error)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a part may do anything, even leave Python
+            return Finding(*about, "does not hold", f"{name}: {case.reason(error)}", "mend what raises it", error)
+
+
+# What several checks read.
+
+
+def describe(spec: Spec) -> str:
+    """`image [3, 16, 24]`."""
+    return f"{spec.sort} {list(spec.shape)}"
+
+
+def firsts(specs: Sequence[Spec]) -> list[Spec]:
+    """The first spec of each sort."""
+    return list({spec.sort: spec for spec in reversed(specs)}.values())[::-1]
+
+
+def on(specs: Sequence[Spec]) -> str:
+    """`on 3 shapes of image and points`."""
+    sorts = " and ".join(dict.fromkeys(spec.sort for spec in specs))
+    return f"on {len(specs)} shape{'s' * (len(specs) > 1)} of {sorts}"
+
+
+def samples_of(spec: Spec, count: int = BATCH, seed: int = 2) -> Tensor:
+    """Samples that are always the same, in a generator's range."""
+    torch.manual_seed(seed)
+    return torch.randn(count, *spec.shape).clamp(-1, 1)
+
+
+def labels_for(net: nn.Module, spec: Spec, shift: int = 0) -> Tensor | None:
+    """Labels [BATCH] when the net reads them."""
+    return (torch.arange(BATCH) + shift) % spec.classes if getattr(net, "conditional", False) and spec.classes else None
+
+
+def seeded(net: Callable[..., Any], *arguments: Any) -> Tensor:
+    """A call whose random numbers are always the same."""
+    torch.manual_seed(7)
+    result: Tensor = net(*arguments)
+    return result
+
+
+def gradients(value: Tensor, net: nn.Module) -> Tensor:
+    """The gradient of a scalar in all parameters of a net, as one vector, zero where there is none."""
+    parameters = [p for p in net.parameters() if p.requires_grad]
+    if not value.requires_grad:
+        return torch.cat([torch.zeros_like(p).flatten() for p in parameters])
+    found = torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
+    return torch.cat([g.flatten() for g in found])
+
+
+def plain_state(module: nn.Module) -> dict[str, Any]:
+    """What a module holds beside parameters and buffers."""
+    kept = {k: v for k, v in vars(module).items() if not k.startswith("_") and k != "training"}
+    return copy.deepcopy(kept)

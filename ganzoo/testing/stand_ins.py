@@ -1,0 +1,80 @@
+"""Small sound parts that stand in for those that are not under check."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..contracts import Discriminator, Generator, Loss, Side, SlopePenalty, Spec
+from ..step import Step
+from .case import BATCH, samples_of
+
+
+class PlainGenerator(Generator):
+    """Two layers, any sample."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec, latent_dim=8)
+        self.inner, self.outer = nn.Linear(8, 16), nn.Linear(16, spec.numel)
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        samples: Tensor = self.outer(self.inner(latents).tanh()).tanh()
+        return samples.view(-1, *self.spec.shape)
+
+
+class PlainDiscriminator(Discriminator):
+    """Two layers with a bend in the middle, any sample."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self.inner, self.outer = nn.Linear(spec.numel, 16), nn.Linear(16, 1)
+
+    def features(self, samples: Tensor) -> Tensor:
+        return torch.as_tensor(self.inner(samples.flatten(1))).tanh()
+
+    def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        return torch.as_tensor(self.outer(features)).squeeze(1)
+
+
+class PlainLoss(Loss):
+    """The difference of logits."""
+
+    def discriminator(self, step: Step) -> Tensor:
+        return (step.fake_logits - step.real_logits).mean()
+
+    def generator(self, step: Step) -> Tensor:
+        return -step.fake_logits.mean()
+
+
+class PlainSlope(SlopePenalty):
+    """The mean squared length of the slope between real and generated samples."""
+
+    def of(self, slope: Tensor) -> Tensor:
+        return slope.square().flatten(1).sum(1).mean()
+
+
+class GivenLogits(Step):
+    """A step whose logits are given."""
+
+    def __init__(self, side: Side, real: Tensor, fake: Tensor) -> None:
+        spec = Spec((2,))
+        labels = torch.zeros(len(real), dtype=torch.long, device=real.device)
+        nets = PlainGenerator(spec).to(real), PlainDiscriminator(spec).to(real)
+        super().__init__(side, *nets, real.new_zeros(len(real), 2), real.new_zeros(len(real), 8), labels)
+        self.given = real, fake
+
+    @property
+    def real_logits(self) -> Tensor:
+        return self.given[0]
+
+    @property
+    def fake_logits(self) -> Tensor:
+        return self.given[1]
+
+
+def step_of(side: Side, generator: Generator, discriminator: Discriminator, spec: Spec) -> Step:
+    """One update's view of samples that are always the same."""
+    data = samples_of(spec, seed=4).to(next(discriminator.parameters()))
+    labels = torch.arange(BATCH) % max(spec.classes, 1)
+    latents = generator.draw_latents(BATCH).to(data)
+    return Step(side, generator, discriminator, data, latents, labels, progress=torch.tensor(0.2))

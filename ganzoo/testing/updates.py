@@ -1,0 +1,175 @@
+"""Checks on whole updates, as the engine runs them: other types and devices, compiled, captured, in bf16."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..contracts import Side, SlopePenalty, Spec
+from ..engine import Engine, only
+from ..pipeline import SIDES
+from ..update import Parts, choose_way, terms
+from .case import BATCH, TAKE_SPEC, Case, DoesNotApply, on, samples_of
+from .nets import single
+from .parts import IMAGE, nets_for
+from .stand_ins import PlainDiscriminator, PlainGenerator, PlainLoss, PlainSlope
+
+UPDATES = 5  # captured: two to warm up, one to record, two to replay
+GRAPH = "no .item(), no branch on a tensor's value, no unsupported call in what runs in an update"
+
+
+@dataclass
+class Setting:
+    """The parts of an update with the component among them, and the sides whose updates it takes part in."""
+
+    parts: Parts
+    spec: Spec
+    sides: Sequence[Side]
+
+    def to(self, *target: Any) -> Setting:
+        """A copy elsewhere, or of another type."""
+        other = copy.deepcopy(self.parts)
+        for module in _modules(other):
+            module.to(*target)
+        return Setting(other, self.spec, self.sides)
+
+    def given(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """data, labels, latents, progress, of the weights' type and on their device."""
+        torch.manual_seed(4)
+        like = next(p for net in (self.parts.discriminator, self.parts.generator) for p in net.parameters())
+        latents = self.parts.generator.draw_latents(2 * BATCH)  # type: ignore[operator]
+        labels = (torch.arange(2 * BATCH) % max(self.spec.classes, 1)).to(like.device)
+        return samples_of(self.spec, 2 * BATCH).to(like), labels, latents.to(like), torch.tensor(0.2, device=like.device)
+
+    def update(self, side: Side, compute: Any = None) -> Tensor:
+        """The scalar that one update minimises, gone backward from."""
+        parts, (data, labels, latents, progress) = self.parts, self.given()
+        with only(parts.net(side), parts.net("generator" if side == "discriminator" else "discriminator")):
+            total: Tensor = (compute or terms(parts, side))(data, labels, latents, progress, parts.due(side, 0))[0]
+            total.backward()
+        return total
+
+
+def _modules(parts: Parts) -> list[nn.Module]:
+    return [parts.generator, parts.discriminator, parts.loss, *parts.regularizers.values(), *parts.augmentations.values()]
+
+
+def setting(case: Case, spec: Spec) -> Setting:
+    """An update with the component in it, and stand-ins for the rest; a discriminator meets a slope penalty if it can."""
+    torch.manual_seed(0)
+    loss, name = PlainLoss(), case.component.name
+    if case.kind == "generator":
+        return Setting(Parts(case.copy(spec), PlainDiscriminator(spec), loss, {}, {}), spec, ("generator",))
+    if case.kind == "discriminator":
+        try:
+            net, slope = single(case).copy(spec), {"slope": PlainSlope()}
+        except DoesNotApply:
+            net, slope = case.copy(spec), {}
+        way = choose_way(net, spec) if slope else "double"
+        return Setting(Parts(PlainGenerator(spec), net, loss, slope, {}, way), spec, ("discriminator",))
+    if case.kind == "optimizer":
+        return Setting(Parts(PlainGenerator(spec), PlainDiscriminator(spec), loss, {}, {}), spec, SIDES)
+    if case.kind == "loss":
+        return Setting(Parts(PlainGenerator(spec), PlainDiscriminator(spec), case.copy(), {}, {}), spec, SIDES)
+    if case.kind == "augmentation":
+        part = case.copy(spec)
+        nets = PlainGenerator(spec), PlainDiscriminator(part.respec(spec))
+        return Setting(Parts(*nets, loss, {}, {name: part}), spec, SIDES)
+    part = case.copy()
+    nets_ = nets_for(case, part, spec)
+    way = choose_way(nets_[1], spec) if getattr(part, "place", None) else "double"
+    return Setting(Parts(*nets_, loss, {name: part}, {}, way), spec, [side for side in SIDES if part.on(side)])
+
+
+def _first(case: Case) -> Spec:
+    return case.taken[0] if case.kind in TAKE_SPEC else IMAGE
+
+
+def _each(case: Case) -> list[Spec]:
+    return case.one_of_each if case.kind in TAKE_SPEC else [IMAGE]
+
+
+def types(case: Case) -> str:
+    """In float64, as slopes are checked in, an update stays in float64."""
+    for spec in _each(case):
+        chosen = setting(case, spec).to(torch.float64)
+        for side in chosen.sides:
+            mend = "give new tensors the type of those at hand: torch.zeros_like(x), x.new_zeros(...)"
+            total = case.attempt(f"the {side}'s update in float64", mend, chosen.update, side)
+            case.require(total.dtype == torch.float64, f"the {side}'s update in float64 ends in {total.dtype}", mend)
+            case.require(total.isfinite(), f"the {side}'s update in float64 is not finite", "check its scales")
+    return f"float64 stays float64, {on(_each(case))}"
+
+
+def devices(case: Case) -> str:
+    """Moved to another device, an update stays there: on a GPU where there is one, else without data (torch's device `meta`)."""
+    device = "cuda" if case.device.type == "cuda" else "meta"
+    for spec in _each(case):
+        chosen = setting(case, spec).to(device)
+        for side in chosen.sides:
+            mend = "make new tensors where those at hand are (torch.zeros_like(x)), and hold fixed ones as buffers"
+            try:
+                total = case.attempt(f"the {side}'s update on another device", mend, chosen.update, side)
+            except AssertionError as error:
+                if isinstance(error.__cause__, NotImplementedError) or "meta tensors" in str(error.__cause__):
+                    raise DoesNotApply("an operation of it needs data; on a machine with a GPU this is tried there") from error
+                raise
+            case.require(total.device.type == device, f"the {side}'s update ends on {total.device}", mend)
+    return f"an update on {device} stays there, {on(_each(case))}"
+
+
+def compiles(case: Case) -> str:
+    """The whole update, slopes included, compiles as one graph, forward and backward, as the engine wants it."""
+    backend = "inductor" if case.device.type == "cuda" else "aot_eager"
+    chosen = setting(case, _first(case)).to(case.device)
+    for side in chosen.sides:
+        torch._dynamo.reset()
+        compute = torch.compile(terms(chosen.parts, side), fullgraph=True, dynamic=False, backend=backend)
+        try:
+            total = case.attempt(f"compiling the {side}'s update as one graph", GRAPH, chosen.update, side, compute)
+        finally:
+            torch._dynamo.reset()
+        case.require(total.isfinite(), f"the {side}'s update is not finite when compiled", GRAPH)
+    slopes = (
+        f", slopes by the {chosen.parts.way} way"
+        if any(isinstance(r, SlopePenalty) for r in chosen.parts.regularizers.values())
+        else ""
+    )
+    return f"the update of the {' and the '.join(chosen.sides)} is one graph ({backend}{slopes})"
+
+
+def captures(case: Case) -> str:
+    """On a GPU, the whole update can be recorded and replayed as a CUDA graph."""
+    if case.device.type != "cuda":
+        raise DoesNotApply("no GPU here" if not torch.cuda.is_available() else "not asked for: --device cuda")
+    chosen, told = setting(case, _first(case)).to("cuda"), list[str]()
+    parts, given = chosen.parts, chosen.given()
+    make = case.build if case.kind == "optimizer" else torch.optim.Adam
+    optimizers = {side: make(list(parts.net(side).parameters())) for side in SIDES}
+    engine = Engine(parts, optimizers, dict.fromkeys(SIDES, (0.0, 0.0)), "captured", given[3], told.append)
+    for number in range(UPDATES):
+        for side in SIDES:
+            report = case.attempt(f"the {side}'s update as a CUDA graph", GRAPH, engine.update, side, *given[:3], number)
+            mend = "allocate nothing that outlives an update, read nothing back to the host"
+            case.require(not told, f"the {side}'s update is not captured: {' '.join(told)}", mend)
+            case.require(report.values.isfinite().all(), f"the {side}'s captured update is not finite", mend)
+    return f"{UPDATES} updates of each side, replayed"
+
+
+def bf16(case: Case) -> str:
+    """Under autocast to bf16, an update and its gradient are finite."""
+    for spec in _each(case):
+        chosen = setting(case, spec).to(case.device)
+        chosen.parts.precision = "bf16"
+        for side in chosen.sides:
+            mend = "compute moments, exponentials and sums in float32: ganzoo.blocks.full(x)"
+            total = case.attempt(f"the {side}'s update in bf16", mend, chosen.update, side)
+            net = chosen.parts.net(side)
+            finite = total.isfinite() and all(p.grad.isfinite().all() for p in net.parameters() if p.grad is not None)
+            case.require(finite, f"the {side}'s update in bf16 is not finite", mend)
+    return f"update and gradient are finite, {on(_each(case))}"
