@@ -207,8 +207,8 @@ def _command(name: str, kinds: Iterable[str]) -> str:
         return f"ganzoo train --recipe {name}"
     flags = [f"--{SECTIONS[kind]} {name}" for kind in kinds if kind in SECTIONS and SECTIONS[kind] not in ("metric", "tracker")]
     flags += [f"--set optim.gen.name={name}"] if "optimizer" in kinds else []
-    flags += [f"--set metric.{name}.count=500"] if "metric" in kinds else []
-    flags += [f"--set tracker.{name}.path=health.jsonl"] if "tracker" in kinds else []
+    flags += [f"--set metric.{name}=true"] if "metric" in kinds else []
+    flags += [f"--set tracker.{name}=true --set tracker.{name}.path=health.jsonl"] if "tracker" in kinds else []
     return " ".join(["ganzoo train", *flags])
 
 

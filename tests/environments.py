@@ -10,7 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 OTHERS = Path(__file__).parent / "third_party"
-OFFLINE = "[global]\nno-index = true\nno-deps = true\nno-build-isolation = true\ndisable-pip-version-check = true\n"
+# The false is pip's: it sets "build isolation", whatever the option is called.
+OFFLINE = "[global]\nno-index = true\nno-deps = true\nno-build-isolation = false\ndisable-pip-version-check = true\n"
 
 
 def build_wheel(folder):

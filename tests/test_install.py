@@ -97,7 +97,6 @@ def test_uninstall_takes_distributions_that_brought_plugins(pip, cli, tmp_path, 
 BROKEN = {
     "raises": "raise RuntimeError('no engine\\nno wheels')",
     "exits": "import sys; sys.exit(3)",
-    "kills": "import os; raise KeyError(os.sep)",
     "syntax": "def (",
     "misspelt": "from ganzoo import hookimpl\n@hookimpl\ndef register_lossses(register): pass",
     "hook": "from ganzoo import hookimpl\n@hookimpl\ndef register_losses(register): raise ValueError('midway')",

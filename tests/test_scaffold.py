@@ -3,6 +3,7 @@
 import ast
 import json
 import math
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -57,7 +58,7 @@ def loaded(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_component_of_each_kind_keeps_its_contract_and_trains(kind, loaded):
+def test_one_component_of_each_kind_keeps_its_contract_and_trains(kind, loaded, cli, monkeypatch):
     folder, registry = loaded(f"tried-{kind}", [kind])
     mine = [c for c in registry.components() if c.distribution == f"ganzoo-tried-{kind}"]
     assert [(c.kind, c.name, c.plugin) for c in mine] == [(kind, f"tried-{kind}", f"tried-{kind}")]
@@ -71,6 +72,12 @@ def test_one_component_of_each_kind_keeps_its_contract_and_trains(kind, loaded):
     pipeline = assemble(configuration.check(configuration.merge(configuration.defaults(), settings)), registry)
     if kind != "recipe":
         assert f"ganzoo-tried-{kind}:tried-{kind}" in pipeline.owners.values()
+    monkeypatch.setattr(plugins, "inventory", lambda: plugins.Zoo([], registry))
+    readme = (folder / "README.md").read_text()
+    line = next(line for line in readme.splitlines() if line.startswith("ganzoo train "))
+    done = cli(*shlex.split(line)[1:], "--dry-run")
+    assert done.code == 0, done.err
+
     heard = Lines()
     training = Training(pipeline, None, [heard])
     training.run()
