@@ -1,11 +1,13 @@
 """What `ganzoo train`'s loop costs beside a plain loop that does the same work: the same nets, loss, fused optimizer, average
-and data gathering in the same process, block by block in turn. `python -m benchmarks.overhead` prints the ratio.
+and data gathering in the same process, an update of one after an update of the other. `python -m benchmarks.overhead` prints it.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,10 @@ from ganzoo.bench import adjusted
 from ganzoo.pipeline import Pipeline
 from ganzoo.plugins import zoo
 from ganzoo.sections import Config
-from ganzoo.stopwatch import Laps, Ticking, Variant, interleave, paired_ratio, repeated
 from ganzoo.training import Training
+
+WARM_UP = 5
+WINDOW = 10  # pairs whose times are added up before their ratio is taken
 
 
 def configured(width: int = 64, size: int = 32, batch: int = 64, **sections: Any) -> Config:
@@ -79,43 +83,58 @@ def plain_step(pipeline: Pipeline) -> Callable[[], None]:
     return step
 
 
-def compare(config: Config, seconds: float, folder: Path) -> tuple[Variant, Variant]:
-    """The training with a run folder and the plain loop, timed in turn."""
-    registry = zoo().registry
-    config = adjusted(config)
+class Alternation:
+    """Lets a plain update follow each of a training's: as near in time as can be, so that the machine's moods meet both."""
+
+    def __init__(self, plain: Callable[[], None], pairs: int) -> None:
+        self.plain, self.pairs = plain, pairs + WARM_UP
+        self.training: Training | None = None
+        self.ours: list[float] = []
+        self.theirs: list[float] = []
+        self.mark = 0.0
+
+    def tick(self, images: int) -> None:
+        """For Training: its update has ended, log line of the one before included."""
+        assert self.training is not None
+        now = time.perf_counter()
+        self.ours.append(now - self.mark)
+        self.plain()
+        self.mark = time.perf_counter()
+        self.theirs.append(self.mark - now)
+        if len(self.ours) == self.pairs:
+            self.training.goal = images
+
+    def ratio(self) -> float:
+        """The median, over windows of pairs, of the training's time to the plain loop's."""
+        ours, theirs = self.ours[WARM_UP:], self.theirs[WARM_UP:]
+        starts = range(0, len(ours) - WINDOW + 1, WINDOW)
+        return statistics.median(sum(ours[i : i + WINDOW]) / sum(theirs[i : i + WINDOW]) for i in starts)
+
+
+def measure(pairs: int, width: int = 64) -> dict[str, Any]:
+    """The ratio of an update's time, ganzoo to plain, on the CPU."""
+    registry, config = zoo().registry, adjusted(configured(width), device="cpu", images=10**9)
     pipeline = assemble(config, registry)
-    ticking = Ticking(pipeline.device)
-    runs.describe(folder, pipeline, "benchmarks.overhead")
-    ticking.training = Training(pipeline, folder, tick=ticking.tick)
-    images = config.train.batch_size
-    trained = Variant("ganzoo", images, ticking.run, ticking.laps, pipeline.parts.precision)
-    laps = Laps(pipeline.device)
-    plain = Variant("plain loop", images, repeated(plain_step(assemble(config, registry)), laps), laps, pipeline.parts.precision)
-    for variant in (trained, plain):
-        variant.warm_up()
-    interleave([trained, plain], seconds, rounds=24)
-    return trained, plain
-
-
-def measure(seconds: float, width: int = 64) -> dict[str, Any]:
-    """The ratio of medians of an update's time, ganzoo to plain."""
+    found = Alternation(plain_step(assemble(config, registry)), pairs)
     with tempfile.TemporaryDirectory() as folder:
-        trained, plain = compare(configured(width), seconds, Path(folder))
+        runs.describe(Path(folder), pipeline, "benchmarks.overhead")
+        found.training = Training(pipeline, Path(folder), tick=found.tick)
+        found.training.run()
     return {
         "width": width,
-        "ganzoo_ms": trained.median * 1e3,
-        "plain_ms": plain.median * 1e3,
-        "ratio": paired_ratio(trained, plain),
-        "updates": min(len(v.laps.seconds()) for v in (trained, plain)),
+        "ganzoo_ms": statistics.median(found.ours[WARM_UP:]) * 1e3,
+        "plain_ms": statistics.median(found.theirs[WARM_UP:]) * 1e3,
+        "ratio": found.ratio(),
+        "updates": pairs,
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="for each of the two")
+    parser.add_argument("--pairs", type=int, default=300, help="updates of each of the two")
     parser.add_argument("--width", type=int, default=64)
     given = parser.parse_args()
-    found = measure(given.seconds, given.width)
+    found = measure(given.pairs, given.width)
     print(
         f"dcgan 32x32, width {found['width']}, batch 64, {found['updates']} updates each: ganzoo {found['ganzoo_ms']:.2f} ms, "
         f"plain loop {found['plain_ms']:.2f} ms, median ratio {found['ratio']:.3f}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import math
+import statistics
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,13 @@ from ganzoo.bench import bare_step, measure
 from ganzoo.cli._report import Reporter
 from ganzoo.plugins import zoo
 from ganzoo.sections import Config
-from ganzoo.stopwatch import Laps, Ticking, Variant, repeated, wait
+from ganzoo.stopwatch import Laps, Ticking, Variant, paired_ratio, repeated, wait
 from ganzoo.training import Training
 
 from .tutorial_loop import TutorialLoop
 
-ROUNDS = 3
-UPDATES = 201  # timed, at least, of every variant
+UPDATES = 204  # timed, at least, of every variant
+CHECKPOINTS = 6  # written, at least, while a training is timed
 KINDS: dict[str, dict[str, Any]] = {  # the tutorial loop's kinds, as sections of a configuration
     "none": {},
     "gp": {"reg": {"gp": {}}},
@@ -75,13 +76,14 @@ def whole(setting: Setting, kind: str, batch: int, folder: Path) -> dict[str, An
     bare = Variant("bare step", batch, repeated(bare_step(training), laps), laps, precision)
     plain = tutorial(setting, kind, batch, training)
     variants = [*plain, bare, trained]
+    rounds = 3 if device.type == "cuda" else 12  # a CPU's pace changes more, and its updates are long
     for variant in variants:
         variant.warm_up()
         variant.laps.clear()
-        variant.block = math.ceil(UPDATES / ROUNDS)
-    trained.block = max(trained.block, math.ceil(2.5 * setting.every / batch))  # two checkpoints at least in every turn
-    for _ in range(ROUNDS):
-        for variant in variants:
+        variant.block = math.ceil(UPDATES / rounds)
+    trained.block = max(trained.block, math.ceil(CHECKPOINTS * setting.every / batch / rounds))
+    for number in range(rounds):
+        for variant in variants if number % 2 == 0 else reversed(variants):
             variant.turn()
     return {
         **asdict(setting),
@@ -96,6 +98,8 @@ def whole(setting: Setting, kind: str, batch: int, folder: Path) -> dict[str, An
         "bare": batch / bare.median,
         "train": batch / trained.median,
         "train_mean": batch / trained.mean,
+        "times_loop": paired_ratio(plain[0], trained, statistics.median),
+        "of_bare": paired_ratio(bare, trained, statistics.median),
         "first_update_seconds": bare.first,
         "updates": min(len(variant.laps.seconds()) for variant in variants),
     }

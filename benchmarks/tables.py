@@ -41,7 +41,7 @@ def whole(found: list[Result]) -> str:
         f = result["found"]
         engine = f"{f['engine']}, {f['precision']}" + (f", {f['way']}" if f["way"] else "")
         speeds = [f"{f[key]:,.0f}" for key in speed_keys]
-        ratios = [f"{f['train'] / f['loop']:.2f}", f"{f['train'] / f['bare']:.0%}"]
+        ratios = [f"{f['times_loop']:.2f}", f"{f['of_bare']:.0%}"]
         rows.append([f["kind"], str(f["batch"]), engine, *speeds, *ratios, str(f["updates"])])
     f, pictures = found[0]["found"], found[0]["pictures"]
     size = f"{f['size']}x{f['size']}"

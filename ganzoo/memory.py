@@ -77,7 +77,10 @@ def _optimizer_state(optimizer: torch.optim.Optimizer, net: nn.Module) -> int:
     probe = nn.Parameter(torch.zeros(2))
     probe.grad = torch.ones(2)
     settings = {k: v for k, v in optimizer.defaults.items() if k not in ("fused", "foreach", "capturable")}
-    trial = type(optimizer)([probe], **settings)
-    trial.step()
-    per_weight = sum(v.numel() for v in trial.state[probe].values() if isinstance(v, Tensor) and v.numel() == 2) // 2
+    try:
+        trial = type(optimizer)([probe], **settings)
+        trial.step()
+        per_weight = sum(v.numel() for v in trial.state[probe].values() if isinstance(v, Tensor) and v.numel() == 2) // 2
+    except Exception:  # one that is not made from its defaults, or fails: the training will say so
+        per_weight = 2  # as Adam
     return per_weight * _size(net.parameters())

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .average import Average
 from .contracts import Dataset, Metric, Side, Spec, Tracker
+from .errors import BrokenPlugin, one_line
 from .sections import Config
 from .update import Parts
 
@@ -44,6 +45,19 @@ class Pipeline:
     def schedule(self, side: Side) -> str:
         """The learning rate's schedule of a side."""
         return str(getattr(self.config.optim, SECTION[side]).schedule)
+
+    def blame(self, error: Exception) -> Exception:
+        """The error as a line that names the part in whose code it arose and who ships it; unchanged when it was no part's."""
+        others: dict[str, object] = {f"optim.{SECTION[side]}": optimizer for side, optimizer in self.optimizers.items()}
+        others |= {f"metric.{name}": metric for name, metric in self.metrics.items()}
+        others |= {f"tracker.{name}": tracker for name, tracker in self.trackers.items()}
+        section = self.parts.culprit(error, others)
+        if section is None or section not in self.owners:
+            return error
+        who = f"{section} of {self.owners[section]}"
+        return BrokenPlugin(
+            f"{who} fails in the training: {one_line(error)}; ganzoo check-plugin tries each of its parts by itself"
+        )
 
     def state_dict(self) -> dict[str, dict[str, Any]]:
         """Weights and buffers of all parts, by group."""

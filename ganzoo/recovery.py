@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
+
 from . import checkpoint
+from .errors import GanzooError
 from .meters import NotFinite
 from .training import Training
 
@@ -17,7 +20,7 @@ def run(training: Training, tell: Callable[[str], None]) -> None:
     """
     while True:
         try:
-            training.run()
+            _train(training)
             return
         except NotFinite as error:
             if training.config.train.on_nan != "rollback" or training.folder is None:
@@ -31,3 +34,16 @@ def run(training: Training, tell: Callable[[str], None]) -> None:
             training.load_state_dict(found[0])
             training.roll_back(rollbacks, str(error))
             tell(f"{error}; went back to {training.images:,} images with half the learning rates (rollback {rollbacks} of {LIMIT})")
+
+
+def _train(training: Training) -> None:
+    """The training; an error that is not ours and arose in a part's code becomes one that names the part and its plugin."""
+    try:
+        training.run()
+    except (GanzooError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        blamed = training.pipeline.blame(error)
+        if blamed is error:
+            raise
+        raise blamed from error

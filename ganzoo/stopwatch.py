@@ -120,13 +120,13 @@ def interleave(variants: Sequence[Variant], seconds: float, rounds: int = ROUNDS
             variant.turn()
 
 
-def paired_ratio(slow: Variant, quick: Variant) -> float:
-    """How many times the other's time an update takes: the median over rounds of the ratio of a round's means.
+def paired_ratio(slow: Variant, quick: Variant, of: Callable[[Sequence[float]], float] = statistics.mean) -> float:
+    """How many times the other's time an update takes: the median over rounds of the ratio of a round's means (or medians).
 
     The means hold what happens now and then, such as log lines; the median drops rounds in which the machine did other things.
     """
     pairs = zip(slow.laps.runs(), quick.laps.runs(), strict=True)
-    return statistics.median(statistics.mean(a) / statistics.mean(b) for a, b in pairs)
+    return statistics.median(of(a) / of(b) for a, b in pairs)
 
 
 def repeated(step: Callable[[], object], laps: Laps) -> Callable[[int], None]:

@@ -7,6 +7,7 @@ import copy
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -50,13 +51,16 @@ class Parts:
         one |= {f"reg.{name}": r for name, r in self.regularizers.items()}
         return one | {f"aug.{name}": a for name, a in self.augmentations.items()}
 
-    def culprit(self, error: BaseException) -> str | None:
-        """The section of the part in whose code an error arose: the innermost on the stack, else one whose source it names."""
-        sections = self.sections()
+    def culprit(self, error: BaseException, others: Mapping[str, object] = MappingProxyType({})) -> str | None:
+        """The section of the part in whose code an error arose: the innermost on the stack, else one whose source it names.
+
+        others: what has a section and is no part of an update (optimizers, metrics, trackers).
+        """
+        sections: dict[str, object] = {**self.sections(), **others}
         found, frames = None, error.__traceback__
         while frames is not None:
             speaker = frames.tb_frame.f_locals.get("self")
-            if isinstance(speaker, nn.Module):
+            if speaker is not None:
                 found = next((name for name, part in sections.items() if speaker is part), found)
             frames = frames.tb_next
         for name, part in sections.items() if found is None else ():

@@ -213,7 +213,7 @@ def test_tables_replace_only_what_lies_between_their_markers(tmp_path):
 @pytest.mark.slow
 def test_the_framework_costs_at_most_three_percent():
     """Training.run with a run folder against a loop by hand that does the same work; a second try forgives a busy machine."""
-    ratio = overhead.measure(40.0)["ratio"]
+    ratio = overhead.measure(100)["ratio"]
     if ratio > 1.03:
-        ratio = min(ratio, overhead.measure(80.0)["ratio"])
+        ratio = min(ratio, overhead.measure(300)["ratio"])
     assert ratio <= 1.03

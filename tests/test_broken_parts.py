@@ -78,6 +78,49 @@ class Untold(Tracker):
     """Fails to be built."""
     def __init__(self): raise ValueError("boom\\nbang")
 
+class Tires(Loss):
+    """Fails in the third update."""
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("done", torch.zeros(()))
+    def discriminator(self, step):
+        self.done.add_(1)
+        return torch.linalg.cholesky((2.5 - self.done).view(1, 1)).sum() * (step.fake_logits - step.real_logits).mean()
+    def generator(self, step): return -step.fake_logits.mean()
+
+class Clips(Regularizer):
+    """Fails after an update."""
+    def after_update(self, net): raise ValueError("boom\\nbang")
+
+class Steps(torch.optim.SGD):
+    def step(self, closure=None): raise ValueError("boom\\nbang")
+
+class StepsFrom(torch.optim.SGD):
+    def __init__(self, params, lr, *, needed):
+        super().__init__(params, lr)
+
+def steps(params, *, lr: float = 0.1):
+    """Fails to step.
+
+    lr: learning rate
+    """
+    return Steps(list(params), lr=lr)
+
+def steps_from(params, *, lr: float = 0.1):
+    """Sound, but not to be made from its defaults alone.
+
+    lr: learning rate
+    """
+    return StepsFrom(list(params), lr, needed=1)
+
+class Measures(Metric):
+    """Fails to measure."""
+    def measure(self, real, fake): raise ValueError("boom\\nbang")
+
+class Tells(Tracker):
+    """Fails to tell."""
+    def log(self, record): raise ValueError("boom\\nbang")
+
 @hookimpl
 def register_generators(register):
     register("draws-not", DrawsNot); register("draws-little", DrawsLittle); register("unbuilt", Unbuilt)
@@ -87,11 +130,11 @@ def register_discriminators(register): register("judges", Judges)
 
 @hookimpl
 def register_losses(register):
-    register("loses", Loses); register("late", "bad_parts_missing:Loss")
+    register("loses", Loses); register("tires", Tires); register("late", "bad_parts_missing:Loss")
 
 @hookimpl
 def register_regularizers(register):
-    register("prepares", Prepares); register("punishes", Punishes)
+    register("prepares", Prepares); register("clips", Clips); register("punishes", Punishes)
 
 @hookimpl
 def register_augmentations(register): register("changes", Changes)
@@ -100,13 +143,16 @@ def register_augmentations(register): register("changes", Changes)
 def register_datasets(register): register("opens", opens)
 
 @hookimpl
-def register_optimizers(register): register("makes", makes)
+def register_optimizers(register):
+    register("makes", makes); register("steps", steps); register("steps-from", steps_from)
 
 @hookimpl
-def register_metrics(register): register("unmeasured", Unmeasured)
+def register_metrics(register):
+    register("unmeasured", Unmeasured); register("measures", Measures)
 
 @hookimpl
-def register_trackers(register): register("untold", Untold)
+def register_trackers(register):
+    register("untold", Untold); register("tells", Tells)
 '''
 CASES = {  # part -> the flags that use it
     "unbuilt": ["--gen", "unbuilt", "--disc", "mlp"],
@@ -147,3 +193,30 @@ def test_a_failing_part_is_named_with_its_plugin_before_anything_is_written(case
     assert "ganzoo-bad:bad" in done.err and "unexpected" not in done.err, done.err
     assert ("boom bang" in done.err) == (case != "late")
     assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
+
+
+LATE = {
+    "tires": ["--loss", "tires"],
+    "clips": ["--reg", "clips"],
+    "steps": ["--set", "optim.disc.name=steps"],
+    "measures": ["--set", "metric.measures=true"],
+    "tells": ["--set", "tracker.tells=true"],
+}
+
+
+def train(cli, tmp_path, *flags):
+    small = ["--images", "640", "--batch-size", "32", "--set", "log.images=32", "--device", "cpu"]
+    return cli("train", "--gen", "mlp", "--data", "ring", *flags, *small, "--out", tmp_path / "runs")
+
+
+@pytest.mark.parametrize("case", LATE)
+def test_a_part_that_fails_in_the_training_is_named_with_its_plugin(case, broken, cli, tmp_path):
+    done = train(cli, tmp_path, *LATE[case])
+    last = done.err.splitlines()[-1]
+    assert done.code == 1 and last.startswith("Error: ") and "Traceback" not in done.err
+    assert "of ganzoo-bad:bad fails in the training: " in last and ("boom bang" in last or case == "tires"), last
+
+
+def test_an_optimizer_need_not_be_made_from_its_defaults(broken, cli, tmp_path):
+    done = train(cli, tmp_path, "--set", "optim.disc.name=steps-from")
+    assert done.code == 0, done.err

@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 import pytest
 from parts.fakes import entries
 
+import ganzoo
 from ganzoo import plugins
 from ganzoo.errors import AmbiguousComponent, UnknownComponent
 from ganzoo.hookspecs import KINDS, PLURALS
@@ -149,6 +150,76 @@ def test_what_a_plugin_registered_before_it_broke_is_taken_back(site):
     assert zoo.broken[0].broken == "RuntimeError: midway" and zoo.registry.components() == []
     with pytest.raises(UnknownComponent):
         zoo.registry.get("loss", "half")
+
+
+@pytest.mark.parametrize(
+    ("requires", "broken"),
+    [
+        (["ganzoo>=0.2,<0.3"], "it is for ganzoo <0.3,>=0.2, and this is ganzoo 0.1.7; install a version of ganzoo-for for it"),
+        (["numpy", "Ganzoo (<0.1)"], "it is for ganzoo <0.1, and this is ganzoo 0.1.7"),
+        (["ganzoo[dev]==0.1.6"], "it is for ganzoo ==0.1.6"),
+        (["ganzoo>=0.1,<0.2"], ""),
+        (["ganzoo"], ""),
+        ([], ""),
+        (["ganzoo-other<0.1"], ""),
+        (["ganzoo<0.1; extra == 'old'"], ""),
+        (["ganzoo<0.1; python_version < '3'"], ""),
+        (["ganzoo is what it wants"], ""),
+    ],
+)
+def test_a_plugin_for_another_ganzoo_is_broken_with_that_reason(requires, broken, site, tmp_path, monkeypatch):
+    monkeypatch.setattr(plugins, "__version__", "0.1.7")
+    sound("ganzoo-one", "softer", site, "plug_one")
+    zoo = plugins.load(entries(tmp_path, "ganzoo-for", {"for": "plug_one"}, requires=requires))
+    assert zoo.plugins[0].broken.startswith(broken) and bool(zoo.broken) == bool(broken)
+    assert len(zoo.registry.components()) == (0 if broken else 1)
+
+
+@pytest.mark.parametrize(
+    ("version", "broken"), [("0.2.0.dev3", False), ("0.2.0rc1+local", False), ("0.3.0", True), ("0+unknown", False)]
+)
+def test_versions_before_a_release_count_for_it(version, broken, site, tmp_path, monkeypatch):
+    monkeypatch.setattr(plugins, "__version__", version)
+    sound("ganzoo-one", "softer", site, "plug_one")
+    zoo = plugins.load(entries(tmp_path, "ganzoo-for", {"for": "plug_one"}, requires=["ganzoo>=0.2.0.dev1,<0.3"]))
+    assert bool(zoo.broken) == broken
+
+
+@pytest.mark.parametrize(
+    ("hook", "hint"),
+    [("register_lossses", "did you mean 'register_losses'?"), ("register_samplers", "a newer ganzoo may have it")],
+)
+def test_an_unknown_hook_is_said_by_name(hook, hint, site):
+    zoo = plugins.load(site("ganzoo-odd", "plug_odd", f"@hookimpl\n    def {hook}(register): pass".replace("@", "    @", 1)))
+    assert zoo.broken[0].broken == f"unknown hook {hook!r} in ganzoo {ganzoo.__version__}; {hint}"
+
+
+def test_a_hook_of_another_version_may_be_marked_as_optional(site):
+    code = """
+    @hookimpl(optionalhook=True)
+    def register_samplers(register): raise RuntimeError("not called by a ganzoo that has no such hook")
+    """
+    assert plugins.load(site("ganzoo-both", "plug_both", code)).broken == []
+
+
+def test_a_plugin_that_fails_to_register_does_not_spoil_those_after_it(site):
+    """Half of this one is registered when its second hook is refused."""
+    code = """
+    @hookimpl
+    def register_generaters(register): pass
+    @hookimpl
+    def register_losses(registry): pass
+    """
+    zoo = plugins.load([*site("ganzoo-a", "plug_a", code), *sound("ganzoo-later", "later", site, "plug_later")])
+    assert [p.who for p in zoo.broken] == ["ganzoo-a:a"] and zoo.registry.get("loss", "later")
+
+
+def test_metadata_without_a_name_breaks_nothing(site, tmp_path):
+    found = sound("ganzoo-one", "softer", site, "plug_one")
+    (tmp_path / "ganzoo_one-1.0.dist-info" / "METADATA").write_text("nothing of use")
+    zoo = plugins.load([*found, *sound("ganzoo-two", "harder", site, "plug_two")])
+    assert {p.distribution for p in zoo.plugins} == {"unknown", "ganzoo-two"}
+    assert {c.name for c in zoo.registry.components()} == {"softer", "harder"}
 
 
 def test_an_entry_point_to_nowhere_is_broken(tmp_path):
