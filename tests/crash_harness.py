@@ -24,7 +24,15 @@ from ganzoo.plugins import zoo
 from ganzoo.training import Training
 
 BATCH, EVERY = 16, 64
-STAGES = ("before discriminator", "within", "before fsync", "before rename", "between files", "before the manifest", "after the manifest")
+STAGES = (
+    "before discriminator",
+    "within",
+    "before fsync",
+    "before rename",
+    "between files",
+    "before the manifest",
+    "after the manifest",
+)
 
 
 def config(images):
@@ -118,7 +126,14 @@ def main(trials):
         )
         checkpoint.sweep(folder)
         leftovers = [p.name for p in folder.rglob("*.tmp")]
-    return {"tried": trials, "killed": deaths, "survived": survived, "images": end, "equal to an unkilled run": equal, "leftovers": leftovers}
+    return {
+        "tried": trials,
+        "killed": deaths,
+        "survived": survived,
+        "images": end,
+        "equal to an unkilled run": equal,
+        "leftovers": leftovers,
+    }
 
 
 if __name__ == "__main__":

@@ -132,7 +132,13 @@ def test_one_training_a_run(tmp_path):
     with pytest.raises(BadRun, match="another training"):
         Lock(tmp_path)
     held.release()
-    program = f"from ganzoo.runs import Lock; from pathlib import Path; lock = Lock(Path({str(tmp_path)!r})); print('held', flush=True); input()"
+    program = f"""
+from pathlib import Path
+from ganzoo.runs import Lock
+lock = Lock(Path({str(tmp_path)!r}))
+print("held", flush=True)
+input()
+"""
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(BadRun, match=f"process {other.pid}"):

@@ -23,9 +23,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "pictures"
 
 
-def save(
-    path: Path, colour: object = (200, 30, 60), size: tuple[int, int] = (16, 16), mode: str = "RGB", **how: object
-) -> Path:
+def save(path: Path, colour: object = (200, 30, 60), size: tuple[int, int] = (16, 16), mode: str = "RGB", **how: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, colour).save(path, **how)
     return path
@@ -127,9 +125,7 @@ def test_broken_pictures_are_skipped_counted_and_named(tmp_path: Path) -> None:
     found = load_pictures(broken_folder(tmp_path / "in"))
     assert len(found) == 2
     note = next(n for n in found.notes if "broken" in n)
-    assert note.startswith("4 broken") and all(
-        f"{n} (" in note for n in ("cut.png", "text.png", "empty.jpg", "gone.png")
-    )
+    assert note.startswith("4 broken") and all(f"{n} (" in note for n in ("cut.png", "text.png", "empty.jpg", "gone.png"))
     assert any("1 other files" in n for n in found.notes)
     again = load_pictures(tmp_path / "in")
     assert again.notes == found.notes and torch.equal(again.samples, found.samples)

@@ -68,9 +68,7 @@ def test_batch_larger_than_the_data_is_refused() -> None:
         Order(10, 0, seed=0)
 
 
-@pytest.mark.parametrize(
-    "state", [{}, {"epoch": 0, "position": 23}, {"epoch": -1, "position": 0}, {"epoch": 1, "position": "2"}]
-)
+@pytest.mark.parametrize("state", [{}, {"epoch": 0, "position": 23}, {"epoch": -1, "position": 0}, {"epoch": 1, "position": "2"}])
 def test_a_state_that_does_not_fit_is_refused(state: dict[str, object]) -> None:
     with pytest.raises(BadRun, match="data position"):
         Order(23, 6, seed=0).load_state_dict(state)

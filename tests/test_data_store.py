@@ -146,9 +146,7 @@ def test_unusable_cache_falls_back_to_memory(tmp_path: Path, monkeypatch: pytest
     assert any("kept in memory" in note for note in held.notes)
 
 
-def test_full_disk_in_the_middle_falls_back_to_memory(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_in_the_middle_falls_back_to_memory(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self: object, pixels: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -261,7 +259,7 @@ def test_cifar_zip_in_time(cache: Path) -> None:
     assert first.spec.shape == (3, 32, 32) and first.labels.bincount().tolist() == [5000] * 10
     assert np.shares_memory(first.samples.numpy(), second.samples.numpy()) is False
     assert torch.equal(first.samples[::997], second.samples[::997])
-    assert end - middle < 1.0 and middle - start < 30  # 5 to 10 s on 2 idle cores
+    assert end - middle < 2.0 and middle - start < 30  # 0.6 s, and 5 to 10 s, on 2 idle cores
 
 
 def test_emoji_keep_their_transparency() -> None:

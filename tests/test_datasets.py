@@ -130,9 +130,7 @@ def write_idx(folder: Path, count: int = 20) -> Path:
         (fashion_mnist, ["FashionMNIST/raw", "fashion-mnist"], ["mnist", "MNIST/raw", "."]),
     ],
 )
-def test_layouts_of_idx_files(
-    make: object, layouts: list[str], others: list[str], tmp_path: Path, offline: list[str]
-) -> None:
+def test_layouts_of_idx_files(make: object, layouts: list[str], others: list[str], tmp_path: Path, offline: list[str]) -> None:
     for layout in layouts:
         top = tmp_path / f"x{layouts.index(layout)}"
         write_idx(top / layout if layout != "." else top)
@@ -186,8 +184,6 @@ def test_cifar10_as_torchvision_gives_it(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(cifar.torchvision.datasets, "CIFAR10", Found)
     found = cifar10(root=tmp_path)
-    assert (
-        found.samples.shape == (6, 3, 32, 32) and found.labels.tolist() == [0, 1] * 3 and found.samples.is_contiguous()
-    )
+    assert found.samples.shape == (6, 3, 32, 32) and found.labels.tolist() == [0, 1] * 3 and found.samples.is_contiguous()
     assert found.samples[0, :, 0, 1].tolist() == [3, 4, 5]
     assert cifar10(root=tmp_path, split="test", resolution=(16, 16)).samples.shape == (2, 3, 16, 16)

@@ -125,5 +125,3 @@ def test_engines_agree_after_ten_updates(gen, loss, reg):
     compiled_losses, compiled_weights = ten_updates(gen, loss, reg, "compiled")
     torch.testing.assert_close(compiled_losses, losses, rtol=2e-3, atol=2e-4)
     assert torch.dist(compiled_weights, weights) <= 1e-3 * weights.norm()
-
-

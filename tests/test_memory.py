@@ -1,4 +1,4 @@
-"""The memory estimate holds against what an update really allocates, and a batch that does not fit is refused with one that does."""
+"""The memory estimate holds against what an update really allocates; too large a batch is refused, with one that fits."""
 
 import re
 

@@ -87,9 +87,7 @@ def test_value_from_finite_differences(name):
     slope = (torch.stack(ahead, 1) - torch.stack(behind, 1)) / (2 * width)
     wanted = value_at(name, slope.norm(dim=1).tolist())
     for way in WAYS:
-        found = slope_penalty(
-            lambda x: (discriminator(x), ()), points, lambda g: (penalty.of(g), ()), lambda g: None, way
-        )
+        found = slope_penalty(lambda x: (discriminator(x), ()), points, lambda g: (penalty.of(g), ()), lambda g: None, way)
         assert found[0].item() == pytest.approx(wanted, rel=1e-8)
 
 

@@ -104,4 +104,6 @@ def test_seed_decides_everything(tmp_path):
     torch.manual_seed(12345)
     check_equal(one, trained(config, tmp_path / "two"))
     other = config.model_copy(update={"train": config.train.model_copy(update={"seed": 1})})
-    assert not torch.equal(next(iter(one["generator"].values())), next(iter(trained(other, tmp_path / "three")["generator"].values())))
+    assert not torch.equal(
+        next(iter(one["generator"].values())), next(iter(trained(other, tmp_path / "three")["generator"].values()))
+    )

@@ -15,9 +15,7 @@ def create(name, **options):
 
 def largest(module):
     weight = module.weight.detach()
-    return torch.linalg.matrix_norm(
-        (weight.transpose(0, 1) if isinstance(module, nn.ConvTranspose2d) else weight).flatten(1), 2
-    )
+    return torch.linalg.matrix_norm((weight.transpose(0, 1) if isinstance(module, nn.ConvTranspose2d) else weight).flatten(1), 2)
 
 
 def body():

@@ -21,11 +21,15 @@ def third_party(folder):
     return plugins.load([*installed, *entries(folder, "ganzoo-parts", {name: f"parts.{name}" for name in PARTS})]).registry
 
 
-def test_parts_of_a_third_party_pass(tmp_path):
+def test_third_party_is_whole(tmp_path):
+    mine = [c for c in third_party(tmp_path).components() if c.distribution == "ganzoo-parts"]
+    assert len(mine) == 17 and {c.plugin for c in mine} == set(PARTS)
+
+
+@pytest.mark.parametrize("plugin", PARTS)
+def test_parts_of_a_third_party_pass(plugin, tmp_path):
     registry = third_party(tmp_path)
-    mine = [c for c in registry.components() if c.distribution == "ganzoo-parts"]
-    assert len(mine) == 17
-    for component in mine:
+    for component in [c for c in registry.components() if c.plugin == plugin]:
         needs_registry = component.kind in ("regularizer", "recipe")
         check(component, **({"registry": registry} if needs_registry else {}))
 

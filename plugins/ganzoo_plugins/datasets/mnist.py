@@ -39,9 +39,7 @@ def mnist(*, root: Path | None = None, resolution: tuple[int, int] | None = None
     return _dataset(samples, labels, DIGITS, resolution, f"MNIST, {split}")
 
 
-def fashion_mnist(
-    *, root: Path | None = None, resolution: tuple[int, int] | None = None, split: Split = "train"
-) -> Dataset:
+def fashion_mnist(*, root: Path | None = None, resolution: tuple[int, int] | None = None, split: Split = "train") -> Dataset:
     """Pictures of clothes, 60,000 in grey, 28x28 (Xiao et al. 2017).
 
     Samples are [n, 1, h, w] uint8 with labels 0..9. Raises BadData when the files are neither there nor to be had.
@@ -54,9 +52,7 @@ def fashion_mnist(
     return _dataset(samples, labels, FASHION, resolution, f"Fashion-MNIST, {split}")
 
 
-def stacked_mnist(
-    *, root: Path | None = None, resolution: tuple[int, int] | None = None, labelled: bool = False
-) -> Dataset:
+def stacked_mnist(*, root: Path | None = None, resolution: tuple[int, int] | None = None, labelled: bool = False) -> Dataset:
     """Three MNIST digits in red, green and blue: 128,000 fixed triples with 1,000 modes (Metz et al. 2017).
 
     Samples are [128000, 3, h, w] uint8 of MNIST's training digits; a mode is a triple, 100 red + 10 green + blue.
@@ -75,9 +71,7 @@ def stacked_mnist(
     return Dataset(digits[:, 0][chosen], modes, names, [f"{TRIPLES:,} fixed triples of MNIST digits"])
 
 
-def _dataset(
-    samples: Tensor, labels: Tensor, classes: Sequence[str], resolution: tuple[int, int] | None, note: str
-) -> Dataset:
+def _dataset(samples: Tensor, labels: Tensor, classes: Sequence[str], resolution: tuple[int, int] | None, note: str) -> Dataset:
     notes = [f"{note}: {len(samples):,} pictures of 28x28"]
     if resolution is not None:
         samples = resize(samples, resolution)
