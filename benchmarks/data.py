@@ -27,6 +27,9 @@ def tree(path: str, **data: Any) -> dict[str, Any]:
 def start(path: str) -> dict[str, float]:
     """One start, in this process."""
     began = time.perf_counter()
+    import torch._dynamo
+    import torch._inductor.standalone_compile  # noqa: F401  (PyTorch imports both late, in the first optimizer or simulated tensor)
+
     from ganzoo import config as configuration
     from ganzoo.assembly import assemble
     from ganzoo.plugins import zoo

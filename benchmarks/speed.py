@@ -55,8 +55,8 @@ class Session:
         for batch in self.batches:
             for number, kind in enumerate(steps.KINDS) if "whole" in names else []:
                 self.keep("whole", f"{batch:05d}-{number}-{kind}", partial(steps.whole, setting, kind, batch, self.out / "runs"))
-            if "engines" in names:
-                self.keep("engines", f"{batch:05d}", partial(steps.engines, setting, "none", batch, seconds))
+            for kind in ("none", "gp") if "engines" in names else []:
+                self.keep("engines", f"{batch:05d}-{kind}", partial(steps.engines, setting, kind, batch, seconds))
         if "kernels" in names:
             self.keep("kernels", f"{largest:05d}", lambda: steps.hot_spots(setting, "none", largest))
         if "overhead" in names and self.kind == "cpu":

@@ -48,7 +48,7 @@ class Classifier(nn.Sequential):
     def digits(self, pictures: Tensor) -> Tensor:
         """The likeliest digit of each picture, [n]."""
         self.eval()
-        return torch.cat([self(chunk).argmax(1) for chunk in pictures.split(2048)])
+        return torch.cat([self(chunk).argmax(1) for chunk in pictures.split(500)])
 
 
 def digits(given: argparse.Namespace, split: str) -> Dataset:
@@ -107,7 +107,7 @@ def floor(repeats: int = 50) -> dict[str, float]:
 def real_score(net: Classifier, data: Dataset, device: torch.device) -> dict[str, float]:
     """The score of as many real triples, classified like the samples."""
     chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[:SAMPLES]
-    found = [modes_of(net, data.batch(part)[0], device) for part in chosen.split(2048)]
+    found = [modes_of(net, data.batch(part)[0], device) for part in chosen.split(500)]
     return score(torch.cat(found))
 
 

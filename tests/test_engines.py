@@ -8,10 +8,11 @@ import torch
 
 from ganzoo import config as configuration
 from ganzoo.assembly import assemble
+from ganzoo.contracts import SlopePenalty
 from ganzoo.engine import SIDES, Engine, only
 from ganzoo.errors import Incompatible
 from ganzoo.plugins import zoo
-from ganzoo.update import terms
+from ganzoo.update import choose_way, terms
 
 REGISTRY = zoo().registry
 TINY = {"data": {"resolution": 8}, "train": {"images": 1000, "batch_size": 8}, "gen": {"width": 8}, "disc": {"width": 8}}
@@ -39,7 +40,10 @@ def singles():
 def pipeline(gen, loss, reg):
     regs = reg if isinstance(reg, tuple) else (reg,) if reg else ()
     layer = configuration.merge(TINY, {"gen": {"name": gen}, "loss": {"name": loss}, "reg": {name: {} for name in regs}})
-    return assemble(configuration.check(configuration.merge(configuration.defaults(), layer)), REGISTRY)
+    built = assemble(configuration.check(configuration.merge(configuration.defaults(), layer)), REGISTRY)
+    if any(isinstance(r, SlopePenalty) for r in built.parts.regularizers.values()):
+        built.parts.way = choose_way(built.parts.discriminator, built.spec)  # as on a GPU
+    return built
 
 
 def batch(built, seed):
