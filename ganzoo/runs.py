@@ -137,6 +137,16 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def check_installed(about: Mapping[str, Any], plugins: set[str], folder: Path) -> None:
+    """Raises BadRun naming the plugin that a part of this run came from and that is gone; `plugins` are those loaded."""
+    versions = dict(_table(about, "versions"))
+    for section, owner in _table(about, "plugins"):
+        if owner not in plugins:
+            distribution = owner.partition(":")[0]
+            was = f"{distribution} {versions.get(distribution, '')}".strip()
+            raise BadRun(f"--resume {folder}: {section} came from {was}, which is not loaded: pip install {distribution}")
+
+
 def check_versions(about: Mapping[str, Any], pipeline: Pipeline) -> list[str]:
     """Lines on plugins whose version or owner differs from the run's; raises BadRun when a part now comes from another plugin."""
     lines = []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import GanzooError, UsageError, one_line
-from ._shared import loaded
+from ._shared import loaded, plain
 
 if TYPE_CHECKING:
     from ..sampling import LoadedGenerator
@@ -50,6 +50,11 @@ def command(source: Path, count: int, seed: int | None, label: int | None, out: 
 
     registry = loaded().registry
     generator = load(source, registry)
+    made = generator.header
+    version = registry.get("generator", f"{made.distribution}:{made.plugin}/{made.component}").version
+    if version != made.version:
+        line = f"note: made with {made.distribution} {made.version} and drawn with {version}; the pictures may differ"
+        click.echo(plain(line), err=True)
     seed = secrets.randbelow(1 << 31) if seed is None else seed
     samples = generator.sample(count, seed, label)
     try:

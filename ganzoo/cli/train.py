@@ -64,6 +64,7 @@ def command(out: Path | None, resume: Path | None, dry_run: bool, as_json: bool,
         if given["recipe"] or given["config_file"] or out:
             raise UsageError("--resume: a run keeps its configuration and its folder; leave out --recipe, --config and --out")
         old, about = runs.open_run(resume)
+        runs.check_installed(about, {f"{c.distribution}:{c.plugin}" for c in registry.components()}, resume)
         layers = configure(registry, given, old.tree())
         runs.check_same(old, layers.config, resume)
     else:
