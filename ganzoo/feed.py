@@ -61,7 +61,11 @@ class Feed:
         indices, flips = self.order.next()
         indices = indices.to(self.samples.device)
         labels = None if self.labels is None else self.labels.index_select(0, indices)
-        return self.samples.index_select(0, indices), labels, flips, self.order.state_dict()
+        if self.resident:
+            samples = self.samples.index_select(0, indices)
+        else:  # numpy gathers on one thread: a second team of torch's threads would fight with the training's for the cores
+            samples = torch.from_numpy(self.samples.numpy().take(indices.numpy(), axis=0))
+        return samples, labels, flips, self.order.state_dict()
 
     def state_dict(self) -> dict[str, Any]:
         """The position after the last batch that `next` gave, whatever a stream has read ahead."""
