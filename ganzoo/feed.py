@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Mapping
@@ -102,12 +103,7 @@ class _Stream:
                 item = (samples.pin_memory() if self.pin else samples, labels, flips, state)
             except BaseException as error:  # told to whoever waits for the batch
                 item = error
-            while not self.closed.is_set():
-                try:
-                    self.ready.put(item, timeout=0.1)
-                    break
-                except queue.Full:
-                    continue
+            self.ready.put(item)
 
     def next(self) -> Raw:
         item = self.ready.get()
@@ -116,5 +112,9 @@ class _Stream:
         return item
 
     def close(self) -> None:
+        """Ends the thread at once: a place is made for the batch that it may be waiting to hand over."""
         self.closed.set()
-        self.thread.join()
+        while self.thread.is_alive():
+            with contextlib.suppress(queue.Empty):
+                self.ready.get_nowait()
+            self.thread.join(0.001)
