@@ -175,6 +175,9 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     return {**flat, "groups": json.loads(json.dumps(plain))}
 
 
+FORM = ("fused", "foreach", "capturable")  # how an optimizer computes: a matter of the machine, not of the run
+
+
 def restore_optimizer(optimizer: torch.optim.Optimizer, flat: Mapping[str, Any]) -> None:
     """Put back what `optimizer_state` took; tuples and learning-rate tensors keep the optimizer's own form.
 
@@ -197,6 +200,25 @@ def _restore(optimizer: torch.optim.Optimizer, flat: Mapping[str, Any]) -> None:
     for mine, saved in zip(own["param_groups"], flat["groups"], strict=True):
         merged = dict(mine)
         for key, value in saved.items():
-            merged[key] = tuple(value) if isinstance(mine.get(key), tuple) else value
+            if key not in FORM:
+                merged[key] = tuple(value) if isinstance(mine.get(key), tuple) else value
         groups.append(merged)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    before = {parameter: dict(entry) for parameter, entry in optimizer.state.items()}
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        if isinstance(rate, Tensor):
+            group["lr"] = rate.fill_(float(group["lr"]))
+    for parameter, entry in optimizer.state.items():
+        for key, value in entry.items():
+            if isinstance(value, Tensor):
+                entry[key] = _placed(value, before.get(parameter, {}).get(key), parameter)
+
+
+def _placed(value: Tensor, held: Any, parameter: Tensor) -> Tensor:
+    """A loaded state tensor as the optimizer needs it: in the tensor that was there, which a recorded update goes on using, or
+    laid out in memory as its parameter, without which one kernel for all parameters is refused.
+    """
+    if isinstance(held, Tensor) and held.shape == value.shape:
+        return held.copy_(value)
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value) if value.shape == parameter.shape else value

@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from .capture import Captured
+from .capture import Captured, Recorder
 from .contracts import Side
 from .update import Parts, Report, terms
 
@@ -47,7 +46,8 @@ class Engine:
         self.captured: dict[Side, Captured] = {}
         if mode == "captured":
             self._make_capturable()
-            self.captured = {side: Captured(self._runner(side), partial(self._state, side), progress.device) for side in SIDES}
+            recorder = Recorder(progress.device)
+            self.captured = {side: Captured(self._runner(side), self._state, optimizers[side], recorder) for side in SIDES}
 
     def update(
         self, side: Side, data: Tensor, labels: Tensor | None, latents: Tensor, number: int, measure: bool = False
@@ -106,13 +106,9 @@ class Engine:
                 if "capturable" in group:
                     group["capturable"] = True
 
-    def _state(self, side: Side) -> list[Tensor]:
-        """All tensors that an update of this side changes."""
-        modules: list[nn.Module] = [self.parts.generator, self.parts.discriminator, self.parts.loss]
-        modules += [*self.parts.regularizers.values(), *self.parts.augmentations.values()]
-        tensors = [t for module in modules for t in (*module.parameters(), *module.buffers())]
-        state = self.optimizers[side].state
-        return tensors + [t for entry in state.values() for t in entry.values() if isinstance(t, Tensor)]
+    def _state(self) -> list[Tensor]:
+        """All tensors that an update changes, beside the optimizer's."""
+        return [t for module in self.parts.sections().values() for t in (*module.parameters(), *module.buffers())]
 
     # Falling back.
 
@@ -123,6 +119,9 @@ class Engine:
         culprit = self.parts.culprit(error) or "this pipeline"
         self.tell(f"engine {self.mode} does not take {culprit}: {reason[:160]}; using {slower}")
         self.mode, self.captured = slower, {}
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = float(group["lr"])
         if slower == "eager":
             self.terms = dict(self.plain)
 

@@ -37,6 +37,7 @@ class Feed:
         size = dataset.samples.numel() * dataset.samples.element_size()
         self.resident = resident == "gpu" or (resident == "auto" and (budget is None or size <= budget))
         where = device if self.resident else torch.device("cpu")
+        order.device = where  # indices from another device would make the host wait for every batch
         self.samples = dataset.samples.to(where)
         self.labels = None if dataset.labels is None else dataset.labels.to(where)
         self._position = order.state_dict()
@@ -60,7 +61,6 @@ class Feed:
     def _gather(self) -> Raw:
         """The next batch as it is stored, where the samples are."""
         indices, flips = self.order.next()
-        indices = indices.to(self.samples.device)
         labels = None if self.labels is None else self.labels.index_select(0, indices)
         if self.resident:
             samples = self.samples.index_select(0, indices)
@@ -103,7 +103,7 @@ class _Stream:
                 item = (samples.pin_memory() if self.pin else samples, labels, flips, state)
             except BaseException as error:  # told to whoever waits for the batch
                 item = error
-            self.ready.put(item)
+            self.ready.put(item)  # waits while there are enough
 
     def next(self) -> Raw:
         item = self.ready.get()

@@ -15,16 +15,17 @@ class Order:
     """Batches of indices: every sample once an epoch, in an order drawn from (seed, epoch) alone.
 
     Batches run across the border of two epochs, so that none is dropped or short. With `flip`, a fair coin lies beside
-    each sample of each epoch. The order does not depend on the device. Raises Incompatible when a batch is larger than
-    the data.
+    each sample of each epoch. `device` is where both are given; it does not change them. Raises Incompatible when a batch
+    is larger than the data.
     """
 
-    def __init__(self, n: int, batch: int, seed: int, flip: bool = False, device: torch.device | str = "cpu") -> None:
+    def __init__(self, n: int, batch: int, seed: int, flip: bool = False) -> None:
         if batch < 1:
             raise Incompatible(f"--batch-size {batch}: give at least 1")
         if batch > n:
             raise Incompatible(f"--batch-size {batch}: the data has {n} samples; give {n} or less")
-        self.n, self.batch, self.seed, self.flip, self.device = n, batch, seed, flip, torch.device(device)
+        self.n, self.batch, self.seed, self.flip = n, batch, seed, flip
+        self.device = torch.device("cpu")
         self.epoch, self.position = 0, 0  # of the next sample
         self._drawn: tuple[int, Tensor, Tensor | None] | None = None  # an epoch and what was drawn for it
 
