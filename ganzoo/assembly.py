@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from .average import Average
-from .blocks import initialise
+from .blocks import initialise, use_native_norms
 from .building import Assembly, Progress, flag_of, open_dataset
 from .config import FAMILIES
 from .contracts import Regularizer, Side, SlopePenalty
-from .devices import choose_device, choose_engine, choose_precision
+from .devices import be_deterministic, choose_device, choose_engine, choose_precision
 from .errors import BrokenPlugin, GanzooError, Incompatible, one_line
 from .fitting import (
     build_augmentations,
@@ -57,9 +57,13 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
         probe(build, spec, seen, generator, discriminator)
         _prepare(build, regularizers, generator, discriminator)
         slopes = [r for r in regularizers.values() if isinstance(r, SlopePenalty) and r.place]
+        if not any(isinstance(r, SlopePenalty) for r in regularizers.values()):
+            use_native_norms(discriminator)
         # The dual pass trades a second derivative for a second forward pass, which pays on GPUs; on CPUs it is the slower one.
         way = choose_way(discriminator, seen) if slopes and device.type == "cuda" else "double"
         precision = choose_precision(config.train.precision, device)
+        if config.train.deterministic:
+            be_deterministic()
         parts = Parts(generator, discriminator, loss, regularizers, augmentations, way, precision)
         rehearse(parts, spec, config.train.batch_size, lambda section: f"{flag_of(section)} of {build.owners[section]}")
         for module in parts.sections().values():

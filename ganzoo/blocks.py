@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -18,8 +19,11 @@ class MomentNorm(nn.Module):
 
     Input [n, c, ...]. `dims` "batch": over the batch and space, without running averages (for discriminators, which are never
     used alone); "layer": over channels and space of one sample; "instance": over space of one sample and channel. Written
-    from elementary operations, because PyTorch's own layer and instance norms give a wrong gradient through forward mode.
+    from elementary operations, because PyTorch's own norms give a wrong gradient through forward mode. With `native`, which
+    assembly sets where no slope is taken, the batch norm is PyTorch's, the same function and up to four times as fast.
     """
+
+    native = False
 
     def __init__(self, dims: str, channels: int, eps: float = 1e-5) -> None:
         super().__init__()
@@ -28,6 +32,8 @@ class MomentNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.native and self.dims == "batch":
+            return F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
         space = list(range(2, x.dim()))
         over = {"batch": [0, *space], "layer": [1, *space], "instance": space}[self.dims]
         wide = full(x)  # moments in bf16 lose too much
@@ -41,6 +47,13 @@ class MomentNorm(nn.Module):
 def norm(name: str, channels: int) -> nn.Module:
     """The discriminator's normalisation of that name for [n, channels, ...]: batch, layer, instance or none."""
     return nn.Identity() if name == "none" else MomentNorm(name, channels)
+
+
+def use_native_norms(net: nn.Module) -> None:
+    """PyTorch's own norms where it has quicker ones, in a net whose slope nobody takes."""
+    for module in net.modules():
+        if isinstance(module, MomentNorm):
+            module.native = True
 
 
 def normal(weight: Tensor) -> None:

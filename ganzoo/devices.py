@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from .errors import DeviceError, UsageError
@@ -30,6 +32,19 @@ def choose_precision(name: str, device: torch.device) -> str:
         torch.set_float32_matmul_precision("highest" if name == "fp32" else "high")
         torch.backends.cudnn.allow_tf32 = name != "fp32"
     return name
+
+
+def be_deterministic() -> None:
+    """From here on in this process: no sums in whatever order the hardware likes, no kernels chosen by how long they took.
+
+    An operation that has no such form raises an error that names it.
+    """
+    import torch._inductor.config as inductor
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it PyTorch refuses matrix products
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    inductor.deterministic = True
 
 
 def choose_engine(name: str, device: torch.device) -> tuple[str, str]:

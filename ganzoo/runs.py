@@ -26,6 +26,7 @@ MAY_CHANGE = {
     "train.images",
     "train.device",
     "train.engine",
+    "train.deterministic",
     "train.on_nan",
     "data.resident",
     "data.budget",

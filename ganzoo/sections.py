@@ -86,6 +86,7 @@ class Train(Section):
     precision: Literal["auto", "fp32", "tf32", "bf16"]
     engine: Literal["auto", "eager", "compiled", "captured"]
     conditional: Literal["auto", True, False]
+    deterministic: bool
     on_nan: Literal["stop", "rollback"]
 
 

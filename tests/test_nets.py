@@ -4,6 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from ganzoo import config as configuration
+from ganzoo.assembly import assemble
+from ganzoo.blocks import MomentNorm
 from ganzoo.contracts import Spec
 from ganzoo.errors import Incompatible
 from ganzoo.plugins import zoo
@@ -123,3 +126,25 @@ def test_generators_name_a_partner_that_exists():
     for component in zoo().registry.components("generator"):
         if component.name in ("mlp", "dcgan"):
             assert zoo().registry.get("discriminator", component.load().partner)
+
+
+def test_native_batch_norm_is_the_elementary_one():
+    """Values and gradients in float64, with moments far from 0 and 1."""
+    norm = MomentNorm("batch", 3).double()
+    nn.init.normal_(norm.weight), nn.init.normal_(norm.bias)
+    x = (torch.randn(5, 3, 4, 6, dtype=torch.float64) * 3 + 2).requires_grad_()
+    found = []
+    for native in (False, True):
+        norm.native = native
+        y = norm(x)
+        found.append((y, *torch.autograd.grad((y * torch.arange(72.0).view(3, 4, 6)).square().sum(), (x, *norm.parameters()))))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-8)
+
+
+@pytest.mark.parametrize(("regs", "native"), [((), True), (("sn", "noise"), True), (("gp",), False), (("sn", "r1"), False)])
+def test_native_norms_only_where_no_slope_is_taken(regs, native):
+    layer = {"reg": {name: {} for name in regs}, "disc": {"width": 8}, "gen": {"width": 8}}
+    built = assemble(configuration.check(configuration.merge(configuration.defaults(), layer)), zoo().registry)
+    norms = [module for module in built.parts.discriminator.modules() if isinstance(module, MomentNorm)]
+    assert norms and all(module.native == native for module in norms)

@@ -1,5 +1,6 @@
 """A resumed training gives the same state, bit for bit, as one that was never stopped: every recipe, three random cut points."""
 
+import os
 import random
 
 import pytest
@@ -76,6 +77,50 @@ def test_resume_is_exact(recipe, tmp_path):
     updates = whole["counters"]["updates"]
     for cut in random.Random(recipe).sample(range(1, updates), 3):
         check_equal(whole, trained(config, tmp_path / f"cut{cut}", cut))
+
+
+@pytest.mark.parametrize("name", ["adam", "rmsprop"])
+def test_optimizer_state_gets_its_parameters_layout(name):
+    """One kernel for all parameters pairs numbers by their place in memory: a state laid out otherwise goes to other weights."""
+    build = zoo().registry.get("optimizer", name).load()
+    nets = [torch.nn.Conv2d(4, 6, 3).to(memory_format=torch.channels_last) for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    optimizers = [build(list(net.parameters())) for net in nets]
+    gradients = [[torch.randn_like(p) for p in nets[0].parameters()] for _ in range(3)]
+
+    def update(net, optimizer, gradient):
+        for parameter, value in zip(net.parameters(), gradient, strict=True):
+            parameter.grad = value.clone()
+        optimizer.step()
+
+    update(nets[0], optimizers[0], gradients[0])
+    update(nets[0], optimizers[0], gradients[1])
+    flat = checkpoint.optimizer_state(optimizers[0])
+    flat = {k: v.clone().contiguous() if isinstance(v, torch.Tensor) else v for k, v in flat.items()}  # as from a file
+    checkpoint.restore_optimizer(optimizers[1], flat)
+    nets[1].load_state_dict(nets[0].state_dict())
+    for net, optimizer in zip(nets, optimizers, strict=True):
+        update(net, optimizer, gradients[2])
+    assert torch.equal(nets[0].weight, nets[1].weight)
+
+
+def test_deterministic_is_asked_of_torch(monkeypatch):
+    """On a CPU it changes nothing; that a GPU's runs are equal then, tests/test_cuda.py holds."""
+    import torch._inductor.config as inductor
+
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")  # so that it is put back
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    config = small({"gen": {"name": "mlp"}})
+    train = config.train.model_copy(update={"deterministic": True})
+    with inductor.patch(deterministic=False):
+        assemble(config, zoo().registry)
+        assert not torch.are_deterministic_algorithms_enabled()
+        try:
+            assemble(config.model_copy(update={"train": train}), zoo().registry)
+            assert torch.are_deterministic_algorithms_enabled() and inductor.deterministic
+            assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+        finally:
+            torch.use_deterministic_algorithms(False)
 
 
 def test_extended_run_continues(tmp_path):
