@@ -6,16 +6,25 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .capture import Captured, Recorder
 from .contracts import Side
-from .update import Parts, Report, terms
+from .update import Parts, Report, Terms, terms
 
 RECOMPILES = 64
 SIDES: tuple[Side, ...] = ("discriminator", "generator")
+
+
+def compiled(function: Terms, backend: Any = "inductor") -> Terms:
+    """The terms as one graph without a break."""
+    # Dynamo counts recompiles of a code object, and every pipeline and every set of due regularizers is one of `terms`.
+    dynamo = torch._dynamo.config
+    dynamo.recompile_limit = max(dynamo.recompile_limit, RECOMPILES)
+    return torch.compile(function, fullgraph=True, dynamic=False, backend=backend)
 
 
 class Engine:
@@ -39,10 +48,7 @@ class Engine:
         self.plain = {side: terms(parts, side) for side in SIDES}
         self.terms = dict(self.plain)
         if mode != "eager":
-            # Dynamo counts recompiles of a code object, and every pipeline and every set of due regularizers is one of `terms`.
-            dynamo = torch._dynamo.config
-            dynamo.recompile_limit = max(dynamo.recompile_limit, RECOMPILES)
-            self.terms = {side: torch.compile(function, fullgraph=True, dynamic=False) for side, function in self.plain.items()}
+            self.terms = {side: compiled(function) for side, function in self.plain.items()}
         self.captured: dict[Side, Captured] = {}
         if mode == "captured":
             self._make_capturable()

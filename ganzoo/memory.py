@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .contracts import Side
 from .errors import DeviceError
 from .feed import budget_bytes
 from .pipeline import SIDES, Pipeline
@@ -19,17 +21,32 @@ def _size(tensors: Any) -> int:
     return sum(t.numel() * t.element_size() for t in tensors)
 
 
-def estimate(pipeline: Pipeline, batch: int | None = None) -> dict[str, int]:
-    """Bytes, for the pipeline's batch or another: weights (with average), gradients, optimizer state, what the larger update
-    holds at its peak, resident data, total.
+LIBRARIES = 64 << 20  # working memory of CUDA's libraries, of which each stream has its own
+
+
+def estimate(pipeline: Pipeline, batch: int | None = None, engine: str | None = None) -> dict[str, int]:
+    """Bytes, for the pipeline's batch and engine or others: weights (with average), gradients, optimizer state, what the larger
+    update holds at its peak, resident data, total. An eager update is found at once and holds the most; one that is compiled takes
+    seconds to find.
     """
     nets = [pipeline.parts.net(side) for side in SIDES]
     weights = sum(_size([*net.parameters(), *net.buffers()]) for net in (*nets, pipeline.average.net))
     gradients = sum(_size(net.parameters()) for net in nets)
     optimizers = sum(_optimizer_state(pipeline.optimizers[side], net) for side, net in zip(SIDES, nets, strict=True))
-    update = max(update_peak(pipeline.parts, pipeline.spec, batch or pipeline.config.train.batch_size, side) for side in SIDES)
+    update = max(_update(pipeline, side, batch or pipeline.config.train.batch_size, engine or pipeline.engine) for side in SIDES)
     found = {"weights": weights, "gradients": gradients, "optimizers": optimizers, "update": update, "data": _resident(pipeline)}
     return {**found, "total": sum(found.values())}
+
+
+def _update(pipeline: Pipeline, side: Side, batch: int, engine: str) -> int:
+    """What one side's update holds at its peak."""
+    libraries = LIBRARIES if pipeline.device.type == "cuda" else 0
+    if engine != "eager":
+        with contextlib.suppress(Exception):  # what cannot be traced will run eager
+            from .liveness import compiled_peak  # late: the compiler takes a second to import
+
+            return libraries + compiled_peak(pipeline.parts, pipeline.spec, batch, side)
+    return libraries + update_peak(pipeline.parts, pipeline.spec, batch, side)
 
 
 def _resident(pipeline: Pipeline) -> int:
@@ -43,32 +60,40 @@ def _resident(pipeline: Pipeline) -> int:
 def available(device: torch.device) -> int:
     """Bytes that a training could still take on the device."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        return int(torch.cuda.mem_get_info(device)[0]) + torch.cuda.memory_reserved(device)  # what this process holds counts too
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def needed(pipeline: Pipeline, found: dict[str, int]) -> int:
+    """Bytes that must be free for a training of that estimate: its peak, a checkpoint's copy of the state, and with recordings the
+    memory of an update once more, for they hold theirs while the next one is warmed up.
+    """
+    twice = found["update"] if pipeline.engine == "captured" else 0
+    return found["total"] + found["weights"] + found["optimizers"] + twice
 
 
 def check_fits(pipeline: Pipeline, free: int | None = None) -> None:
     """Raises DeviceError before the training when it will not fit, with the largest batch that does."""
     free = available(pipeline.device) if free is None else free
-    found = estimate(pipeline)
-    if found["total"] > free:
-        raise DeviceError(advice(pipeline, found, free))
+    if needed(pipeline, estimate(pipeline, engine="eager")) > free and needed(pipeline, estimate(pipeline)) > free:
+        raise DeviceError(advice(pipeline, free))
 
 
 def after_failure(pipeline: Pipeline) -> str:
     """The line for a training that ran out although the estimate said it would fit: a batch a tenth below the estimate's."""
-    found = estimate(pipeline)
-    return "out of memory: " + advice(pipeline, found, min(available(pipeline.device), found["total"]) * 9 // 10)
+    most = needed(pipeline, estimate(pipeline))
+    return "out of memory: " + advice(pipeline, min(available(pipeline.device), most) * 9 // 10)
 
 
-def advice(pipeline: Pipeline, found: dict[str, int], free: int) -> str:
+def advice(pipeline: Pipeline, free: int) -> str:
     """One line: what is needed, what there is, and the largest batch that fits, from a line through two estimates."""
     batch = pipeline.config.train.batch_size
     half = max(batch // 2, 1)
-    per_sample = (found["total"] - estimate(pipeline, half)["total"]) / max(batch - half, 1)
-    fits = batch - math.ceil((found["total"] - free) / per_sample) if per_sample > 0 else 0
+    whole, less = (needed(pipeline, estimate(pipeline, size)) for size in (batch, half))
+    per_sample = (whole - less) / max(batch - half, 1)
+    fits = batch - math.ceil((whole - free) / per_sample) if per_sample > 0 else 0
     remedy = f"the largest batch that fits is about {fits}" if fits >= 1 else "no batch fits: take smaller nets or --resolution"
-    needs = f"needs about {found['total'] / 2**30:.1f} GiB and {pipeline.device} has {free / 2**30:.1f} GiB free"
+    needs = f"needs about {whole / 2**30:.1f} GiB and {pipeline.device} has {free / 2**30:.1f} GiB free"
     return f"--batch-size {batch}: {needs}; {remedy}"
 
 

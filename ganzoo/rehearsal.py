@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import torch
@@ -52,22 +53,29 @@ class Peak(TorchDispatchMode):
 
 
 def update_peak(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
-    """The most that one update holds beside the weights, found by running it on tensors without storage."""
-    with torch.random.fork_rng(devices=[]):
-        latents: Tensor = parts.generator.draw_latents(2)  # type: ignore[operator]
-    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        faked = _faked(parts, mode)
-        drawn = torch.empty(batch, *latents.shape[1:])
-        with Peak() as counter:
-            _update(faked, spec, batch, side, drawn)
+    """The most that one eager update holds beside the weights, found by running it on tensors without storage."""
+    with simulated(parts) as faked, Peak() as counter:
+        _update(faked, side, *inputs(faked, spec, batch))
     peak: int = counter.peak
     return peak
 
 
-def _update(parts: Parts, spec: Spec, batch: int, side: Side, latents: Tensor) -> None:
-    """The terms of one side and their gradients, on samples without content."""
-    data = torch.zeros(batch, *spec.shape)
+@contextlib.contextmanager
+def simulated(parts: Parts) -> Iterator[Parts]:
+    """Copies of the parts whose tensors, and all that is made of them here, have no storage. Random streams are left alone."""
+    with torch.random.fork_rng(devices=[]), FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        yield _faked(parts, mode)
+
+
+def inputs(parts: Parts, spec: Spec, batch: int) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Data and labels without content, and latents."""
     labels = torch.zeros(batch, dtype=torch.long) if spec.classes else None
+    latents: Tensor = parts.generator.draw_latents(batch)  # type: ignore[operator]
+    return torch.zeros(batch, *spec.shape), labels, latents
+
+
+def _update(parts: Parts, side: Side, data: Tensor, labels: Tensor | None, latents: Tensor) -> None:
+    """The terms of one side and their gradients."""
     other: Side = "generator" if side == "discriminator" else "discriminator"
     with only(parts.net(side), parts.net(other)):
         terms(parts, side)(data, labels, latents, torch.zeros(()), parts.due(side, 0))[0].backward()
@@ -88,7 +96,7 @@ def rehearse(parts: Parts, spec: Spec, batch: int, name: Callable[[str], str]) -
             real = copy.deepcopy(parts)
             try:
                 with torch.random.fork_rng(devices=[]):
-                    _update(real, spec, batch, side, real.generator.draw_latents(batch))  # type: ignore[operator]
+                    _update(real, side, *inputs(real, spec, batch))
             except GanzooError:
                 raise
             except Exception as error:

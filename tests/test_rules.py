@@ -37,6 +37,7 @@ LAYERS = (
         "pipeline",
         "sampling",
         "rehearsal",
+        "liveness",
         "runs",
         "logbook",
     },
