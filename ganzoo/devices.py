@@ -44,7 +44,8 @@ def be_deterministic() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it PyTorch refuses matrix products
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
-    inductor.deterministic = True
+    if hasattr(inductor, "deterministic"):  # not in older versions
+        inductor.deterministic = True
 
 
 def choose_engine(name: str, device: torch.device) -> tuple[str, str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -133,7 +134,17 @@ def generator_writer(pipeline: Pipeline, images: int, scores: dict[str, float]) 
     """A function that writes the averaged generator, as it is now, as a self-describing file."""
     header = make_header(pipeline, images, scores).model_dump_json()
     weights = plain(pipeline.average.net).state_dict()  # of a copy: the training goes on
-    return lambda path: write_bytes(path, tensor_bytes(weights, {"ganzoo": header}))
+    return lambda path: write_bytes(path, tensor_bytes(weights, {"ganzoo": header, "sha256": sum_of(weights)}))
+
+
+def sum_of(weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and numbers of tensors, by name."""
+    found = hashlib.sha256()
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        found.update(f"{name} {tensor.dtype} {list(tensor.shape)} ".encode())
+        found.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def plain(net: nn.Module) -> nn.Module:
@@ -211,11 +222,14 @@ def read_listed(path: Path) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a generator file; raises BadFile when it is damaged."""
+    """The tensors of a generator file; raises BadFile when they are not those that were written."""
     try:
-        return tensors_of(path.read_bytes(), path)
+        weights = tensors_of(path.read_bytes(), path)
     except OSError as error:
         raise BadFile(f"{path}: {error.strerror or one_line(error)}") from None
+    if _fields(path)["__metadata__"].get("sha256") != sum_of(weights):
+        raise BadFile(f"{path}: damaged (the weights' sum does not match)")
+    return weights
 
 
 class LoadedGenerator:

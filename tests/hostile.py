@@ -25,6 +25,7 @@ BAD = "\x1b[2J\x9b31m\n[bold red]"  # what a terminal, or rich, would obey
 @contextlib.contextmanager
 def refused(kind=GanzooError, match=None):
     """One line of ours within 5 s and 1 GiB, and not because memory ran out."""
+    two_runs()  # which need more
     with watched(), little_memory(), pytest.raises(kind, match=match) as caught:
         signal.setitimer(signal.ITIMER_REAL, 5)
         try:

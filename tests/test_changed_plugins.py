@@ -34,6 +34,6 @@ def test_generate_tells_of_another_version(cli, trained, tmp_path):
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
     older = metadata["ganzoo"].replace(f'"version":"{now}"', '"version":"0.0.9"', 1)
     assert older != metadata["ganzoo"]
-    save_file(tensors, tmp_path / "old.safetensors", {"ganzoo": older})
+    save_file(tensors, tmp_path / "old.safetensors", metadata | {"ganzoo": older})
     done = cli("generate", tmp_path / "old.safetensors", "--count", "4", "--seed", "1", "--out", tmp_path / "grid.png")
     assert done.code == 0 and f"made with ganzoo 0.0.9 and drawn with {now}" in done.err

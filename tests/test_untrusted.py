@@ -13,7 +13,7 @@ from hostile import BAD, forge, opened, refused, two_runs, written
 from mutators import Raw, nested
 
 import ganzoo
-from ganzoo import files
+from ganzoo import files, sampling
 from ganzoo.contracts import Generator, Spec
 from ganzoo.errors import BadFile, GanzooError
 from ganzoo.registry import Component, Registry
@@ -210,7 +210,8 @@ def test_other_peoples_nets_are_held_to_their_files(tmp_path, net, option):
     def file(value):
         _, header, _ = opened(forge(tmp_path, **names))
         header["options"] = {option: value}
-        (tmp_path / "foreign.safetensors").write_bytes(files.tensor_bytes(weights, {"ganzoo": json.dumps(header)}))
+        about = {"ganzoo": json.dumps(header), "sha256": sampling.sum_of(weights)}
+        (tmp_path / "foreign.safetensors").write_bytes(files.tensor_bytes(weights, about))
         return tmp_path / "foreign.safetensors"
 
     assert ganzoo.load(file(1), registry).sample(3).shape == (3, 1, 8, 8)
