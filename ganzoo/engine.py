@@ -63,7 +63,7 @@ class Engine:
         while True:
             try:
                 if self.captured:
-                    return self.captured[side]((data, labels, latents), due)
+                    return self.captured[side]((data, labels, latents), (due, measure))
                 return self._update(side, data, labels, latents, due, measure)
             except Exception as error:
                 if self.mode == "eager" or isinstance(error, torch.OutOfMemoryError):
@@ -75,7 +75,7 @@ class Engine:
     ) -> Report:
         parts, net, optimizer = self.parts, self.parts.net(side), self.optimizers[side]
         with only(net, parts.discriminator if side == "generator" else parts.generator):
-            optimizer.zero_grad(set_to_none=not self.captured)  # recorded updates need gradients that stay where they are
+            optimizer.zero_grad()  # to None: a recorded update then makes its gradients in its own memory, and adds nothing up
             total, names, values = self.terms[side](data, labels, latents, self.progress, due)
             total.backward()
         report = Report(names, values)
@@ -97,8 +97,8 @@ class Engine:
     # Capture.
 
     def _runner(self, side: Side) -> Callable[..., Report]:
-        def run(data: Tensor, labels: Tensor | None, latents: Tensor, *, variant: tuple[str, ...]) -> Report:
-            return self._update(side, data, labels, latents, variant, measure=True)
+        def run(data: Tensor, labels: Tensor | None, latents: Tensor, *, variant: tuple[tuple[str, ...], bool]) -> Report:
+            return self._update(side, data, labels, latents, *variant)
 
         return run
 
