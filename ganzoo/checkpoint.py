@@ -33,6 +33,14 @@ def split(group: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, {k: v for k, v in group.items() if k not in tensors}
 
 
+def copied(state: State) -> State:
+    """The state with tensors of its own, still on the device, so that training can go on while it is written."""
+    return {
+        group: {name: value.detach().clone() if isinstance(value, Tensor) else value for name, value in content.items()}
+        for group, content in state.items()
+    }
+
+
 def save(folder: Path, state: State, about: Mapping[str, Any]) -> None:
     """Write a checkpoint folder; it counts as one only when its manifest is there."""
     try:

@@ -1,4 +1,4 @@
-"""What happened between two log lines: sums kept on the device and read back once a line."""
+"""What happened between two log lines: values kept on the device and read back once a line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class NotFinite(GanzooError):
 
 
 class Meters:
-    """Every value reported since the last line; kept on the device and read back together."""
+    """Every value reported since the last line, kept on the device until one is due."""
 
     def __init__(self) -> None:
         self._rows: dict[tuple[Side, tuple[str, ...]], list[tuple[int, Tensor]]] = {}
@@ -34,27 +34,58 @@ class Meters:
         if report.gradient is not None:
             self._gradients[side] = report.gradient
 
-    def read(self, images: int) -> dict[Side, dict[str, float]]:
-        """The means by side and name, and start anew; raises NotFinite naming the first net and term that went wrong."""
+    def take(self) -> Reading:
+        """All that came in, sent to the host, and start anew."""
+        found, self._rows, gradients, self._gradients = self._rows, {}, self._gradients, {}
+        return Reading(found, gradients, self._count)
+
+
+class Reading:
+    """What meters took in, on its way to the host. A GPU sends it behind the updates that it has to do, and nobody waits until
+    `means` is called, which is best done when there is more for it to do.
+    """
+
+    def __init__(
+        self, rows: dict[tuple[Side, tuple[str, ...]], list[tuple[int, Tensor]]], gradients: dict[Side, Tensor], count: int
+    ) -> None:
+        self._numbers = {key: [number for number, _ in found] for key, found in rows.items()}
+        self._values = {key: _sent(torch.stack([value for _, value in found])) for key, found in rows.items()}
+        self._gradients = {side: _sent(gradient) for side, gradient in gradients.items()}
+        self._count = count
+        self._arrived: Any = None
+        if any(value.is_pinned() for value in self._values.values()):
+            self._arrived = torch.cuda.Event()
+            self._arrived.record()
+
+    def means(self, images: int) -> dict[Side, dict[str, float]]:
+        """The means by side and name; raises NotFinite naming the first net and term that went wrong."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
         values: dict[Side, dict[str, list[float]]] = {"discriminator": {}, "generator": {}}
         first: tuple[int, Side, str] | None = None
-        for (side, names), rows in self._rows.items():
-            found = torch.stack([row for _, row in rows]).cpu()
+        for (side, names), found in self._values.items():
             for name, column in zip(names, found.T.tolist(), strict=True):
                 values[side].setdefault(name, []).extend(column)
             bad = (~found.isfinite()).nonzero()
             if len(bad):
                 row, entry = bad[0].tolist()
-                first = min(first or (self._count, side, ""), (rows[row][0], side, f"loss term {names[entry]!r}"))
+                number = self._numbers[side, names][row]
+                first = min(first or (self._count, side, ""), (number, side, f"loss term {names[entry]!r}"))
         means = {side: {name: sum(column) / len(column) for name, column in columns.items()} for side, columns in values.items()}
         for side, gradient in self._gradients.items():
             means[side]["gradient"] = float(gradient)
             if first is None and not math.isfinite(means[side]["gradient"]):
                 first = (self._count, side, "gradient")
-        self._rows, self._gradients = {}, {}
         if first is not None:
             raise NotFinite(_diagnosis(first[1], first[2], images))
         return means
+
+
+def _sent(tensor: Tensor) -> Tensor:
+    """The tensor in memory of the host; from a GPU, it will be there once the device has come so far."""
+    if tensor.device.type != "cuda":
+        return tensor
+    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
 
 
 def _diagnosis(side: Side, what: str, images: int) -> str:

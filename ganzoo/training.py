@@ -13,12 +13,12 @@ from torch import Tensor
 
 from . import checkpoint, logbook, sampling
 from .checkpoint import State
-from .contracts import Tracker
+from .contracts import Side, Tracker
 from .data import Order
 from .engine import Engine
 from .errors import BadFile, GanzooError, one_line
 from .feed import Feed, budget_bytes
-from .meters import Meters, NotFinite, record
+from .meters import Meters, NotFinite, Reading, record
 from .pipeline import SIDES, Pipeline, learning_rate_factor, set_learning_rate
 from .streams import Streams, derive
 from .writer import Writer
@@ -68,6 +68,8 @@ class Training:
         self.rollbacks = 0  # how often the run went back to a checkpoint; each halves the learning rates
         self.scores: dict[str, float] = {}
         self._saved = self._logged = -1  # images at the last checkpoint and line
+        self._line: tuple[Reading, dict[str, Any]] | None = None  # a log line whose values are on their way
+        self._rates: dict[Side, float] = {}
 
     # State.
 
@@ -100,6 +102,7 @@ class Training:
         self.images, self.updates, self.rollbacks = (int(counters[name]) for name in ("images", "updates", "rollbacks"))
         self.seconds = float(counters["seconds"])
         self._saved = self._logged = self.images
+        self._line = None
 
     def roll_back(self, rollbacks: int, reason: str) -> None:
         """After a state was put back because of what came later: other random numbers, lower learning rates, a log line."""
@@ -138,7 +141,9 @@ class Training:
                 self.pipeline.average.update(self.pipeline.parts.generator, self.images - before, self.images)
                 self.updates += 1
                 self.seconds += time.perf_counter() - clock
+                clock = time.perf_counter()
                 self._report(before)
+                self.seconds += time.perf_counter() - clock  # a GPU is waited for here, not where it is given work
             self._end()
         finally:
             self.writer.close()
@@ -156,7 +161,7 @@ class Training:
         self.progress.fill_(done)
         for side in SIDES:
             factor = learning_rate_factor(self.pipeline.schedule(side), done) * 0.5**self.rollbacks
-            set_learning_rate(self.pipeline.optimizers[side], factor)
+            self._rates[side] = set_learning_rate(self.pipeline.optimizers[side], factor)
 
     def _crosses(self, every: int, images: int, before: int | None = None) -> bool:
         """Whether the count passes a multiple of `every` on the way to `images`."""
@@ -185,8 +190,11 @@ class Training:
         """Lines, pictures and checkpoints that are due after an update."""
         config = self.config
         self.tick(self.images)
+        self._finish_line()  # of an earlier update: a GPU has this one to do meanwhile
         if self._crosses(config.log.images, self.images, before):
-            self._log()
+            self._begin_line()
+            if self.pipeline.device.type != "cuda":
+                self._finish_line()
         if self._crosses(config.samples.images, self.images, before):
             self._sample()
         minutes = (time.monotonic() - self._began) / 60
@@ -199,23 +207,33 @@ class Training:
             where = f" and saved; continue with: ganzoo train --resume {shlex.quote(str(self.folder))}" if self.folder else ""
             raise Interrupted(self.stop, f"stopped after {self.images:,} images{where}")
 
-    def _log(self) -> None:
-        """Read the meters back and write a line; raises NotFinite first."""
-        means = self.meters.read(self.images)
-        rates = {f"lr_{side}": float(self.pipeline.optimizers[side].param_groups[0]["lr"]) for side in SIDES}
-        line = {
+    def _begin_line(self) -> None:
+        """Send for the values of a log line."""
+        head = {
             "images": self.images,
             "updates": self.updates,
             "seconds": round(self.seconds, 3),
             "images_per_second": round(self.images / max(self.seconds, 1e-9), 1),
-            **record(means),
-            **rates,
+            **{f"lr_{side}": rate for side, rate in self._rates.items()},
         }
-        self._logged = self.images
+        self._line, self._logged = (self.meters.take(), head), self.images
+
+    def _finish_line(self) -> None:
+        """Write the line that was begun, if any; raises NotFinite first."""
+        if self._line is None:
+            return
+        (reading, head), self._line = self._line, None
+        line = {**head, **record(reading.means(head["images"]))}
         if self.folder is not None:
             logbook.append(self.folder, line)
         for listener in self.listeners:
             listener.log(line)
+
+    def _log(self) -> None:
+        """Write the line of this moment, if it is not begun or written."""
+        if self._logged != self.images:
+            self._begin_line()
+        self._finish_line()
 
     def _sample(self) -> None:
         if self.folder is not None:
@@ -240,16 +258,15 @@ class Training:
 
     def save(self) -> None:
         """Write a checkpoint and the generator file, unless this state is saved already; bad weights are never written."""
+        self._log()
         if self.folder is None or self._saved == self.images:
             return
-        if self._logged != self.images:
-            self._log()
         for side in SIDES:
             weights = list(self.pipeline.parts.net(side).parameters())
             if weights and not torch.isfinite(torch.nn.utils.get_total_norm(weights)):
                 raise NotFinite(f"the {side}'s weights are not finite after {self.images:,} images; nothing was saved since")
         about = {"config": self.config.tree(), "versions": dict(self.pipeline.versions), "images": self.images}
-        state = _copied(self.state_dict())
+        state = checkpoint.copied(self.state_dict())
         write_generator = sampling.generator_writer(self.pipeline, self.images, self.scores)
         folder, name, keep = self.folder, f"{self.images:09d}", self.config.checkpoint.keep
 
@@ -262,8 +279,7 @@ class Training:
         self._saved, self._began = self.images, time.monotonic()
 
     def _end(self) -> None:
-        if self._logged != self.images:
-            self._log()
+        self._log()
         self._measure()
         self._sample()
         self.save()
@@ -278,11 +294,3 @@ class Training:
             indices = torch.randint(len(self.pipeline.dataset), (metric.count,), generator=generator)
             real = self.pipeline.dataset.batch(indices)[0]
             self.scores |= {f"{name}.{key}": float(value) for key, value in metric.measure(real, fake).items()}
-
-
-def _copied(state: State) -> State:
-    """The state with tensors of its own, still on the device, so that training can go on while it is written."""
-    return {
-        group: {name: value.detach().clone() if isinstance(value, Tensor) else value for name, value in content.items()}
-        for group, content in state.items()
-    }

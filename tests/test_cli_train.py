@@ -129,8 +129,11 @@ def test_progress_on_a_terminal_is_two_lines(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(_report, "CONSOLE", console)
     reporter = _report.Reporter(SimpleNamespace(config=SimpleNamespace(train=SimpleNamespace(images=1000))))  # type: ignore[arg-type]
     reporter.start({})
-    reporter.tick(100)
+    reporter.tick(50)
     assert reporter.bar is not None
+    reporter.bar.refresh()
+    assert "50/1,000 images" in screen.getvalue() and "images/s" not in screen.getvalue(), "the first one may have been compiled"
+    reporter.tick(100)
     reporter.bar.refresh()
     assert "100/1,000 images" in screen.getvalue() and "images/s" in screen.getvalue() and " left" in screen.getvalue()
     assert "loss" not in screen.getvalue(), "losses only once they are known"

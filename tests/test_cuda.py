@@ -12,6 +12,7 @@ import torch
 from ganzoo import config as configuration
 from ganzoo import devices
 from ganzoo.assembly import assemble
+from ganzoo.contracts import Tracker
 from ganzoo.plugins import zoo
 from ganzoo.training import Training
 
@@ -57,14 +58,12 @@ def training(case, tell=print, **train):
 def losses(run):
     """What `log.jsonl` would hold of losses, a row of both for each line."""
     lines = []
-    log = run.meters.read
 
-    def read(images):
-        means = log(images)
-        lines.append([means[side]["total"] for side in sorted(means)])
-        return means
+    class Listener(Tracker):
+        def log(self, record):
+            lines.append([record[side]["total"] for side in ("discriminator", "generator")])
 
-    run.meters.read = read
+    run.listeners.append(Listener())
     run.run()
     return torch.tensor(lines, dtype=torch.float64)
 

@@ -76,7 +76,8 @@ class Reporter(Tracker):
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.total = pipeline.config.train.images
-        self.began, self.first, self.said = time.monotonic(), 0, 0.0
+        self.began, self.first, self.said = time.monotonic(), 0, 0.0  # first: images that speed is not counted of
+        self.fresh = True  # no update yet
         self.health = ""  # in a word or two
         self.bar: Lines | None = None
         self.task: TaskID | None = None
@@ -96,7 +97,9 @@ class Reporter(Tracker):
             self.bar.start()
 
     def tick(self, images: int) -> None:
-        """After every update."""
+        """After every update. Speed is counted from the first one, in which the update may have been compiled."""
+        if self.fresh:
+            self.began, self.first, self.fresh = time.monotonic(), images, False
         if self.bar is not None and self.task is not None:
             self.bar.update(self.task, completed=min(images, self.total), counted=self._counted(images))
 
