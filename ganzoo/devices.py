@@ -27,7 +27,7 @@ def choose_device(name: str) -> torch.device:
 def choose_precision(name: str, device: torch.device) -> str:
     """fp32 on CPUs; on GPUs bf16 where there is, else tf32."""
     if name == "auto":
-        name = "fp32" if device.type == "cpu" else "bf16" if torch.cuda.is_bf16_supported() else "tf32"
+        name = "fp32" if device.type == "cpu" else "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "tf32"
     if device.type == "cuda":
         torch.set_float32_matmul_precision("highest" if name == "fp32" else "high")
         torch.backends.cudnn.allow_tf32 = name != "fp32"
