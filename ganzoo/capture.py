@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, cuda
+from torch import Tensor, cuda, nn
 
 from .update import Report
 
@@ -60,11 +60,30 @@ class Recorder:
 class Snapshot:
     """What an update changes, to be put back where it lies. The copies are on the host: the device may be full."""
 
-    def __init__(self, tensors: Sequence[Tensor], optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-        self.optimizer, self.device, self.random_state = optimizer, device, cuda.get_rng_state(device)
+    def __init__(self, parts: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+        self.parts, self.optimizer, self.device, self.random_state = parts, optimizer, device, cuda.get_rng_state(device)
+        self.tensors, self.plain = self._tensors(), self._plain()
         self.entries = {parameter: dict(entry) for parameter, entry in optimizer.state.items()}
         held = [t for entry in self.entries.values() for t in entry.values() if isinstance(t, Tensor)]
-        self.copies = [(t, t.detach().to("cpu", copy=True)) for t in (*tensors, *held)]
+        self.copies = [(t, t.detach().to("cpu", copy=True)) for t in (*self.tensors.values(), *held)]
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Every parameter and buffer, by section and name."""
+        return {
+            f"{section}: {name}": tensor
+            for section, part in self.parts.items()
+            for name, tensor in (*part.named_parameters(), *part.named_buffers())
+        }
+
+    def _plain(self) -> dict[str, tuple[nn.Module, str, Any]]:
+        """Every number, text and flag that a module keeps beside them."""
+        return {
+            f"{section}: {name}.{key}".replace(": .", ": "): (module, key, value)
+            for section, part in self.parts.items()
+            for name, module in part.named_modules()
+            for key, value in vars(module).items()
+            if isinstance(value, int | float | str)
+        }
 
     @torch.no_grad()
     def put_back(self) -> None:
@@ -77,25 +96,45 @@ class Snapshot:
                     value.zero_()
         cuda.set_rng_state(self.random_state, self.device)
 
+    def check(self) -> None:
+        """Raises RuntimeError for what changed and cannot change in a replay, where the training would silently go wrong."""
+        for entry in self.optimizer.state.values():
+            for key, value in entry.items():
+                on_device = isinstance(value, Tensor) and value.device.type == self.device.type
+                if not on_device and value is not None:
+                    raise RuntimeError(f"{type(self.optimizer).__name__} keeps {key!r} on the host")
+        for name, tensor in self._tensors().items():
+            if tensor is not self.tensors.get(name):
+                raise RuntimeError(f"{name} is replaced in an update, not written into")
+        for name, (_, _, value) in self._plain().items():
+            if name not in self.plain or value != self.plain[name][2]:
+                raise RuntimeError(f"{name} changes in an update and is no buffer")
+
+    @torch.no_grad()
     def forget_new(self) -> None:
-        """Without the state that the optimizer made since."""
+        """Everything else as it was, too: for an update that will not be recorded."""
         self.optimizer.state.clear()
         self.optimizer.state.update(self.entries)
+        for name, tensor in self._tensors().items():
+            if name in self.tensors and tensor is not self.tensors[name]:
+                tensor.copy_(self.tensors[name])
+        for module, key, value in self.plain.values():
+            vars(module)[key] = value
 
 
 class Captured:
-    """Replays `function(*inputs, variant=...)`; inputs keep their shapes. It changes `tensors` and the optimizer's state: the runs
+    """Replays `function(*inputs, variant=...)`; inputs keep their shapes. It changes `parts` and the optimizer's state: the runs
     before a recording are undone, so that a captured training goes the same way as one that is not.
     """
 
     def __init__(
         self,
         function: Function,
-        tensors: Callable[[], list[Tensor]],
+        parts: Mapping[str, nn.Module],
         optimizer: torch.optim.Optimizer,
         recorder: Recorder,
     ) -> None:
-        self.function, self.tensors, self.optimizer, self.recorder = function, tensors, optimizer, recorder
+        self.function, self.parts, self.optimizer, self.recorder = function, parts, optimizer, recorder
         self.graphs: dict[Hashable, tuple[cuda.CUDAGraph, Report]] = {}
         self.inputs: list[Tensor | None] = []
 
@@ -117,22 +156,14 @@ class Captured:
         def run() -> Report:
             return self.function(*self.inputs, variant=variant)
 
-        snapshot = Snapshot(self.tensors(), self.optimizer, self.recorder.device)
+        snapshot = Snapshot(self.parts, self.optimizer, self.recorder.device)
         try:
             try:
                 self.recorder.warm_up(run)
             finally:
                 snapshot.put_back()
-            self._check_optimizer()
+            snapshot.check()
             self.graphs[variant] = self.recorder.record(run)
         except Exception:
             snapshot.forget_new()
             raise
-
-    def _check_optimizer(self) -> None:
-        """Raises RuntimeError for state on the host: a replay would not change it, and the training would silently go wrong."""
-        for entry in self.optimizer.state.values():
-            for key, value in entry.items():
-                on_device = isinstance(value, Tensor) and value.device.type == self.recorder.device.type
-                if not on_device and value is not None:
-                    raise RuntimeError(f"{type(self.optimizer).__name__} keeps {key!r} on the host")

@@ -53,7 +53,7 @@ class Engine:
         if mode == "captured":
             self._make_capturable()
             recorder = Recorder(progress.device)
-            self.captured = {side: Captured(self._runner(side), self._state, optimizers[side], recorder) for side in SIDES}
+            self.captured = {side: Captured(self._runner(side), parts.sections(), optimizers[side], recorder) for side in SIDES}
 
     def update(
         self, side: Side, data: Tensor, labels: Tensor | None, latents: Tensor, number: int, measure: bool = False
@@ -111,10 +111,6 @@ class Engine:
                     group["lr"] = torch.tensor(float(group["lr"]), device=self.progress.device)
                 if "capturable" in group:
                     group["capturable"] = True
-
-    def _state(self) -> list[Tensor]:
-        """All tensors that an update changes, beside the optimizer's."""
-        return [t for module in self.parts.sections().values() for t in (*module.parameters(), *module.buffers())]
 
     # Falling back.
 

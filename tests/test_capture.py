@@ -9,6 +9,7 @@ import torch
 from ganzoo import capture
 from ganzoo import config as configuration
 from ganzoo.assembly import assemble
+from ganzoo.contracts import Regularizer
 from ganzoo.engine import SIDES
 from ganzoo.plugins import zoo
 from ganzoo.training import Training
@@ -164,3 +165,46 @@ def test_an_optimizer_that_needs_the_host_is_told_and_trains_on(kind, reason, cu
     assert runs["captured"].engine.mode == "compiled"
     assert [line for line in told if "engine captured does not take" in line and reason in line and "using compiled" in line]
     check_close(runs["eager"].pipeline.state_dict(), runs["captured"].pipeline.state_dict())
+
+
+class Host(Regularizer):
+    """A weight that falls with the updates, counted in Python: fine in a loop, and standing still in a recording."""
+
+    def __init__(self):
+        super().__init__(weight=1.0)
+        self.count = 0
+
+    def penalty(self, step):
+        self.count += 1
+        return step.fake_logits.square().mean() / self.count
+
+
+class Replaced(Regularizer):
+    """A running mean whose buffer is another tensor after every update."""
+
+    def __init__(self):
+        super().__init__(weight=1.0)
+        self.register_buffer("mean", torch.zeros(()))
+
+    def penalty(self, step):
+        self.mean = 0.9 * self.mean + 0.1 * step.fake_logits.detach().mean()
+        return (step.fake_logits.mean() - self.mean).square()
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [(Host, "reg.own: count changes in an update and is no buffer"), (Replaced, "reg.own: mean is replaced in an update")],
+)
+def test_a_part_that_needs_the_host_is_told_and_trains_on(kind, reason, cuda):
+    told, runs = [], {}
+    for engine in ("eager", "captured"):
+        first = training({}, engine, tell=told.append)
+        first.pipeline.parts.regularizers = {"own": kind()}
+        run = runs[engine] = Training(first.pipeline, tell=told.append)
+        torch.manual_seed(5)
+        run.run()
+    assert runs["captured"].engine.mode == "compiled"
+    assert [line for line in told if reason in line and "using compiled" in line]
+    check_close(runs["eager"].pipeline.state_dict(), runs["captured"].pipeline.state_dict())
+    own = [run.pipeline.parts.regularizers["own"] for run in runs.values()]
+    assert kind is Replaced or own[0].count == own[1].count
