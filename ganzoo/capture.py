@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
@@ -41,12 +42,14 @@ class Recorder:
                 raise
 
         try:
-            # Other threads go on meanwhile: one writes checkpoints, one pins batches.
-            mode: dict[str, Any] = {"capture_error_mode": "thread_local"}
-            with cuda.device(self.device), cuda.graph(graph, pool=self.pool, stream=self.stream, **mode):
+            # Other threads go on meanwhile: one writes checkpoints, one pins batches. A broken end would not set the stream back.
+            mode: dict[str, Any] = {"stream": self.stream, "capture_error_mode": "thread_local"}
+            now = cuda.current_stream(self.device)
+            with cuda.device(self.device), cuda.stream(now), cuda.graph(graph, pool=self.pool, **mode):
                 return graph, heard()
         except Exception as error:
-            self._forget_recording(random_state)
+            with contextlib.suppress(RuntimeError):  # the first error is the one to tell
+                self._forget_recording(random_state)
             raise (failed or [error])[0] from None  # a broken recording's end has an error of its own, which says less
 
     def _forget_recording(self, random_state: Tensor) -> None:
