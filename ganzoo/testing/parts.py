@@ -17,6 +17,7 @@ from .stand_ins import GivenLogits, PlainDiscriminator, PlainGenerator, step_of
 
 IMAGE = Spec((1, 16, 16), 3)
 READS = "read only what Step offers"
+SCALES = (1.0, 20.0)  # of weights: a penalty may rightly be zero for small ones
 HOOKS = ("prepare", "view", "penalty", "after_update")
 
 
@@ -146,20 +147,29 @@ def _require_hooks(case: Case, part: Regularizer, step: Step, what: str) -> None
 
 
 def penalty_reaches(case: Case) -> str:
-    """Its penalty changes the net of its side."""
+    """Its penalty changes the net of its side, if not at the weights that nets begin with then at larger ones."""
     part, found = case.copy(), []
     nets = nets_for(case, part, IMAGE)
     for side in SIDES:
-        if part.on(side):
-            step = step_of(side, *nets, IMAGE)
-            penalty = part.penalty(step)
-            if penalty is not None:
-                mend = "set `side` to the net that it is to change, and detach nothing"
-                case.require(gradients(penalty, step.net).any(), f"its penalty gives the {side} no gradient", mend)
-                found.append(side)
+        penalties = [_penalty_at(part, side, nets, scale) for scale in SCALES] if part.on(side) else []
+        reached = [gradients(penalty, net).any() for penalty, net in penalties if penalty is not None]
+        if reached:
+            mend = "set `side` to the net that it is to change, and detach nothing"
+            case.require(any(reached), f"its penalty gives the {side} no gradient", mend)
+            found.append(side)
     if not found:
         raise DoesNotApply("it has no penalty")
     return f"the {' and the '.join(found)} get one" if len(found) > 1 else f"the {found[0]} gets one"
+
+
+def _penalty_at(part: Regularizer, side: Side, nets: tuple[Any, Any], scale: float) -> tuple[Tensor | None, nn.Module]:
+    """A penalty where the weights are so many times as large, and the net that it is to change."""
+    part, generator, discriminator = copy.deepcopy((part, *nets))
+    with torch.no_grad():
+        for parameter in (*generator.parameters(), *discriminator.parameters()):
+            parameter.mul_(scale)
+    step = step_of(side, generator, discriminator, IMAGE)
+    return part.penalty(step), step.net
 
 
 def slope_ways(case: Case) -> str:

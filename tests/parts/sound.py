@@ -68,6 +68,16 @@ class Flat(SlopePenalty):
         return slope.square().flatten(1).sum(1).mean()
 
 
+class OneSided(SlopePenalty):
+    """Only slopes steeper than one are bad (WGAN-LP), so that small weights are not changed at all."""
+
+    at = "between"
+
+    def of(self, slope):
+        lengths = (slope.square().flatten(1).sum(1) + 1e-12).sqrt()
+        return (lengths - 1).relu().square().mean()
+
+
 class Mirror(Augmentation):
     """Mirrors all samples."""
 
@@ -111,6 +121,7 @@ SOUND = [
     ("loss", Plain),
     ("regularizer", Drift),
     ("regularizer", Flat),
+    ("regularizer", OneSided),
     ("augmentation", Mirror),
     ("dataset", few),
     ("optimizer", plain_sgd),
