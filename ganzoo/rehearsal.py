@@ -53,11 +53,32 @@ class Peak(TorchDispatchMode):
 
 
 def update_peak(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
-    """The most that one eager update holds beside the weights, found by running it on tensors without storage."""
+    """The most that one eager update holds beside the weights, found by running it on tensors without storage, or on real ones
+    where a part reads values.
+    """
+    try:
+        return _simulated_peak(parts, spec, batch, side)
+    except Exception:
+        real = copy.deepcopy(parts)
+        with _fork(real), Peak() as counter:
+            _update(real, side, *inputs(real, spec, batch))
+        return int(counter.peak)
+
+
+def _simulated_peak(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
     with simulated(parts) as faked, Peak() as counter:
         _update(faked, side, *inputs(faked, spec, batch))
-    peak: int = counter.peak
-    return peak
+    return int(counter.peak)
+
+
+def _fork(parts: Parts) -> contextlib.AbstractContextManager[None]:
+    """Random streams are left alone within."""
+    device = _device(parts)
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
+def _device(parts: Parts) -> torch.device:
+    return next((p.device for p in parts.generator.parameters()), torch.device("cpu"))
 
 
 @contextlib.contextmanager
@@ -68,17 +89,18 @@ def simulated(parts: Parts) -> Iterator[Parts]:
 
 
 def inputs(parts: Parts, spec: Spec, batch: int) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Data and labels without content, and latents."""
-    labels = torch.zeros(batch, dtype=torch.long) if spec.classes else None
+    """Data and labels without content, and latents, where the generator is."""
+    device = _device(parts)
+    labels = torch.zeros(batch, dtype=torch.long, device=device) if spec.classes else None
     latents: Tensor = parts.generator.draw_latents(batch)  # type: ignore[operator]
-    return torch.zeros(batch, *spec.shape), labels, latents
+    return torch.zeros(batch, *spec.shape, device=device), labels, latents.to(device)
 
 
 def _update(parts: Parts, side: Side, data: Tensor, labels: Tensor | None, latents: Tensor) -> None:
     """The terms of one side and their gradients."""
     other: Side = "generator" if side == "discriminator" else "discriminator"
     with only(parts.net(side), parts.net(other)):
-        terms(parts, side)(data, labels, latents, torch.zeros(()), parts.due(side, 0))[0].backward()
+        terms(parts, side)(data, labels, latents, torch.zeros((), device=data.device), parts.due(side, 0))[0].backward()
 
 
 def rehearse(parts: Parts, spec: Spec, batch: int, name: Callable[[str], str]) -> None:
@@ -89,13 +111,13 @@ def rehearse(parts: Parts, spec: Spec, batch: int, name: Callable[[str], str]) -
     """
     for side in SIDES:
         try:
-            update_peak(parts, spec, batch, side)
+            _simulated_peak(parts, spec, batch, side)
         except GanzooError:
             raise
         except Exception:  # perhaps only because a part reads values, which these tensors have not
             real = copy.deepcopy(parts)
             try:
-                with torch.random.fork_rng(devices=[]):
+                with _fork(real):
                     _update(real, side, *inputs(real, spec, batch))
             except GanzooError:
                 raise

@@ -11,6 +11,7 @@ from torch.profiler import ProfilerActivity, profile
 from ganzoo import ceiling, memory
 from ganzoo import config as configuration
 from ganzoo.assembly import assemble
+from ganzoo.contracts import Regularizer
 from ganzoo.engine import SIDES, only
 from ganzoo.errors import DeviceError
 from ganzoo.liveness import graph_peak
@@ -122,6 +123,26 @@ def test_estimate_of_a_compiled_update(regs, precision):
     assert engine.mode == "compiled"
     print(memory.estimate(built)["update"] / max(peaks))
     assert memory.estimate(built)["update"] == pytest.approx(max(peaks), rel=0.2)
+
+
+def test_a_part_that_reads_values_is_estimated_too():
+    """It cannot be simulated, so that one update is run for real, on copies."""
+
+    class Reads(Regularizer):
+        def penalty(self, step):
+            mean = step.fake_logits.square().mean()
+            return mean if float(mean.detach()) >= 0 else -mean
+
+    plain, built = pipeline(batch=64), pipeline(batch=64)
+    built.parts.regularizers = {"reads": Reads(weight=1.0)}
+    before = {name: t.clone() for name, t in built.state_dict()["generator"].items()}
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    assert memory.estimate(built)["update"] == pytest.approx(memory.estimate(plain)["update"], rel=0.2)
+    assert torch.equal(torch.rand(4), expected)
+    assert all(torch.equal(t, before[name]) for name, t in built.state_dict()["generator"].items())
+    memory.check_fits(built)
 
 
 def test_estimate_changes_nothing():
