@@ -74,7 +74,7 @@ class Engine:
         self, side: Side, data: Tensor, labels: Tensor | None, latents: Tensor, due: tuple[str, ...], measure: bool
     ) -> Report:
         parts, net, optimizer = self.parts, self.parts.net(side), self.optimizers[side]
-        with only(net, parts.discriminator if side == "generator" else parts.generator):
+        with only(net, parts.rival(side)):
             optimizer.zero_grad()  # to None: a recorded update then makes its gradients in its own memory, and adds nothing up
             total, names, values = self.terms[side](data, labels, latents, self.progress, due)
             total.backward()

@@ -46,8 +46,7 @@ def compiled_peak(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
         decompositions=select_decomp_table,
         partition_fn=min_cut_rematerialization_partition,
     )
-    other: Side = "generator" if side == "discriminator" else "discriminator"
-    with simulated(parts) as faked, only(faked.net(side), faked.net(other)):
+    with simulated(parts) as faked, only(faked.net(side), faked.rival(side)):
         data, labels, latents = inputs(faked, spec, batch)
         compiled(terms(faked, side), backend)(data, labels, latents, torch.zeros(()), faked.due(side, 0))[0].backward()
     given = sum(t.numel() * t.element_size() for t in (data, latents))

@@ -16,12 +16,11 @@ from .feed import budget_bytes
 from .pipeline import SIDES, Pipeline
 from .rehearsal import update_peak
 
+LIBRARIES = 64 << 20  # working memory of CUDA's libraries, of which each stream has its own
+
 
 def _size(tensors: Any) -> int:
     return sum(t.numel() * t.element_size() for t in tensors)
-
-
-LIBRARIES = 64 << 20  # working memory of CUDA's libraries, of which each stream has its own
 
 
 def estimate(pipeline: Pipeline, batch: int | None = None, engine: str | None = None) -> dict[str, int]:

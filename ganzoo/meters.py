@@ -53,9 +53,9 @@ class Reading:
         self._gradients = {side: _sent(gradient) for side, gradient in gradients.items()}
         self._count = count
         self._arrived: Any = None
-        if any(value.is_pinned() for value in self._values.values()):
-            self._arrived = torch.cuda.Event()
-            self._arrived.record()
+        device = next((value.device for found in rows.values() for _, value in found), None)
+        if device is not None and device.type == "cuda":
+            self._arrived = torch.cuda.current_stream(device).record_event()  # of the training's card, which need not be the first
 
     def means(self, images: int) -> dict[Side, dict[str, float]]:
         """The means by side and name; raises NotFinite naming the first net and term that went wrong."""

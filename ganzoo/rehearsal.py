@@ -98,8 +98,7 @@ def inputs(parts: Parts, spec: Spec, batch: int) -> tuple[Tensor, Tensor | None,
 
 def _update(parts: Parts, side: Side, data: Tensor, labels: Tensor | None, latents: Tensor) -> None:
     """The terms of one side and their gradients."""
-    other: Side = "generator" if side == "discriminator" else "discriminator"
-    with only(parts.net(side), parts.net(other)):
+    with only(parts.net(side), parts.rival(side)):
         terms(parts, side)(data, labels, latents, torch.zeros((), device=data.device), parts.due(side, 0))[0].backward()
 
 

@@ -45,6 +45,9 @@ class Parts:
     def net(self, side: Side) -> nn.Module:
         return self.discriminator if side == "discriminator" else self.generator
 
+    def rival(self, side: Side) -> nn.Module:
+        return self.generator if side == "discriminator" else self.discriminator
+
     def sections(self) -> dict[str, nn.Module]:
         """The parts by their section in run files: "gen", "disc", "loss", "reg.gp", "aug.ada"."""
         one: dict[str, nn.Module] = {"gen": self.generator, "disc": self.discriminator, "loss": self.loss}

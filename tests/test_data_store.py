@@ -254,12 +254,15 @@ def test_cifar_zip_in_time(cache: Path) -> None:
     start = time.perf_counter()
     first = load_pictures(path)
     middle = time.perf_counter()
-    second = load_pictures(path)
-    end = time.perf_counter()
+    again = []
+    for _ in range(3):  # the quickest counts: other tests run beside this one
+        began = time.perf_counter()
+        second = load_pictures(path)
+        again.append(time.perf_counter() - began)
     assert first.spec.shape == (3, 32, 32) and first.labels.bincount().tolist() == [5000] * 10
     assert np.shares_memory(first.samples.numpy(), second.samples.numpy()) is False
     assert torch.equal(first.samples[::997], second.samples[::997])
-    assert end - middle < 2.0 and middle - start < 30  # 0.6 s, and 5 to 10 s, on 2 idle cores
+    assert min(again) < 1.0 and middle - start < 30  # 0.6 s, and 5 to 10 s, on 2 idle cores
 
 
 def test_emoji_keep_their_transparency() -> None:

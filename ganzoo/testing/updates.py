@@ -49,7 +49,7 @@ class Setting:
     def update(self, side: Side, compute: Any = None) -> Tensor:
         """The scalar that one update minimises, gone backward from."""
         parts, (data, labels, latents, progress) = self.parts, self.given()
-        with only(parts.net(side), parts.net("generator" if side == "discriminator" else "discriminator")):
+        with only(parts.net(side), parts.rival(side)):
             total: Tensor = (compute or terms(parts, side))(data, labels, latents, progress, parts.due(side, 0))[0]
             total.backward()
         return total
