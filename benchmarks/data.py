@@ -21,7 +21,12 @@ WIDTH = 8  # of the nets: small, so that the data weighs more
 def tree(path: str, **data: Any) -> dict[str, Any]:
     """A configuration's sections over the defaults."""
     nets = {"width": WIDTH}
-    return {"gen": nets, "disc": nets, "data": {"name": path, "resolution": 32, **data}, "train": {"batch_size": 64}}
+    return {
+        "gen": nets,
+        "disc": nets,
+        "data": {"name": path, "resolution": 32, **data},
+        "train": {"batch_size": 64},
+    }
 
 
 def start(path: str) -> dict[str, float]:
@@ -52,7 +57,9 @@ def starts(path: Path) -> dict[str, Any]:
         environment = os.environ | {"GANZOO_CACHE": cache}
         for name in ("first", "second"):
             command = [sys.executable, "-m", "benchmarks.data", str(path)]
-            done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+            done = subprocess.run(
+                command, env=environment, check=True, capture_output=True, text=True
+            )
             found[name] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -67,8 +74,14 @@ def streaming(path: Path, seconds: float) -> dict[str, Any]:
 
     variants, size = [], 0
     for name in ("resident", "streamed"):
-        data = {"resident": "gpu"} if name == "resident" else {"resident": "auto", "budget": math.ceil(size / 4 / 2**20)}
-        config = configuration.check(configuration.merge(configuration.defaults(), tree(str(path), **data)))
+        data = (
+            {"resident": "gpu"}
+            if name == "resident"
+            else {"resident": "auto", "budget": math.ceil(size / 4 / 2**20)}
+        )
+        config = configuration.check(
+            configuration.merge(configuration.defaults(), tree(str(path), **data))
+        )
         pipeline = assemble(config, zoo().registry)
         size = pipeline.dataset.samples.numel()
         ticking = Ticking(pipeline.device)

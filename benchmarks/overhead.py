@@ -37,14 +37,20 @@ def configured(width: int = 64, size: int = 32, batch: int = 64, **sections: Any
         "samples": {"images": "1000M"},
         "checkpoint": {"images": 0, "minutes": 0},
     }
-    return configuration.check(configuration.merge(configuration.merge(configuration.defaults(), tree), sections))
+    return configuration.check(
+        configuration.merge(configuration.merge(configuration.defaults(), tree), sections)
+    )
 
 
 def plain_step(pipeline: Pipeline) -> Callable[[], None]:
     """The same update by hand: non-saturating loss, one generated batch a side, no weights' gradients that nobody uses."""
     generator: Any = pipeline.parts.generator
     discriminator: Any = pipeline.parts.discriminator
-    optimizers, average, batch = pipeline.optimizers, pipeline.average.net, pipeline.config.train.batch_size
+    optimizers, average, batch = (
+        pipeline.optimizers,
+        pipeline.average.net,
+        pipeline.config.train.batch_size,
+    )
     samples = pipeline.dataset.samples.to(pipeline.device)
     latents = torch.Generator(pipeline.device).manual_seed(0)
     averaged = [t for t in (*average.parameters(), *average.buffers()) if t.is_floating_point()]
@@ -68,7 +74,11 @@ def plain_step(pipeline: Pipeline) -> Callable[[], None]:
         losses.append(loss.detach())
         discriminator.requires_grad_(False)
         optimizers["generator"].zero_grad()
-        loss = softplus(-discriminator(generator(torch.randn(batch, 100, generator=latents, device=data.device)))).mean()
+        loss = softplus(
+            -discriminator(
+                generator(torch.randn(batch, 100, generator=latents, device=data.device))
+            )
+        ).mean()
         loss.backward()
         optimizers["generator"].step()
         discriminator.requires_grad_(True)
@@ -108,7 +118,9 @@ class Alternation:
         """The median, over windows of pairs, of the training's time to the plain loop's."""
         ours, theirs = self.ours[WARM_UP:], self.theirs[WARM_UP:]
         starts = range(0, len(ours) - WINDOW + 1, WINDOW)
-        return statistics.median(sum(ours[i : i + WINDOW]) / sum(theirs[i : i + WINDOW]) for i in starts)
+        return statistics.median(
+            sum(ours[i : i + WINDOW]) / sum(theirs[i : i + WINDOW]) for i in starts
+        )
 
 
 def measure(pairs: int, width: int = 64) -> dict[str, Any]:

@@ -41,7 +41,13 @@ class Session:
             every=50_000 if cuda else 2_000,
             device=self.kind,
         )
-        self.batches = [int(b) for b in given.batches.split(",")] if given.batches else [64, 1024] if cuda else [64]
+        self.batches = (
+            [int(b) for b in given.batches.split(",")]
+            if given.batches
+            else [64, 1024]
+            if cuda
+            else [64]
+        )
 
     def keep(self, table: str, row: str, measure: Callable[[], Any]) -> None:
         """Measure a row and write it down with the machine and the date; says so on the way."""
@@ -54,11 +60,21 @@ class Session:
         setting, seconds, largest = self.setting, self.given.seconds, max(self.batches)
         for batch in self.batches:
             for number, kind in enumerate(steps.KINDS) if "whole" in names else []:
-                self.keep("whole", f"{batch:05d}-{number}-{kind}", partial(steps.whole, setting, kind, batch, self.out / "runs"))
+                self.keep(
+                    "whole",
+                    f"{batch:05d}-{number}-{kind}",
+                    partial(steps.whole, setting, kind, batch, self.out / "runs"),
+                )
             for kind in ("none", "gp") if "engines" in names else []:
-                self.keep("engines", f"{batch:05d}-{kind}", partial(steps.engines, setting, kind, batch, seconds))
+                self.keep(
+                    "engines",
+                    f"{batch:05d}-{kind}",
+                    partial(steps.engines, setting, kind, batch, seconds),
+                )
         if "kernels" in names:
-            self.keep("kernels", f"{largest:05d}", lambda: steps.hot_spots(setting, "none", largest))
+            self.keep(
+                "kernels", f"{largest:05d}", lambda: steps.hot_spots(setting, "none", largest)
+            )
         if "overhead" in names and self.kind == "cpu":
             self.keep("overhead", "dcgan", lambda: overhead.measure(200))
         real = pictures.find()
@@ -68,18 +84,41 @@ class Session:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", default="build/speed", help="folder for results and run folders (default: %(default)s)")
-    parser.add_argument("--tables", default=",".join(TABLES), help="which of %(default)s to measure; '' only prints what there is")
-    parser.add_argument("--batches", default="", help="batch sizes (default: 64,1024 on a GPU, 64 on a CPU)")
-    parser.add_argument("--width", type=int, default=0, help="of the nets (default: 64 on a GPU, 8 on a CPU)")
-    parser.add_argument("--seconds", type=float, default=8.0, help="for each engine; four times it to compare streamed data")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--out",
+        default="build/speed",
+        help="folder for results and run folders (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--tables",
+        default=",".join(TABLES),
+        help="which of %(default)s to measure; '' only prints what there is",
+    )
+    parser.add_argument(
+        "--batches", default="", help="batch sizes (default: 64,1024 on a GPU, 64 on a CPU)"
+    )
+    parser.add_argument(
+        "--width", type=int, default=0, help="of the nets (default: 64 on a GPU, 8 on a CPU)"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=8.0,
+        help="for each engine; four times it to compare streamed data",
+    )
     parser.add_argument("--device", default="auto", help="auto or cpu")
-    parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/speed.md")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="put the tables into docs/speed.md"
+    )
     given = parser.parse_args()
     names = [name for name in given.tables.split(",") if name]
     if unknown := set(names) - set(TABLES):
-        parser.error(f"--tables: no table {', '.join(sorted(unknown))}; there are {', '.join(TABLES)}")
+        parser.error(
+            f"--tables: no table {', '.join(sorted(unknown))}; there are {', '.join(TABLES)}"
+        )
     session = Session(given)
     session.measure(names)
     text = tables.markdown(session.out, session.kind)

@@ -53,7 +53,9 @@ class Classifier(nn.Sequential):
 
 def digits(given: argparse.Namespace, split: str) -> Dataset:
     """MNIST at the resolution that the GAN draws."""
-    found: Dataset = create("dataset", "mnist", root=given.data_root, resolution=(given.resolution,) * 2, split=split)
+    found: Dataset = create(
+        "dataset", "mnist", root=given.data_root, resolution=(given.resolution,) * 2, split=split
+    )
     return found
 
 
@@ -86,7 +88,9 @@ def train_classifier(given: argparse.Namespace, device: torch.device) -> tuple[C
 
 def modes_of(net: Classifier, pictures: Tensor, device: torch.device) -> Tensor:
     """The mode of each triple [n, 3, size, size]: 100 red + 10 green + blue."""
-    red, green, blue = (net.digits(pictures[:, channel : channel + 1].to(device)).cpu() for channel in range(3))
+    red, green, blue = (
+        net.digits(pictures[:, channel : channel + 1].to(device)).cpu() for channel in range(3)
+    )
     return 100 * red + 10 * green + blue
 
 
@@ -94,13 +98,18 @@ def score(modes: Tensor) -> dict[str, float]:
     """Modes covered, and KL(histogram of the samples || uniform), in nats."""
     shares = torch.bincount(modes, minlength=MODES).double() / len(modes)
     covered = shares > 0
-    return {"modes": int(covered.sum()), "kl": float((shares[covered] * (shares[covered] * MODES).log()).sum())}
+    return {
+        "modes": int(covered.sum()),
+        "kl": float((shares[covered] * (shares[covered] * MODES).log()).sum()),
+    }
 
 
 def floor(repeats: int = 50) -> dict[str, float]:
     """What a perfect sampler of equally frequent modes scores: mean and deviation of its KL."""
     stream = torch.Generator().manual_seed(0)
-    drawn = torch.tensor([score(torch.randint(MODES, (SAMPLES,), generator=stream))["kl"] for _ in range(repeats)])
+    drawn = torch.tensor(
+        [score(torch.randint(MODES, (SAMPLES,), generator=stream))["kl"] for _ in range(repeats)]
+    )
     return {"kl": float(drawn.mean()), "deviation": float(drawn.std())}
 
 
@@ -121,8 +130,17 @@ def configured(given: argparse.Namespace, seed: int) -> Config:
         "loss": {"name": "rpgan"},
         "reg": {"r1": penalty, "r2": penalty},
         "optim": {"gen": adam, "disc": adam},
-        "data": {"name": "stacked-mnist", "root": str(given.data_root), "resolution": given.resolution},
-        "train": {"images": given.images, "batch_size": given.batch_size, "seed": seed, "device": given.device},
+        "data": {
+            "name": "stacked-mnist",
+            "root": str(given.data_root),
+            "resolution": given.resolution,
+        },
+        "train": {
+            "images": given.images,
+            "batch_size": given.batch_size,
+            "seed": seed,
+            "device": given.device,
+        },
         "average": {"half_life": "200k"},
         "log": {"images": "10k"},
     }
@@ -170,7 +188,9 @@ def train(given: argparse.Namespace, seed: int, net: Classifier) -> dict[str, An
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--images", default="4M", help="real images shown (default: %(default)s)")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--batch-size", type=int, default=512)
@@ -178,27 +198,54 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, default=32, help="the digits are resized to this")
     parser.add_argument("--classifier-epochs", type=int, default=5)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--data-root", type=Path, default=SHARED, help="folder with MNIST (default: ../shared/data)")
+    parser.add_argument(
+        "--data-root", type=Path, default=SHARED, help="folder with MNIST (default: ../shared/data)"
+    )
     parser.add_argument("--out", type=Path, help="a JSON file for the results")
     given = parser.parse_args()
-    pipeline_device = "cuda" if given.device == "auto" and torch.cuda.is_available() else given.device.replace("auto", "cpu")
+    pipeline_device = (
+        "cuda"
+        if given.device == "auto" and torch.cuda.is_available()
+        else given.device.replace("auto", "cpu")
+    )
     device = torch.device(pipeline_device)
     began = time.perf_counter()
     net, accuracy = train_classifier(given, device)
-    print(f"classifier: {accuracy:.2%} of the test digits, trained in {time.perf_counter() - began:.0f} s", flush=True)
-    triples: Dataset = create("dataset", "stacked-mnist", root=given.data_root, resolution=(given.resolution,) * 2)
+    print(
+        f"classifier: {accuracy:.2%} of the test digits, trained in {time.perf_counter() - began:.0f} s",
+        flush=True,
+    )
+    triples: Dataset = create(
+        "dataset", "stacked-mnist", root=given.data_root, resolution=(given.resolution,) * 2
+    )
     real, least = real_score(net, triples, device), floor()
     print(f"{SAMPLES:,} real triples: {real['modes']} modes, KL {real['kl']:.4f}")
-    print(f"a perfect sampler of uniform modes: KL {least['kl']:.4f} +- {least['deviation']:.4f}", flush=True)
+    print(
+        f"a perfect sampler of uniform modes: KL {least['kl']:.4f} +- {least['deviation']:.4f}",
+        flush=True,
+    )
     found = []
     for seed in map(int, given.seeds.split(",")):
         result = train(given, seed, net)
         found.append(result)
-        print(f"seed {seed}: {result['images']:,} images in {result['training_seconds']:.1f} s, compilation included", flush=True)
-        print(f"  {result['update_seconds']:.1f} s without it, {result['images_per_second']:,.0f} images/s by {result['engine']}")
+        print(
+            f"seed {seed}: {result['images']:,} images in {result['training_seconds']:.1f} s, compilation included",
+            flush=True,
+        )
+        print(
+            f"  {result['update_seconds']:.1f} s without it, {result['images_per_second']:,.0f} images/s by {result['engine']}"
+        )
         for name in ("raw", "averaged"):
-            print(f"  {name}: {result[name]['modes']} modes, KL {result[name]['kl']:.4f}", flush=True)
-    about = {"machine": machine(device), "classifier": accuracy, "real": real, "floor": least, "seeds": found}
+            print(
+                f"  {name}: {result[name]['modes']} modes, KL {result[name]['kl']:.4f}", flush=True
+            )
+    about = {
+        "machine": machine(device),
+        "classifier": accuracy,
+        "real": real,
+        "floor": least,
+        "seeds": found,
+    }
     if given.out:
         write_text(given.out, json.dumps(about, indent=2) + "\n")
 

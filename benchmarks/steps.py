@@ -55,7 +55,9 @@ class Setting:
             "samples": {"images": self.every},
             "checkpoint": {"images": self.every},
         }
-        return configuration.check(configuration.merge(configuration.merge(configuration.defaults(), tree), KINDS[kind]))
+        return configuration.check(
+            configuration.merge(configuration.merge(configuration.defaults(), tree), KINDS[kind])
+        )
 
 
 def whole(setting: Setting, kind: str, batch: int, folder: Path) -> dict[str, Any]:
@@ -76,7 +78,9 @@ def whole(setting: Setting, kind: str, batch: int, folder: Path) -> dict[str, An
     bare = Variant("bare step", batch, repeated(bare_step(training), laps), laps, precision)
     plain = tutorial(setting, kind, batch, training)
     variants = [*plain, bare, trained]
-    rounds = 3 if device.type == "cuda" else 12  # a CPU's pace changes more, and its updates are long
+    rounds = (
+        3 if device.type == "cuda" else 12
+    )  # a CPU's pace changes more, and its updates are long
     for variant in variants:
         variant.warm_up()
         variant.laps.clear()
@@ -129,7 +133,9 @@ def tutorial(setting: Setting, kind: str, batch: int, training: Training) -> lis
 def engines(setting: Setting, kind: str, batch: int, seconds: float) -> dict[str, Any]:
     """What `ganzoo bench` finds: of every engine without a penalty, of the device's usual one with."""
     usual = ["captured" if torch.device(setting.device).type == "cuda" else "eager"]
-    found = measure(setting.config(kind, batch), zoo().registry, [] if kind == "none" else usual, seconds)
+    found = measure(
+        setting.config(kind, batch), zoo().registry, [] if kind == "none" else usual, seconds
+    )
     return {**found, "kind": kind}
 
 
@@ -141,19 +147,29 @@ def hot_spots(setting: Setting, kind: str, batch: int, count: int = 12) -> list[
     for _ in range(5):
         step()
     wait(pipeline.device)
-    with ceiling.no_stderr(), profile(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as profiler:
+    with (
+        ceiling.no_stderr(),
+        profile(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as profiler,
+    ):
         for _ in range(updates):
             step()
         wait(pipeline.device)
     found = []
     for event in profiler.key_averages():
-        counts = event.device_type.name == ("CUDA" if cuda else "CPU") and not getattr(event, "is_user_annotation", False)
+        counts = event.device_type.name == ("CUDA" if cuda else "CPU") and not getattr(
+            event, "is_user_annotation", False
+        )
         micro = event.self_device_time_total if cuda else event.self_cpu_time_total
         if counts and micro:
-            found.append({"name": event.key, "ms": micro / 1e3 / updates, "calls": event.count / updates})
+            found.append(
+                {"name": event.key, "ms": micro / 1e3 / updates, "calls": event.count / updates}
+            )
     total = sum(entry["ms"] for entry in found)
     found.sort(key=lambda entry: -entry["ms"])
-    return [{**entry, "share": entry["ms"] / total, "kind": kind, "batch": batch} for entry in found[:count]]
+    return [
+        {**entry, "share": entry["ms"] / total, "kind": kind, "batch": batch}
+        for entry in found[:count]
+    ]
 
 
 def fresh_start() -> None:

@@ -13,13 +13,18 @@ Result = dict[str, Any]
 
 def results(folder: Path, kind: str, table: str) -> list[Result]:
     """What was kept of a table, row by row."""
-    return [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob(f"{kind}-{table}-*.json"))]
+    return [
+        json.loads(path.read_text("utf-8"))
+        for path in sorted(folder.glob(f"{kind}-{table}-*.json"))
+    ]
 
 
 def table(columns: list[str], rows: list[list[str]]) -> str:
     """A Markdown table."""
     lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
 
 
 def measured_on(found: list[Result]) -> str:
@@ -63,7 +68,11 @@ def engines(found: list[Result]) -> str:
         plain = next(row["images_per_second"] for row in f["rows"] if row["through"] == "loop")
         rows = []
         for row in f["rows"]:
-            compiled, share, memory = row["compile_seconds"], row["kernel_share"], row["memory_bytes"]
+            compiled, share, memory = (
+                row["compile_seconds"],
+                row["kernel_share"],
+                row["memory_bytes"],
+            )
             rows.append(
                 [
                     row["name"],
@@ -82,7 +91,16 @@ def engines(found: list[Result]) -> str:
             f"{f['rows'][-1]['flop_per_image'] / 1e9:.3g} GFLOP an image. Ceiling: {most['product']} product at "
             f"{most['flop_per_second'] / 1e12:.3g} TFLOP/s, copy at {most['copy_bytes_per_second'] / 1e9:.3g} GB/s."
         )
-        columns = ["variant", "images/s", "x loop", "compile", "memory", "kernel share", "of ceiling", "updates"]
+        columns = [
+            "variant",
+            "images/s",
+            "x loop",
+            "compile",
+            "memory",
+            "kernel share",
+            "of ceiling",
+            "updates",
+        ]
         parts.append(f"{caption}\n\n{table(columns, rows)}")
     return "\n\n".join(parts)
 
@@ -92,8 +110,13 @@ def kernels(found: list[Result]) -> str:
     parts = []
     for result in found:
         spots = result["found"]
-        rows = [[f"`{s['name'][:80]}`", f"{s['calls']:.1f}", f"{s['ms']:.3f} ms", f"{s['share']:.1%}"] for s in spots]
-        caption = f"Where a bare step's time goes, penalty {spots[0]['kind']}, batch {spots[0]['batch']}:"
+        rows = [
+            [f"`{s['name'][:80]}`", f"{s['calls']:.1f}", f"{s['ms']:.3f} ms", f"{s['share']:.1%}"]
+            for s in spots
+        ]
+        caption = (
+            f"Where a bare step's time goes, penalty {spots[0]['kind']}, batch {spots[0]['batch']}:"
+        )
         parts.append(f"{caption}\n\n{table(['operation', 'calls', 'time', 'share'], rows)}")
     return "\n\n".join(parts)
 
@@ -128,7 +151,13 @@ def data(found: list[Result]) -> str:
 def markdown(folder: Path, kind: str) -> str:
     """All tables that the folder's results make."""
     parts = []
-    for name, make in (("whole", whole), ("engines", engines), ("kernels", kernels), ("overhead", overhead), ("data", data)):
+    for name, make in (
+        ("whole", whole),
+        ("engines", engines),
+        ("kernels", kernels),
+        ("overhead", overhead),
+        ("data", data),
+    ):
         found = results(folder, kind, name)
         if found:
             parts += [f"{make(found)}\n\n{measured_on(found)}"]

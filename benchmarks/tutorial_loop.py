@@ -30,19 +30,32 @@ def generator(size: int, channels: int, width: int) -> nn.Sequential:
     """Latents [n, 100, 1, 1] to pictures [n, channels, size, size]; size is a power of two from 16 up."""
     stages = int(math.log2(size)) - 2
     wide = width * min(2 ** (stages - 1), 8)
-    layers: list[nn.Module] = [nn.ConvTranspose2d(LATENT, wide, 4, 1, 0, bias=False), nn.BatchNorm2d(wide), nn.ReLU(True)]
+    layers: list[nn.Module] = [
+        nn.ConvTranspose2d(LATENT, wide, 4, 1, 0, bias=False),
+        nn.BatchNorm2d(wide),
+        nn.ReLU(True),
+    ]
     for stage in range(stages - 2, -1, -1):
         narrow = width * min(2**stage, 8)
-        layers += [nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False), nn.BatchNorm2d(narrow), nn.ReLU(True)]
+        layers += [
+            nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(narrow),
+            nn.ReLU(True),
+        ]
         wide = narrow
-    return nn.Sequential(*layers, nn.ConvTranspose2d(wide, channels, 4, 2, 1, bias=False), nn.Tanh())
+    return nn.Sequential(
+        *layers, nn.ConvTranspose2d(wide, channels, 4, 2, 1, bias=False), nn.Tanh()
+    )
 
 
 def discriminator(size: int, channels: int, width: int, kind: str) -> nn.Sequential:
     """Pictures to logits [n, 1, 1, 1]. Batch norm, but layer norm under a slope penalty, for which batches may not mix."""
     stages = int(math.log2(size)) - 2
     narrow = width
-    layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True)]
+    layers: list[nn.Module] = [
+        nn.Conv2d(channels, width, 4, 2, 1, bias=False),
+        nn.LeakyReLU(0.2, True),
+    ]
     for stage in range(1, stages):
         wide = width * min(2**stage, 8)
         norm = nn.BatchNorm2d(wide) if kind in ("none", "sn") else nn.GroupNorm(1, wide)
@@ -64,7 +77,9 @@ class TutorialLoop:
     kind is one of KINDS: plain, with WGAN-GP's penalty beside the loss, relativistic with R1 and R2, or with spectral norm.
     """
 
-    def __init__(self, size: int, channels: int, width: int, kind: str, device: torch.device) -> None:
+    def __init__(
+        self, size: int, channels: int, width: int, kind: str, device: torch.device
+    ) -> None:
         self.kind, self.device = kind, device
         self.maker = generator(size, channels, width).to(device)
         self.critic = discriminator(size, channels, width, kind).to(device)
@@ -85,7 +100,9 @@ class TutorialLoop:
         self.critic.zero_grad()
         if self.kind == "rpgan+r1+r2":
             d_loss = softplus(self.judge(fake.detach()) - self.judge(real)).mean()
-            d_loss = d_loss + 10.0 / 2 * (squared_slopes(self.critic, real).mean() + squared_slopes(self.critic, fake).mean())
+            d_loss = d_loss + 10.0 / 2 * (
+                squared_slopes(self.critic, real).mean() + squared_slopes(self.critic, fake).mean()
+            )
             d_loss.backward()
         else:
             ones, zeros = torch.ones(n, device=self.device), torch.zeros(n, device=self.device)
@@ -96,7 +113,9 @@ class TutorialLoop:
             d_loss = real_loss + fake_loss
             if self.kind == "gp":
                 mix = torch.rand(n, 1, 1, 1, device=self.device)
-                norms = (squared_slopes(self.critic, mix * fake.detach() + (1 - mix) * real) + 1e-12).sqrt()
+                norms = (
+                    squared_slopes(self.critic, mix * fake.detach() + (1 - mix) * real) + 1e-12
+                ).sqrt()
                 penalty = 10.0 * (norms - 1).square().mean()
                 penalty.backward()
         self.d_optimizer.step()

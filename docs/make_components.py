@@ -57,10 +57,23 @@ def described(component: Component, recipes: dict[str, dict[str, Any]]) -> str:
     if options := component.options():
         lines += ["", "| option | type | default | what it is |", "|---|---|---|---|"]
         for option in options.values():
-            default = "must be given" if option.default is REQUIRED else f"`{plain(option.default)}`"
-            lines.append(f"| `{option.name}` | {cell(option.type)} | {default} | {cell(option.help)} |")
-    if used := [name for name, tree in recipes.items() if component.kind != "recipe" and uses(tree, component)]:
-        lines += ["", "In the recipes " + ", ".join(f"[{name}](#recipe-{name.replace('.', '')})" for name in used) + "."]
+            default = (
+                "must be given" if option.default is REQUIRED else f"`{plain(option.default)}`"
+            )
+            lines.append(
+                f"| `{option.name}` | {cell(option.type)} | {default} | {cell(option.help)} |"
+            )
+    if used := [
+        name
+        for name, tree in recipes.items()
+        if component.kind != "recipe" and uses(tree, component)
+    ]:
+        lines += [
+            "",
+            "In the recipes "
+            + ", ".join(f"[{name}](#recipe-{name.replace('.', '')})" for name in used)
+            + ".",
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -90,7 +103,9 @@ def settings(tree: dict[str, Any], where: str = "") -> list[str]:
     lines = []
     own = {k: v for k, v in tree.items() if not isinstance(v, dict)} if where else {}
     if where and (own or not tree):
-        lines.append(f"- `[{where}]` " + ", ".join(f"{key} = {plain(value)}" for key, value in own.items()))
+        lines.append(
+            f"- `[{where}]` " + ", ".join(f"{key} = {plain(value)}" for key, value in own.items())
+        )
     for key, value in tree.items():
         if isinstance(value, dict):
             lines += settings(value, f"{where}.{key}" if where else key)
@@ -110,5 +125,9 @@ if __name__ == "__main__":
     text = page()
     if "--check" in sys.argv[1:]:
         current = PAGE.is_file() and PAGE.read_text("utf-8") == text
-        sys.exit(None if current else "docs/components.md is not current: run python docs/make_components.py")
+        sys.exit(
+            None
+            if current
+            else "docs/components.md is not current: run python docs/make_components.py"
+        )
     PAGE.write_text(text, "utf-8")

@@ -12,7 +12,7 @@ from .average import Average
 from .blocks import initialise, use_native_norms
 from .building import Assembly, Progress, flag_of, open_dataset
 from .config import FAMILIES
-from .contracts import Regularizer, Side, SlopePenalty
+from .contracts import Dataset, Regularizer, Side, SlopePenalty, Spec
 from .devices import be_deterministic, choose_device, choose_engine, choose_precision
 from .errors import BrokenPlugin, GanzooError, Incompatible, one_line
 from .fitting import (
@@ -42,48 +42,100 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         dataset = open_dataset(build, progress)
         if config.train.batch_size > len(dataset):
-            raise Incompatible(f"--batch-size {config.train.batch_size}: larger than the data, which has {len(dataset):,} samples")
-        regularizers = {name: build.build(f"reg.{name}", "regularizer", c) for name, c in build.family("reg").items()}
-        spec = spec_for(build, dataset, regularizers)
-        generator = build_generator(build, spec)
-        augmentations, seen = build_augmentations(build, spec)
-        loss = build.build("loss", "loss", config.loss)
-        discriminator = build_discriminator(build, seen, regularizers)
-        check_needs(build, {"loss": loss, "discriminator": discriminator, "generator": generator}, regularizers)
-        for name, section, net in (("generator", config.gen, generator), ("discriminator", config.disc, discriminator)):
-            if section.init != "auto":
-                torch.manual_seed(derive(config.train.seed, "init", name))
-                initialise(net, section.init)
-        probe(build, spec, seen, generator, discriminator)
-        _prepare(build, regularizers, generator, discriminator)
-        slopes = [r for r in regularizers.values() if isinstance(r, SlopePenalty) and r.place]
-        if not any(isinstance(r, SlopePenalty) for r in regularizers.values()):
-            use_native_norms(discriminator)
-        # The dual pass trades a second derivative for a second forward pass, which pays on GPUs; on CPUs it is the slower one.
-        way = choose_way(discriminator, seen) if slopes and device.type == "cuda" else "double"
-        precision = choose_precision(config.train.precision, device)
-        if config.train.deterministic:
-            be_deterministic()
-        parts = Parts(generator, discriminator, loss, regularizers, augmentations, way, precision)
-        rehearse(parts, spec, config.train.batch_size, lambda section: f"{flag_of(section)} of {build.owners[section]}")
+            raise Incompatible(
+                f"--batch-size {config.train.batch_size}: larger than the data, which has {len(dataset):,} samples"
+            )
+        parts, spec = _parts(build, dataset, device)
         for module in parts.sections().values():
             module.to(device).train()
         if device.type == "cuda" and spec.sort == "image":
-            generator.to(memory_format=torch.channels_last), discriminator.to(memory_format=torch.channels_last)
+            for side in SIDES:
+                parts.net(side).to(memory_format=torch.channels_last)
         optimizers = {side: _optimizer(build, side, parts.net(side)) for side in SIDES}
-        metrics = {name: build.build(f"metric.{name}", "metric", c, spec) for name, c in build.family("metric").items()}
+        metrics = {
+            name: build.build(f"metric.{name}", "metric", c, spec)
+            for name, c in build.family("metric").items()
+        }
         for name, metric in metrics.items():
             check_sort("--set metric", name, metric, spec)
-        trackers = {name: build.build(f"tracker.{name}", "tracker", c) for name, c in build.family("tracker").items()}
+        trackers = {
+            name: build.build(f"tracker.{name}", "tracker", c)
+            for name, c in build.family("tracker").items()
+        }
     engine, reason = choose_engine(config.train.engine, device)
-    build.notes.append(f"engine {engine}: {reason}" + (f"; slopes by {WAYS[way]}" if slopes else ""))
+    slopes = f"; slopes by {WAYS[parts.way]}" if _shared_slopes(parts.regularizers) else ""
+    build.notes.append(f"engine {engine}: {reason}{slopes}")
+    average = Average(parts.generator, config.average.half_life)
     return Pipeline(
-        _completed(build), spec, dataset, parts, optimizers, Average(generator, config.average.half_life), device,
-        engine, metrics, trackers, build.versions, build.owners, [*dataset.notes, *build.notes],
-    )  # fmt: skip
+        _completed(build),
+        spec,
+        dataset,
+        parts,
+        optimizers,
+        average,
+        device,
+        engine,
+        metrics,
+        trackers,
+        build.versions,
+        build.owners,
+        [*dataset.notes, *build.notes],
+    )
 
 
-def _prepare(build: Assembly, regularizers: Mapping[str, Regularizer], generator: nn.Module, discriminator: nn.Module) -> None:
+def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Parts, Spec]:
+    """What takes part in an update, checked and rehearsed, and the spec of a sample."""
+    config = build.config
+    regularizers = {
+        name: build.build(f"reg.{name}", "regularizer", c)
+        for name, c in build.family("reg").items()
+    }
+    spec = spec_for(build, dataset, regularizers)
+    generator = build_generator(build, spec)
+    augmentations, seen = build_augmentations(build, spec)
+    loss = build.build("loss", "loss", config.loss)
+    discriminator = build_discriminator(build, seen, regularizers)
+    nets: dict[Side, nn.Module] = {"generator": generator, "discriminator": discriminator}
+    check_needs(
+        build, {"loss": loss, "discriminator": discriminator, "generator": generator}, regularizers
+    )
+    for side, net in nets.items():
+        init = getattr(config, SECTION[side]).init
+        if init != "auto":
+            torch.manual_seed(derive(config.train.seed, "init", side))
+            initialise(net, init)
+    probe(build, spec, seen, generator, discriminator)
+    _prepare(build, regularizers, generator, discriminator)
+    if not any(isinstance(r, SlopePenalty) for r in regularizers.values()):
+        use_native_norms(discriminator)
+    # The dual pass trades a second derivative for a second forward pass, which pays on GPUs; on
+    # CPUs it is the slower one.
+    trial = _shared_slopes(regularizers) and device.type == "cuda"
+    way = choose_way(discriminator, seen) if trial else "double"
+    precision = choose_precision(config.train.precision, device)
+    if config.train.deterministic:
+        be_deterministic()
+    parts = Parts(generator, discriminator, loss, regularizers, augmentations, way, precision)
+    rehearse(
+        parts,
+        spec,
+        config.train.batch_size,
+        lambda section: f"{flag_of(section)} of {build.owners[section]}",
+    )
+    return parts, spec
+
+
+def _shared_slopes(regularizers: Mapping[str, Regularizer]) -> bool:
+    """Whether a penalty looks at a named place, whose pass the discriminator's logits can share."""
+    return any(isinstance(r, SlopePenalty) and r.place for r in regularizers.values())
+
+
+def _prepare(
+    build: Assembly,
+    regularizers: Mapping[str, Regularizer],
+    generator: nn.Module,
+    discriminator: nn.Module,
+) -> None:
     for name, regularizer in regularizers.items():
         torch.manual_seed(derive(build.config.train.seed, "prepare", name))
         try:
@@ -102,7 +154,9 @@ def _optimizer(build: Assembly, side: Side, net: nn.Module) -> torch.optim.Optim
     parameters = [p for p in net.parameters() if p.requires_grad]
     if not parameters:
         raise Incompatible(f"--{section}: the {side} has no weights to train")
-    optimizer: torch.optim.Optimizer = build.build(f"optim.{section}", "optimizer", choice, parameters)
+    optimizer: torch.optim.Optimizer = build.build(
+        f"optim.{section}", "optimizer", choice, parameters
+    )
     return optimizer
 
 

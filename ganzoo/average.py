@@ -13,7 +13,9 @@ RAMP = 0.05  # early in training the half-life is at most this share of the imag
 def _tensors(net: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     """What is averaged: parameters and floating-point buffers (batch norm's statistics belong to the weights); what is copied."""
     everything = [*net.parameters(), *net.buffers()]
-    return [t for t in everything if t.is_floating_point()], [t for t in everything if not t.is_floating_point()]
+    return [t for t in everything if t.is_floating_point()], [
+        t for t in everything if not t.is_floating_point()
+    ]
 
 
 class Average:
@@ -22,7 +24,9 @@ class Average:
     def __init__(self, net: nn.Module, half_life: int) -> None:
         self.net = copy.deepcopy(net).eval().requires_grad_(False)
         self.half_life = half_life
-        self._pairs: tuple[nn.Module, list[list[Tensor]]] | None = None  # a net's tensors: listing takes longer than averaging
+        self._pairs: tuple[nn.Module, list[list[Tensor]]] | None = (
+            None  # a net's tensors: listing takes longer than averaging
+        )
 
     def keep(self, batch: int, images: int) -> float:
         """The share of the old average that one update keeps, after `images` images and with `batch` new ones."""

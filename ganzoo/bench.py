@@ -28,7 +28,11 @@ from .stopwatch import Laps, Ticking, Variant, interleave, repeated
 from .training import Training
 
 ENGINES = ("eager", "compiled", "captured")
-FAST_FORMS = {"fused": None, "foreach": None, "capturable": False}  # optimizer settings that a plain loop leaves alone
+FAST_FORMS = {
+    "fused": None,
+    "foreach": None,
+    "capturable": False,
+}  # optimizer settings that a plain loop leaves alone
 Progress = Callable[[int, int], None]
 Tell = Callable[[str], None]
 
@@ -57,8 +61,20 @@ class PlainLoop:
     def _update(self, side: Side, data: Tensor, labels: Tensor | None, number: int) -> float:
         parts, optimizer = self.parts, self.pipeline.optimizers[side]
         latents = parts.generator.draw_latents(len(data), self.latents)  # type: ignore[operator]
-        step = Step(side, parts.generator, parts.discriminator, data, latents, labels, views=parts.views(side))
-        loss = parts.loss.discriminator(step) if side == "discriminator" else parts.loss.generator(step)
+        step = Step(
+            side,
+            parts.generator,
+            parts.discriminator,
+            data,
+            latents,
+            labels,
+            views=parts.views(side),
+        )
+        loss = (
+            parts.loss.discriminator(step)
+            if side == "discriminator"
+            else parts.loss.generator(step)
+        )
         for name in parts.due(side, number):
             penalty = parts.regularizers[name].penalty(step)
             if penalty is not None:
@@ -97,36 +113,48 @@ def bare_step(training: Training) -> Callable[[], None]:
 
 def adjusted(config: Config, **train: Any) -> Config:
     """The configuration without what is no part of an update's speed, and with other settings of [train]."""
-    return configuration.check(configuration.merge(config.tree(), {"metric": False, "tracker": False, "train": train}))
+    return configuration.check(
+        configuration.merge(config.tree(), {"metric": False, "tracker": False, "train": train})
+    )
 
 
 class Bench:
     """One measurement of one configuration: builds each variant, warms it up, times all in turn."""
 
-    def __init__(self, config: Config, registry: Registry, progress: Progress | None, tell: Tell) -> None:
+    def __init__(
+        self, config: Config, registry: Registry, progress: Progress | None, tell: Tell
+    ) -> None:
         self.config, self.registry, self.progress, self.tell = config, registry, progress, tell
         self.device = choose_device(config.train.device)
         self.images = config.train.batch_size * config.train.n_critic
         self.variants: list[Variant] = []
-        self.about: dict[str, dict[str, Any]] = {}  # by variant: what is known of it beside its times
+        self.about: dict[
+            str, dict[str, Any]
+        ] = {}  # by variant: what is known of it beside its times
         self.notes: list[str] = []
         self.flop = 0.0  # of an image
         self.shape: tuple[int, ...] = ()
 
     def engines(self, wanted: Sequence[str] = ()) -> list[str]:
         """The engines asked for, or all that the device offers; raises UsageError or DeviceError."""
-        offered = [engine for engine in ENGINES if engine != "captured" or self.device.type == "cuda"]
+        offered = [
+            engine for engine in ENGINES if engine != "captured" or self.device.type == "cuda"
+        ]
         for engine in wanted:
             if engine not in ENGINES:
                 raise UsageError(f"--engines {engine}: no such engine; write {', '.join(ENGINES)}")
             if engine not in offered:
-                raise DeviceError(f"--engines {engine}: CUDA graphs need a CUDA device; use {' or '.join(offered)}")
+                raise DeviceError(
+                    f"--engines {engine}: CUDA graphs need a CUDA device; use {' or '.join(offered)}"
+                )
         return [engine for engine in offered if not wanted or engine in wanted]
 
     def add_plain(self) -> None:
         """The plain loop over these nets; the work of an update is counted on them too."""
         before = self._memory(start=True)
-        pipeline = assemble(adjusted(self.config, engine="eager", precision="fp32"), self.registry, self.progress)
+        pipeline = assemble(
+            adjusted(self.config, engine="eager", precision="fp32"), self.registry, self.progress
+        )
         loop, laps, data = PlainLoop(pipeline), Laps(self.device), ceiling.batch(pipeline)
         self.flop, self.shape = ceiling.flop_per_image(pipeline), pipeline.spec.shape
         pipeline.parts.way = "double"  # as autograd.grad(create_graph=True) does it; the dual pass has more operations
@@ -136,7 +164,11 @@ class Bench:
         if self.device.type == "cuda":  # what a person gets who sets no switch
             laps = Laps(self.device)
             default = Variant(
-                "plain loop, TF32 convolutions", self.images, repeated(lambda: loop.step(*data), laps), laps, "default"
+                "plain loop, TF32 convolutions",
+                self.images,
+                repeated(lambda: loop.step(*data), laps),
+                laps,
+                "default",
             )
             self._add(default, None, engine="", through="loop", flop_per_image=flop)
 
@@ -148,10 +180,14 @@ class Bench:
         said: list[str] = []
         training = Training(pipeline, tick=ticking.tick, tell=said.append)
         ticking.training, laps, precision = training, Laps(self.device), pipeline.parts.precision
-        bare = Variant(f"{engine} step", self.images, repeated(bare_step(training), laps), laps, precision)
+        bare = Variant(
+            f"{engine} step", self.images, repeated(bare_step(training), laps), laps, precision
+        )
         if engine != "eager":
             self.tell(f"compiling for engine {engine}")
-        self._add(bare, before, engine=engine, through="step", estimated_bytes=estimate(pipeline)["total"])
+        self._add(
+            bare, before, engine=engine, through="step", estimated_bytes=estimate(pipeline)["total"]
+        )
         if training.engine.mode != engine:
             self.about[bare.name]["engine"] = training.engine.mode
             self.notes += said
@@ -164,7 +200,9 @@ class Bench:
         except torch.OutOfMemoryError:
             size = self.config.train.batch_size
             remedy = "name fewer --engines or a smaller batch"
-            raise DeviceError(f"--batch-size {size}: {variant.name} does not fit beside the other variants; {remedy}") from None
+            raise DeviceError(
+                f"--batch-size {size}: {variant.name} does not fit beside the other variants; {remedy}"
+            ) from None
         memory = None if before is None else self._memory() - before
         self.variants.append(variant)
         self.about[variant.name] = {"flop_per_image": self.flop, **about, "memory_bytes": memory}

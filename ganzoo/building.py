@@ -12,7 +12,15 @@ import torch
 from . import __version__
 from .contracts import Dataset
 from .data import load_pictures, parse_resolution, resize
-from .errors import BadConfig, BadOption, GanzooError, Incompatible, UnknownComponent, one_line, shown
+from .errors import (
+    BadConfig,
+    BadOption,
+    GanzooError,
+    Incompatible,
+    UnknownComponent,
+    one_line,
+    shown,
+)
 from .registry import Component, Registry
 from .sections import Choice, Config, Tree
 from .streams import derive
@@ -35,7 +43,11 @@ class Assembly:
         try:
             component = self.registry.get(kind, name)
         except GanzooError as error:
-            where = f"--set {section}.name={name}" if section.startswith("optim.") else f"{flag_of(section)} {name}"
+            where = (
+                f"--set {section}.name={name}"
+                if section.startswith("optim.")
+                else f"{flag_of(section)} {name}"
+            )
             raise type(error)(f"{where}: {error}") from None
         self.owners[section] = f"{component.distribution}:{component.plugin}"
         self.versions[component.distribution] = component.version
@@ -47,18 +59,31 @@ class Assembly:
         torch.manual_seed(derive(self.config.train.seed, "init", section))
         built = component.build(arguments, choice.options, section)
         defaults = {name: option.default for name, option in component.options().items()}
-        self.complete[section] = {name: _plain(value) for name, value in (defaults | choice.options).items() if value is not None}
+        self.complete[section] = {
+            name: _plain(value)
+            for name, value in (defaults | choice.options).items()
+            if value is not None
+        }
         return built
 
     def family(self, family: str) -> Mapping[str, Choice]:
         """The chosen components of `reg`, `aug`, `metric` or `tracker`."""
         chosen: dict[str, Tree] = getattr(self.config, family)
-        return {name: Choice.model_validate({**options, "name": name}) for name, options in chosen.items()}
+        return {
+            name: Choice.model_validate({**options, "name": name})
+            for name, options in chosen.items()
+        }
 
 
 def _plain(value: Any) -> Any:
     """An option as TOML can hold it."""
-    return [_plain(v) for v in value] if isinstance(value, tuple | list) else str(value) if isinstance(value, Path) else value
+    return (
+        [_plain(v) for v in value]
+        if isinstance(value, tuple | list)
+        else str(value)
+        if isinstance(value, Path)
+        else value
+    )
 
 
 def flag_of(section: str) -> str:
@@ -89,9 +114,17 @@ def open_dataset(build: Assembly, progress: Progress | None) -> Dataset:
         if not path.exists():
             raise UnknownComponent(f"{error}, and there is no such folder or zip") from None
         if data.options:
-            raise BadOption(f"data: no option {next(iter(data.options))!r} for a folder or zip of pictures") from None
+            raise BadOption(
+                f"data: no option {next(iter(data.options))!r} for a folder or zip of pictures"
+            ) from None
         channels = None if data.channels == "auto" else int(data.channels)
-        return load_pictures(path, resolution=resolution, channels=channels, background=data.background, progress=progress)
+        return load_pictures(
+            path,
+            resolution=resolution,
+            channels=channels,
+            background=data.background,
+            progress=progress,
+        )
     takes = component.options()
     given = dict(data.options)
     if root and "root" in takes:
@@ -106,5 +139,7 @@ def open_dataset(build: Assembly, progress: Progress | None) -> Dataset:
     if resolution and tuple(dataset.spec.shape[1:]) != resolution:
         if dataset.spec.sort != "image":
             raise Incompatible(f"--resolution: {data.name} holds {dataset.spec.sort}, not images")
-        dataset = Dataset(resize(dataset.samples, resolution), dataset.labels, dataset.classes, dataset.notes)
+        dataset = Dataset(
+            resize(dataset.samples, resolution), dataset.labels, dataset.classes, dataset.notes
+        )
     return dataset

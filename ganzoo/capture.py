@@ -11,7 +11,9 @@ from torch import Tensor, cuda, nn
 
 from .update import Report
 
-WARM_UP = 3  # runs before recording: lazy initialisations and library autotuning must not be recorded
+WARM_UP = (
+    3  # runs before recording: lazy initialisations and library autotuning must not be recorded
+)
 Function = Callable[..., Report]
 
 
@@ -45,12 +47,18 @@ class Recorder:
             # Other threads go on meanwhile: one writes checkpoints, one pins batches. A broken end would not set the stream back.
             mode: dict[str, Any] = {"stream": self.stream, "capture_error_mode": "thread_local"}
             now = cuda.current_stream(self.device)
-            with cuda.device(self.device), cuda.stream(now), cuda.graph(graph, pool=self.pool, **mode):
+            with (
+                cuda.device(self.device),
+                cuda.stream(now),
+                cuda.graph(graph, pool=self.pool, **mode),
+            ):
                 return graph, heard()
         except Exception as error:
             with contextlib.suppress(RuntimeError):  # the first error is the one to tell
                 self._forget_recording(random_state)
-            raise (failed or [error])[0] from None  # a broken recording's end has an error of its own, which says less
+            raise (failed or [error])[
+                0
+            ] from None  # a broken recording's end has an error of its own, which says less
 
     def _forget_recording(self, random_state: Tensor) -> None:
         """After a recording that broke off, the device's random generator believes that it still goes on: it gets a new state."""
@@ -63,12 +71,23 @@ class Recorder:
 class Snapshot:
     """What an update changes, to be put back where it lies. The copies are on the host: the device may be full."""
 
-    def __init__(self, parts: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-        self.parts, self.optimizer, self.device, self.random_state = parts, optimizer, device, cuda.get_rng_state(device)
+    def __init__(
+        self, parts: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, device: torch.device
+    ) -> None:
+        self.parts, self.optimizer, self.device, self.random_state = (
+            parts,
+            optimizer,
+            device,
+            cuda.get_rng_state(device),
+        )
         self.tensors, self.plain = self._tensors(), self._plain()
         self.entries = {parameter: dict(entry) for parameter, entry in optimizer.state.items()}
-        held = [t for entry in self.entries.values() for t in entry.values() if isinstance(t, Tensor)]
-        self.copies = [(t, t.detach().to("cpu", copy=True)) for t in (*self.tensors.values(), *held)]
+        held = [
+            t for entry in self.entries.values() for t in entry.values() if isinstance(t, Tensor)
+        ]
+        self.copies = [
+            (t, t.detach().to("cpu", copy=True)) for t in (*self.tensors.values(), *held)
+        ]
 
     def _tensors(self) -> dict[str, Tensor]:
         """Every parameter and buffer, by section and name."""
@@ -137,7 +156,12 @@ class Captured:
         optimizer: torch.optim.Optimizer,
         recorder: Recorder,
     ) -> None:
-        self.function, self.parts, self.optimizer, self.recorder = function, parts, optimizer, recorder
+        self.function, self.parts, self.optimizer, self.recorder = (
+            function,
+            parts,
+            optimizer,
+            recorder,
+        )
         self.graphs: dict[Hashable, tuple[cuda.CUDAGraph, Report]] = {}
         self.inputs: list[Tensor | None] = []
 
@@ -153,7 +177,9 @@ class Captured:
         graph, report = self.graphs[variant]
         graph.replay()
         gradient = None if report.gradient is None else report.gradient.clone()
-        return Report(report.names, report.values.clone(), gradient)  # the graph's own outputs are overwritten by the next replay
+        return Report(
+            report.names, report.values.clone(), gradient
+        )  # the graph's own outputs are overwritten by the next replay
 
     def _record(self, variant: Hashable) -> None:
         def run() -> Report:

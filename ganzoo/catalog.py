@@ -12,7 +12,9 @@ from .hookspecs import PLURALS
 @functools.cache
 def catalogue() -> dict[str, Any]:
     """The parsed registry.toml; empty when it is missing or unreadable, since nothing may depend on it."""
-    beside = Path(__file__).resolve().parent.parent / "registry.toml"  # an editable install does not carry forced files
+    beside = (
+        Path(__file__).resolve().parent.parent / "registry.toml"
+    )  # an editable install does not carry forced files
     try:
         shipped = resources.files("ganzoo") / "registry.toml"
         text = shipped.read_text("utf-8") if shipped.is_file() else beside.read_text("utf-8")
@@ -32,7 +34,13 @@ def who_ships(kind: str, name: str) -> str | None:
 def offered() -> list[dict[str, str]]:
     """Every component that the catalogue knows: kind, name, plugin, distribution, and the plugin's summary."""
     return [
-        {"kind": kind, "name": name, "plugin": plugin, "distribution": entry["distribution"], "summary": entry.get("summary", "")}
+        {
+            "kind": kind,
+            "name": name,
+            "plugin": plugin,
+            "distribution": entry["distribution"],
+            "summary": entry.get("summary", ""),
+        }
         for plugin, entry in catalogue().get("plugins", {}).items()
         for kind, plural in PLURALS.items()
         for name in entry.get(plural, ())

@@ -63,7 +63,11 @@ def ceilings(device: torch.device) -> dict[str, Any]:
     target = torch.empty_like(source)
     copy = _seconds(lambda: target.copy_(source), device)
     what = f"{str(dtype).removeprefix('torch.')} {side}x{side}x{side}"
-    return {"product": what, "flop_per_second": 2 * side**3 / product, "copy_bytes_per_second": 2 * source.numel() / copy}
+    return {
+        "product": what,
+        "flop_per_second": 2 * side**3 / product,
+        "copy_bytes_per_second": 2 * source.numel() / copy,
+    }
 
 
 def _seconds(function: Any, device: torch.device) -> float:
@@ -98,7 +102,9 @@ def flop_per_image(pipeline: Pipeline) -> float:
     """
     parts, train = pipeline.parts, pipeline.config.train
     clips = dict.fromkeys(SIDES, (0.0, 0.0))
-    engine = Engine(parts, pipeline.optimizers, clips, "eager", torch.zeros((), device=pipeline.device))
+    engine = Engine(
+        parts, pipeline.optimizers, clips, "eager", torch.zeros((), device=pipeline.device)
+    )
     data, labels = batch(pipeline)
     latents = parts.generator.draw_latents(len(data)).to(pipeline.device)  # type: ignore[operator]
     period = math.lcm(*(regularizer.every for regularizer in parts.regularizers.values()))
@@ -133,8 +139,14 @@ def kernel_share(variant: Variant) -> float:
     under_profiler = sum(variant.laps.runs().pop())
     averages = profiler.key_averages()
     if device.type == "cuda":
-        kernels = (e for e in averages if e.device_type.name == "CUDA" and not getattr(e, "is_user_annotation", False))
-        return min(1.0, float(sum(e.self_device_time_total for e in kernels)) / 1e6 / PROFILED / median)
+        kernels = (
+            e
+            for e in averages
+            if e.device_type.name == "CUDA" and not getattr(e, "is_user_annotation", False)
+        )
+        return min(
+            1.0, float(sum(e.self_device_time_total for e in kernels)) / 1e6 / PROFILED / median
+        )
     computing = (e for e in averages if e.key.startswith(("aten::", "## Call CompiledFxGraph")))
     return min(1.0, float(sum(e.self_cpu_time_total for e in computing)) / 1e6 / under_profiler)
 

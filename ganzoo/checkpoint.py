@@ -36,7 +36,10 @@ def split(group: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def copied(state: State) -> State:
     """The state with tensors of its own, still on the device, so that training can go on while it is written."""
     return {
-        group: {name: value.detach().clone() if isinstance(value, Tensor) else value for name, value in content.items()}
+        group: {
+            name: value.detach().clone() if isinstance(value, Tensor) else value
+            for name, value in content.items()
+        }
         for group, content in state.items()
     }
 
@@ -56,7 +59,10 @@ def save(folder: Path, state: State, about: Mapping[str, Any]) -> None:
             data = tensor_bytes(tensors)
             write_bytes(folder / f"{group}.safetensors", data)
             files.stage("between files")
-            listed[f"{group}.safetensors"] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+            listed[f"{group}.safetensors"] = {
+                "sha256": hashlib.sha256(data).hexdigest(),
+                "bytes": len(data),
+            }
     manifest = {"format": FORMAT, "files": listed, "values": values, **about}
     manifest["sha256"] = _digest(manifest)
     files.stage("before the manifest")
@@ -80,7 +86,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         raw = read_limited(path, MANIFEST_LIMIT)
         manifest = parse_json(raw)
-        if not isinstance(manifest, dict) or not _tables(manifest.get("files")) or not _tables(manifest.get("values")):
+        if (
+            not isinstance(manifest, dict)
+            or not _tables(manifest.get("files"))
+            or not _tables(manifest.get("values"))
+        ):
             raise BadFile(f"{path}: not a manifest")
     except FileNotFoundError:
         raise BadFile(f"{folder}: no manifest, so it was never finished") from None
@@ -105,10 +115,14 @@ def load(folder: Path) -> tuple[State, dict[str, Any]]:
     for name, expected in manifest["files"].items():
         path = folder / name
         if not FILE.fullmatch(name):
-            raise BadFile(f"{folder}: the manifest names {shown(name)}, which is no file of a checkpoint")
+            raise BadFile(
+                f"{folder}: the manifest names {shown(name)}, which is no file of a checkpoint"
+            )
         size = expected.get("bytes")
         try:
-            if not path.is_file() or path.stat().st_size != size:  # before anything is read: it could be a link to anywhere
+            if (
+                not path.is_file() or path.stat().st_size != size
+            ):  # before anything is read: it could be a link to anywhere
                 raise BadFile(f"{path}: missing or cut short (not {shown(size)} bytes)")
             data = path.read_bytes()
         except OSError as error:
@@ -123,7 +137,12 @@ def tensors_of(data: bytes, path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file; raises BadFile naming the path."""
     try:
         return load_tensors(data)
-    except (SafetensorError, ValueError, KeyError, AssertionError) as error:  # KeyError: a type that torch has not
+    except (
+        SafetensorError,
+        ValueError,
+        KeyError,
+        AssertionError,
+    ) as error:  # KeyError: a type that torch has not
         raise BadFile(f"{path}: damaged or cut short: {one_line(error)}") from None
 
 
@@ -133,7 +152,10 @@ def folders(run: Path) -> list[Path]:
     if not root.is_dir():
         return []
     # No links: old checkpoints are deleted, and a stranger's run folder could point anywhere.
-    return sorted((p for p in root.iterdir() if p.name.isdigit() and p.is_dir() and not p.is_symlink()), reverse=True)
+    return sorted(
+        (p for p in root.iterdir() if p.name.isdigit() and p.is_dir() and not p.is_symlink()),
+        reverse=True,
+    )
 
 
 def newest(run: Path, tell: Callable[[str], None]) -> tuple[State, dict[str, Any]] | None:
@@ -170,20 +192,36 @@ def prune(run: Path, keep: int) -> None:
             if whole == 0:
                 continue
         if whole > keep:
-            (folder / MANIFEST).unlink(missing_ok=True)  # first the mark: a half-deleted checkpoint must not look whole
+            (folder / MANIFEST).unlink(
+                missing_ok=True
+            )  # first the mark: a half-deleted checkpoint must not look whole
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """An optimizer's state as one flat group of tensors and numbers."""
     state = optimizer.state_dict()
-    flat = {f"state.{i}.{key}": value for i, entry in state["state"].items() for key, value in entry.items() if value is not None}
-    settings = [{k: v for k, v in group.items() if k != "params"} for group in state["param_groups"]]
-    plain = [{k: float(v) if isinstance(v, Tensor) else v for k, v in group.items()} for group in settings]
+    flat = {
+        f"state.{i}.{key}": value
+        for i, entry in state["state"].items()
+        for key, value in entry.items()
+        if value is not None
+    }
+    settings = [
+        {k: v for k, v in group.items() if k != "params"} for group in state["param_groups"]
+    ]
+    plain = [
+        {k: float(v) if isinstance(v, Tensor) else v for k, v in group.items()}
+        for group in settings
+    ]
     return {**flat, "groups": json.loads(json.dumps(plain))}
 
 
-FORM = ("fused", "foreach", "capturable")  # how an optimizer computes: a matter of the machine, not of the run
+FORM = (
+    "fused",
+    "foreach",
+    "capturable",
+)  # how an optimizer computes: a matter of the machine, not of the run
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, flat: Mapping[str, Any]) -> None:
@@ -194,7 +232,9 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, flat: Mapping[str, Any])
     try:
         _restore(optimizer, flat)
     except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-        raise BadFile(f"the saved state does not fit {type(optimizer).__name__}: {one_line(error)}") from None
+        raise BadFile(
+            f"the saved state does not fit {type(optimizer).__name__}: {one_line(error)}"
+        ) from None
 
 
 def _restore(optimizer: torch.optim.Optimizer, flat: Mapping[str, Any]) -> None:
@@ -229,4 +269,8 @@ def _placed(value: Tensor, held: Any, parameter: Tensor) -> Tensor:
     """
     if isinstance(held, Tensor) and held.shape == value.shape:
         return held.copy_(value)
-    return torch.empty_like(parameter, dtype=value.dtype).copy_(value) if value.shape == parameter.shape else value
+    return (
+        torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        if value.shape == parameter.shape
+        else value
+    )

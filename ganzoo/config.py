@@ -38,11 +38,16 @@ def read(path: Path, flag: str = "--config") -> Tree:
     try:
         content = read_limited(path, SIZE)
         if max(line.count(b".") for line in content.split(b"\n")) > DOTS:
-            raise BadConfig(f"{flag} {path}: a line with more than {DOTS} dots, which no run file has")
+            raise BadConfig(
+                f"{flag} {path}: a line with more than {DOTS} dots, which no run file has"
+            )
         tree = tomllib.loads(content.decode())
     except OSError as error:
         raise BadConfig(f"{flag} {path}: {error.strerror or one_line(error)}") from None
-    except (ValueError, RecursionError) as error:  # an integer may be too long, which tomllib does not call its own error
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # an integer may be too long, which tomllib does not call its own error
         raise BadConfig(f"{flag} {path}: no TOML: {error}") from None
     if depth(tree) > DEPTH:
         raise BadConfig(f"{flag} {path}: tables nested deeper than {DEPTH}, which no run file has")
@@ -121,7 +126,9 @@ def check(tree: Mapping[str, Any], source: str = "", key: str = "") -> Config:
         said = f"{source}: " if source else ""
         if first["type"] == "extra_forbidden":
             known = _known(path[:-1])
-            raise BadConfig(f"{said}no setting {shown(where)}{nearest(path[-1], known)} (known: {', '.join(known)})") from None
+            raise BadConfig(
+                f"{said}no setting {shown(where)}{nearest(path[-1], known)} (known: {', '.join(known)})"
+            ) from None
         if where != key:
             said += f"{where} = {shown(first['input'])}: "
         raise BadConfig(said + _reason(first, where)) from None
@@ -150,7 +157,11 @@ REASONS = {  # pydantic's sort of error -> what to do
 def _reason(error: Any, where: str) -> str:
     """Pydantic's error in words for a person."""
     text = REASONS.get(error["type"])
-    return text.format(**error.get("ctx", {}), where=where) if text else error["msg"].replace("Input should", "it should")
+    return (
+        text.format(**error.get("ctx", {}), where=where)
+        if text
+        else error["msg"].replace("Input should", "it should")
+    )
 
 
 def _known(path: list[str]) -> list[str]:
@@ -170,5 +181,9 @@ def parts_of(config: Config) -> list[tuple[str, str, str]]:
         ("optim.gen", "optimizer", config.optim.gen.name),
         ("optim.disc", "optimizer", config.optim.disc.name),
     ]
-    many = [(f"{family}.{name}", kind, name) for family, kind in FAMILIES.items() for name in getattr(config, family)]
+    many = [
+        (f"{family}.{name}", kind, name)
+        for family, kind in FAMILIES.items()
+        for name in getattr(config, family)
+    ]
     return single + many

@@ -52,9 +52,15 @@ class Discriminator(nn.Module):
 
     sorts: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can judge
     conditional: bool = False  # whether it reads labels
-    per_sample: bool = True  # whether a logit depends on its own sample only (false with batch norm)
-    heads: ClassVar[tuple[str, ...]] = ()  # modules beside the score, which get no gradient from the logits: ("classify",)
-    adapts: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # trait -> the options that give it: {"per_sample": {"norm": "layer"}}
+    per_sample: bool = (
+        True  # whether a logit depends on its own sample only (false with batch norm)
+    )
+    heads: ClassVar[
+        tuple[str, ...]
+    ] = ()  # modules beside the score, which get no gradient from the logits: ("classify",)
+    adapts: ClassVar[
+        Mapping[str, Mapping[str, Any]]
+    ] = {}  # trait -> the options that give it: {"per_sample": {"norm": "layer"}}
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
@@ -71,7 +77,9 @@ class Discriminator(nn.Module):
 
     def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         """Logits [n] from features."""
-        logits: Tensor = self.forward(features, labels)  # a net that defines forward alone has the samples as features
+        logits: Tensor = self.forward(
+            features, labels
+        )  # a net that defines forward alone has the samples as features
         return logits
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -82,7 +90,9 @@ class Discriminator(nn.Module):
 class Loss(nn.Module):
     """An adversarial loss: two scalars over the logits of a step."""
 
-    labels: ClassVar[bool] = False  # whether real samples have a target that label smoothing can soften
+    labels: ClassVar[bool] = (
+        False  # whether real samples have a target that label smoothing can soften
+    )
     conditional: ClassVar[bool] = False  # whether it reads the samples' labels
 
     def discriminator(self, step: Step) -> Tensor:
@@ -104,9 +114,17 @@ class Regularizer(nn.Module):
 
     side: Sides = "discriminator"
     conditional: ClassVar[bool] = False  # whether it reads the samples' labels
-    needs: ClassVar[Mapping[str, str]] = {}  # kind -> trait that the part of that kind must have: {"loss": "labels"}
+    needs: ClassVar[
+        Mapping[str, str]
+    ] = {}  # kind -> trait that the part of that kind must have: {"loss": "labels"}
 
-    def __init__(self, *, weight: NonNegativeFloat = 1.0, every: PositiveInt = 1, final: NonNegativeFloat | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        weight: NonNegativeFloat = 1.0,
+        every: PositiveInt = 1,
+        final: NonNegativeFloat | None = None,
+    ) -> None:
         super().__init__()
         self.weight, self.every, self.final = weight, every, final
 
@@ -149,7 +167,10 @@ class SlopePenalty(Regularizer):
     @property
     def place(self) -> str | None:
         """The named place whose pass this penalty can share, or None if it has a point or a height of its own."""
-        own = type(self).point is not SlopePenalty.point or type(self).height is not SlopePenalty.height
+        own = (
+            type(self).point is not SlopePenalty.point
+            or type(self).height is not SlopePenalty.height
+        )
         return None if own else self.at
 
     def point(self, step: Step) -> Tensor:

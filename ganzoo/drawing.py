@@ -37,7 +37,11 @@ def grid(images: Tensor) -> Image.Image:
     tiles = [to_image(image) for image in to_bytes(images)]
     mode = tiles[0].mode
     rows, wide, high = math.ceil(n / columns), w * factor + GAP, h * factor + GAP
-    between: dict[str, int | tuple[int, ...]] = {"L": 255, "RGB": (255, 255, 255), "RGBA": (0, 0, 0, 0)}
+    between: dict[str, int | tuple[int, ...]] = {
+        "L": 255,
+        "RGB": (255, 255, 255),
+        "RGBA": (0, 0, 0, 0),
+    }
     sheet = Image.new(mode, (columns * wide + GAP, rows * high + GAP), between[mode])
     for i, tile in enumerate(tiles):
         enlarged = tile.resize((w * factor, h * factor), Image.Resampling.NEAREST)
@@ -51,7 +55,9 @@ def scatter(points: Tensor) -> Image.Image:
         ranks = torch.linspace(-1, 1, len(points))
         points = torch.stack([points[:, 0].sort().values, ranks], 1)
     reach = max(1.25 * float(points[:, :2].nan_to_num(0, 0, 0).abs().quantile(0.995)), 1e-6)
-    reach = 2 ** (math.ceil(2 * math.log2(min(reach, 1e30))) / 2)  # few distinct scales, so that pictures stay comparable
+    reach = 2 ** (
+        math.ceil(2 * math.log2(min(reach, 1e30))) / 2
+    )  # few distinct scales, so that pictures stay comparable
     sheet = Image.new("RGB", (SIDE, SIDE), "white")
     draw = ImageDraw.Draw(sheet)
     draw.line([(0, SIDE // 2), (SIDE, SIDE // 2)], fill="#dddddd")
@@ -82,7 +88,9 @@ def curves(signals: Tensor) -> Image.Image:
 
 def draw(samples: Tensor, spec: Spec) -> Image.Image:
     """A batch of any sort of sample as one picture."""
-    return {"image": grid, "points": scatter, "signal": curves}[spec.sort](samples.detach().float().cpu())
+    return {"image": grid, "points": scatter, "signal": curves}[spec.sort](
+        samples.detach().float().cpu()
+    )
 
 
 def png(picture: Image.Image) -> bytes:

@@ -53,10 +53,19 @@ class Engine:
         if mode == "captured":
             self._make_capturable()
             recorder = Recorder(progress.device)
-            self.captured = {side: Captured(self._runner(side), parts.sections(), optimizers[side], recorder) for side in SIDES}
+            self.captured = {
+                side: Captured(self._runner(side), parts.sections(), optimizers[side], recorder)
+                for side in SIDES
+            }
 
     def update(
-        self, side: Side, data: Tensor, labels: Tensor | None, latents: Tensor, number: int, measure: bool = False
+        self,
+        side: Side,
+        data: Tensor,
+        labels: Tensor | None,
+        latents: Tensor,
+        number: int,
+        measure: bool = False,
     ) -> Report:
         """One update of one side, the `number`-th; its report has the gradient's norm if `measure`."""
         due = self.parts.due(side, number)
@@ -71,7 +80,13 @@ class Engine:
                 self._fall_back(error)
 
     def _update(
-        self, side: Side, data: Tensor, labels: Tensor | None, latents: Tensor, due: tuple[str, ...], measure: bool
+        self,
+        side: Side,
+        data: Tensor,
+        labels: Tensor | None,
+        latents: Tensor,
+        due: tuple[str, ...],
+        measure: bool,
     ) -> Report:
         parts, net, optimizer = self.parts, self.parts.net(side), self.optimizers[side]
         with only(net, parts.rival(side)):
@@ -97,7 +112,13 @@ class Engine:
     # Capture.
 
     def _runner(self, side: Side) -> Callable[..., Report]:
-        def run(data: Tensor, labels: Tensor | None, latents: Tensor, *, variant: tuple[tuple[str, ...], bool]) -> Report:
+        def run(
+            data: Tensor,
+            labels: Tensor | None,
+            latents: Tensor,
+            *,
+            variant: tuple[tuple[str, ...], bool],
+        ) -> Report:
             return self._update(side, data, labels, latents, *variant)
 
         return run

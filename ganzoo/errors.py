@@ -15,18 +15,62 @@ GanzooError                 something failed (exit 1)
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 
 LONGEST = 1000  # letters of a message
 SHOWN = 100  # letters of a value in a message
 
 
 class GanzooError(Exception):
-    """Something failed; the message is one printable line that names the way out, whatever text from files is in it."""
+    """Something failed; the text is one printable line that names the way out, whatever text from
+    files is in it.
 
-    def __init__(self, message: str = "") -> None:
-        line = plain_line(message)
-        super().__init__(line if len(line) <= LONGEST else f"{line[: LONGEST // 2 - 5]} ... {line[-LONGEST // 2 :]}")
+    message: what is wrong. section, key, value: the setting that it is about (`gen`, `width`, 30000);
+    a section alone is a part (`reg.gp`), a key alone an argument of the function that was called.
+    remedy: the way out, in words. change: settings that are the way out, path -> value
+    (`{"disc.norm": "batch"}`). The library words a setting as `gen.width = 30000`; the command line
+    gives `line` its own words, which are flags.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        section: str = "",
+        key: str = "",
+        value: object = None,
+        remedy: str = "",
+        change: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
+        self.message, self.remedy, self.change = message, remedy, dict(change)
+        self.section, self.key, self.value = section, key, value
+        super().__init__(self.line())
+
+    def line(
+        self,
+        place: Callable[[str, str, object], str] | None = None,
+        setting: Callable[[str, object], str] | None = None,
+    ) -> str:
+        """The one line. place: words section, key and value; setting: words a change of the remedy."""
+        where = (place or in_settings)(self.section, self.key, self.value)
+        change = " ".join((setting or as_setting)(path, to) for path, to in self.change.items())
+        way = ": ".join(part for part in (self.remedy, change) if part)
+        text = ": ".join(part for part in (where, self.message) if part)
+        line = plain_line("; ".join(part for part in (text, way) if part))
+        half = LONGEST // 2
+        return line if len(line) <= LONGEST else f"{line[: half - 5]} ... {line[-half:]}"
+
+
+def in_settings(section: str, key: str, value: object) -> str:
+    """Where an error lies, in the words of a configuration: `gen.width = 30000`."""
+    path = ".".join(part for part in (section, key) if part)
+    return path if value is None or not path else f"{path} = {shown(value)}"
+
+
+def as_setting(path: str, value: object) -> str:
+    """A setting that is a way out, as a configuration has it: `disc.norm = 'batch'`."""
+    return f"{path} = {shown(value)}"
 
 
 class UsageError(GanzooError):
@@ -96,4 +140,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def one_line(error: BaseException) -> str:
     """An exception as one printable line, with its type where the message alone says too little."""
     text = plain_line(str(error))
-    return text if isinstance(error, GanzooError) else f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return (
+        text
+        if isinstance(error, GanzooError)
+        else f"{type(error).__name__}: {text}"
+        if text
+        else type(error).__name__
+    )

@@ -16,7 +16,9 @@ from .data import Order
 
 AHEAD = 4  # batches that a stream keeps ready
 SHARE = 0.4  # of a GPU's free memory that samples may take when no budget is given
-Raw = tuple[Tensor, Tensor | None, Tensor | None, dict[str, Any]]  # samples, labels, flips, the order's state after them
+Raw = tuple[
+    Tensor, Tensor | None, Tensor | None, dict[str, Any]
+]  # samples, labels, flips, the order's state after them
 
 
 def budget_bytes(megabytes: int, device: torch.device) -> int | None:
@@ -30,12 +32,19 @@ class Feed:
     """An endless, reproducible series of batches. Its state is the position of the last batch that was handed out."""
 
     def __init__(
-        self, dataset: Dataset, order: Order, device: torch.device, resident: str = "auto", budget: int | None = None
+        self,
+        dataset: Dataset,
+        order: Order,
+        device: torch.device,
+        resident: str = "auto",
+        budget: int | None = None,
     ) -> None:
         """`resident` "gpu" keeps the samples on the device, "host" streams them, "auto" decides by the budget in bytes."""
         self.order, self.device = order, device
         size = dataset.samples.numel() * dataset.samples.element_size()
-        self.resident = resident == "gpu" or (resident == "auto" and (budget is None or size <= budget))
+        self.resident = resident == "gpu" or (
+            resident == "auto" and (budget is None or size <= budget)
+        )
         where = device if self.resident else torch.device("cpu")
         order.device = where  # indices from another device would make the host wait for every batch
         self.samples = dataset.samples.to(where)

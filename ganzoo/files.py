@@ -34,7 +34,9 @@ def write_bytes(path: Path, content: bytes) -> None:
     stage(f"before {path.name}")
     try:
         temporary.unlink(missing_ok=True)
-        with temporary.open("xb") as file:  # never through a link that a stranger's run folder holds
+        with temporary.open(
+            "xb"
+        ) as file:  # never through a link that a stranger's run folder holds
             file.write(content[: len(content) // 2])
             stage(f"within {path.name}")
             file.write(content[len(content) // 2 :])
@@ -74,6 +76,8 @@ def write_json(path: Path, value: Any) -> None:
 
 def tensor_bytes(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
     """Tensors in the safetensors format, on the CPU and each with memory of its own."""
-    from safetensors.torch import save  # late: a command line that is wrong is refused before torch is loaded
+    from safetensors.torch import (
+        save,
+    )  # late: a command line that is wrong is refused before torch is loaded
 
     return save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)

@@ -55,7 +55,9 @@ def check_sort(flag: str, name: str, net: Any, spec: Spec) -> None:
     """Raises Incompatible when a part does not handle this sort of sample."""
     sorts = getattr(net, "sorts", (spec.sort,))
     if spec.sort not in sorts:
-        raise Incompatible(f"{flag} {name}: handles {' and '.join(sorts)} data, and these are {spec.sort}; see ganzoo list")
+        raise Incompatible(
+            f"{flag} {name}: handles {' and '.join(sorts)} data, and these are {spec.sort}; see ganzoo list"
+        )
 
 
 def build_generator(build: Assembly, spec: Spec) -> nn.Module:
@@ -70,13 +72,20 @@ def build_augmentations(build: Assembly, spec: Spec) -> tuple[dict[str, Augmenta
     """The augmentations, and the spec of what the discriminator sees after them."""
     augmentations: dict[str, Augmentation] = {}
     for name, choice in build.family("aug").items():
-        check_sort("--aug", choice.name, build.component(f"aug.{name}", "augmentation", choice.name).load(), spec)
+        check_sort(
+            "--aug",
+            choice.name,
+            build.component(f"aug.{name}", "augmentation", choice.name).load(),
+            spec,
+        )
         augmentations[name] = build.build(f"aug.{name}", "augmentation", choice, spec)
         spec = augmentations[name].respec(spec)
     return augmentations, spec
 
 
-def build_discriminator(build: Assembly, spec: Spec, regularizers: Mapping[str, Regularizer]) -> nn.Module:
+def build_discriminator(
+    build: Assembly, spec: Spec, regularizers: Mapping[str, Regularizer]
+) -> nn.Module:
     """The discriminator, with the options that give it the traits which regularizers need, unless the user insists."""
     name = discriminator_name(build)
     choice: Choice = build.config.disc.model_copy(update={"name": name})
@@ -89,10 +98,16 @@ def build_discriminator(build: Assembly, spec: Spec, regularizers: Mapping[str, 
             continue
         remedy = dict(getattr(net, "adapts", {}).get(trait, {}))
         if not remedy:
-            raise Incompatible(f"--reg {regularizer_name}: needs a discriminator with the trait {trait!r}, which {name} has not")
+            raise Incompatible(
+                f"--reg {regularizer_name}: needs a discriminator with the trait {trait!r}, which {name} has not"
+            )
         settings = " ".join(f"--set disc.{key}={value}" for key, value in remedy.items())
         defaults = component.options()
-        insisted = {key: v for key, v in choice.options.items() if key in remedy and v != defaults[key].default}
+        insisted = {
+            key: v
+            for key, v in choice.options.items()
+            if key in remedy and v != defaults[key].default
+        }
         if insisted:
             build.notes.append(
                 f"{regularizer_name} needs the trait {trait!r}, which {name} lacks with {insisted}: kept, as you insist"
@@ -104,22 +119,30 @@ def build_discriminator(build: Assembly, spec: Spec, regularizers: Mapping[str, 
         choice = type(choice).model_validate(choice.model_dump() | remedy)
         net = build.build("disc", "discriminator", choice, spec)
         if not getattr(net, trait, False):
-            raise BrokenPlugin(f"{component}: says that {settings} gives the trait {trait!r}, and it does not")
+            raise BrokenPlugin(
+                f"{component}: says that {settings} gives the trait {trait!r}, and it does not"
+            )
     return net
 
 
-def check_needs(build: Assembly, parts: Mapping[str, Any], regularizers: Mapping[str, Regularizer]) -> None:
+def check_needs(
+    build: Assembly, parts: Mapping[str, Any], regularizers: Mapping[str, Regularizer]
+) -> None:
     """Every trait that a regularizer needs of another kind of part must be there."""
     sections = [(f"reg.{name}", regularizer) for name, regularizer in regularizers.items()]
     for section, part in [("loss", parts["loss"]), *sections]:
         if any(True for _ in part.parameters()):
             who = f"{flag_of(section)}: {type(part).__name__}"
-            raise BrokenPlugin(f"{who} has parameters, which no optimizer would update; make them buffers")
+            raise BrokenPlugin(
+                f"{who} has parameters, which no optimizer would update; make them buffers"
+            )
     for name, regularizer in regularizers.items():
         for kind, trait in regularizer.needs.items():
             if kind == "discriminator" or getattr(parts[kind], trait, False):
                 continue
-            having = [c.name for c in build.registry.components(kind) if getattr(c.load(), trait, False)]
+            having = [
+                c.name for c in build.registry.components(kind) if getattr(c.load(), trait, False)
+            ]
             raise Incompatible(
                 f"--reg {name}: needs a {kind} with the trait {trait!r}; use one of {', '.join(having) or 'none installed'}"
             )
@@ -135,7 +158,9 @@ def probe(build: Assembly, spec: Spec, seen: Spec, generator: Any, discriminator
             "disc",
             discriminator,
             (2,),
-            lambda net: net.score(net.features(torch.zeros(2, *seen.shape)), labels if net.conditional else None),
+            lambda net: net.score(
+                net.features(torch.zeros(2, *seen.shape)), labels if net.conditional else None
+            ),
         ),
     ):
         try:
@@ -145,4 +170,6 @@ def probe(build: Assembly, spec: Spec, seen: Spec, generator: Any, discriminator
                 f"{flag_of(section)}: {type(net).__name__} of {build.owners[section]} fails: {one_line(error)}"
             ) from error
         if shape != expected:
-            raise BrokenPlugin(f"{flag_of(section)}: {type(net).__name__} of {build.owners[section]} gives {shape}, not {expected}")
+            raise BrokenPlugin(
+                f"{flag_of(section)}: {type(net).__name__} of {build.owners[section]} gives {shape}, not {expected}"
+            )

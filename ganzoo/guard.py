@@ -19,12 +19,22 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from .errors import BadFile, BrokenPlugin, GanzooError, shown
 from .registry import Component
 
-Listed = Mapping[str, tuple[torch.dtype, tuple[int, ...]]]  # what a file lists: name -> type and shape of a tensor
+Listed = Mapping[
+    str, tuple[torch.dtype, tuple[int, ...]]
+]  # what a file lists: name -> type and shape of a tensor
 SPARE = 4  # weights may be registered anew while a net is built (normalised weights, copies), so many times in all
-SPARE_BUFFERS = 256 << 20  # bytes of buffers that a net may make for itself beside what the file lists
+SPARE_BUFFERS = (
+    256 << 20
+)  # bytes of buffers that a net may make for itself beside what the file lists
 
 
-def build(component: Component, arguments: Sequence[Any], options: Mapping[str, Any], listed: Listed, where: str) -> nn.Module:
+def build(
+    component: Component,
+    arguments: Sequence[Any],
+    options: Mapping[str, Any],
+    listed: Listed,
+    where: str,
+) -> nn.Module:
     """A net whose state is exactly what the file lists; raises BadFile before it takes memory for another."""
     component.load()  # a plugin that cannot be imported is not the file's fault
     try:
@@ -38,7 +48,9 @@ def build(component: Component, arguments: Sequence[Any], options: Mapping[str, 
     except BadFile:
         raise
     except GanzooError as error:
-        raise BadFile(f"{where}: {component.name} {component.version} cannot be built as this file asks: {error}") from None
+        raise BadFile(
+            f"{where}: {component.name} {component.version} cannot be built as this file asks: {error}"
+        ) from None
     _compare(net, listed, where)
     return net
 
@@ -74,11 +86,19 @@ def _compare(net: nn.Module, listed: Listed, where: str) -> None:
     own = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in net.state_dict().items()}
     misfit = f"{where}: its weights do not fit the net that it names: "
     for name in sorted(own.keys() ^ listed.keys()):
-        raise BadFile(f"{misfit}{shown(name)} is {'missing' if name in own else 'not one of its tensors'}")
+        raise BadFile(
+            f"{misfit}{shown(name)} is {'missing' if name in own else 'not one of its tensors'}"
+        )
     for name, (dtype, shape) in own.items():
         if (dtype, shape) != listed[name]:
             there = listed[name]
-            raise BadFile(f"{misfit}{shown(name)} is {shown(list(there[1]))} of {there[0]}, not {list(shape)} of {dtype}")
-    spare = sum(b.numel() * b.element_size() for name, b in net.named_buffers() if name not in listed)
+            raise BadFile(
+                f"{misfit}{shown(name)} is {shown(list(there[1]))} of {there[0]}, not {list(shape)} of {dtype}"
+            )
+    spare = sum(
+        b.numel() * b.element_size() for name, b in net.named_buffers() if name not in listed
+    )
     if spare > SPARE_BUFFERS:
-        raise BadFile(f"{where}: its net would make {spare >> 20:,} MiB of buffers beside its weights")
+        raise BadFile(
+            f"{where}: its net would make {spare >> 20:,} MiB of buffers beside its weights"
+        )

@@ -42,9 +42,15 @@ def load(path: str | Path, registry: Registry | None = None) -> LoadedGenerator:
     header = sampling.read_header(file)
     listed = sampling.read_listed(file)
     try:
-        component = (registry or zoo().registry).get("generator", f"{header.distribution}:{header.plugin}/{header.component}")
+        component = (registry or zoo().registry).get(
+            "generator", f"{header.distribution}:{header.plugin}/{header.component}"
+        )
     except UnknownComponent:
-        known = "" if header.distribution in distributions() else " (which ganzoo's catalogue does not know: do you trust it?)"
+        known = (
+            ""
+            if header.distribution in distributions()
+            else " (which ganzoo's catalogue does not know: do you trust it?)"
+        )
         raise BadFile(
             f"{file}: needs generator {header.component!r} of {header.distribution} {header.version}, which is not installed: "
             f"pip install {header.distribution}{known}"
@@ -52,7 +58,9 @@ def load(path: str | Path, registry: Registry | None = None) -> LoadedGenerator:
     spec = Spec(tuple(header.shape), header.classes)
     net = guard.build(component, (spec,), header.options, listed, str(file))
     if getattr(net, "conditional", False) and not header.classes:
-        raise BadFile(f"{file}: bad header: {header.component} draws classes, and the file has none")
+        raise BadFile(
+            f"{file}: bad header: {header.component} draws classes, and the file has none"
+        )
     net.load_state_dict(sampling.read_weights(file))
     return LoadedGenerator(net.eval(), header)
 
@@ -75,7 +83,9 @@ class _Log(Tracker):
         self.lines.append(dict(record))
 
 
-def train(config: Mapping[str, Any], folder: str | Path | None = None, listeners: Sequence[Tracker] = ()) -> Result:
+def train(
+    config: Mapping[str, Any], folder: str | Path | None = None, listeners: Sequence[Tracker] = ()
+) -> Result:
     """Train a configuration, given as sections over the defaults: `train({"gen": {"name": "mlp"}, "data": {"name": "ring"}})`.
 
     A top-level `recipe` names one to start from. With a folder, everything is written there as `ganzoo train` would; without,
@@ -85,7 +95,9 @@ def train(config: Mapping[str, Any], folder: str | Path | None = None, listeners
     given = dict(config)
     tree = configuration.defaults()
     if recipe := given.pop("recipe", None):
-        tree = configuration.merge(tree, runs.settings(registry.get("recipe", str(recipe)).recipe()))
+        tree = configuration.merge(
+            tree, runs.settings(registry.get("recipe", str(recipe)).recipe())
+        )
     pipeline = assemble(configuration.check(configuration.merge(tree, given)), registry)
     log = _Log()
     path = Path(folder) if folder is not None else None
@@ -105,7 +117,9 @@ def train(config: Mapping[str, Any], folder: str | Path | None = None, listeners
 def _claim(folder: Path) -> runs.Lock:
     """A new or empty folder, locked; raises BadRun when it holds a run already, which would be overwritten."""
     if (folder / runs.RUN_FILE).exists():
-        raise BadRun(f"{folder}: holds a run already; give another folder, or continue it with ganzoo train --resume {folder}")
+        raise BadRun(
+            f"{folder}: holds a run already; give another folder, or continue it with ganzoo train --resume {folder}"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -20,12 +20,27 @@ from .rehearsal import inputs, simulated
 from .update import Parts, terms
 
 aten = torch.ops.aten
-LIBRARY = {aten.convolution, aten.convolution_backward, aten.mm, aten.addmm, aten.bmm, aten.baddbmm}  # want whole tensors
+LIBRARY = {
+    aten.convolution,
+    aten.convolution_backward,
+    aten.mm,
+    aten.addmm,
+    aten.bmm,
+    aten.baddbmm,
+}  # want whole tensors
 VIEWS = {
     aten.view, aten._unsafe_view, aten.permute, aten.expand, aten.slice, aten.select, aten.t, aten.transpose, aten.squeeze,
     aten.unsqueeze, aten.as_strided, aten.alias, aten.detach, aten.split, aten.split_with_sizes, aten.diagonal, aten.unbind,
 }  # fmt: skip
-MADE = {aten.full, aten.full_like, aten.scalar_tensor, aten.clone, aten._to_copy, aten.constant_pad_nd, torch.ops.prims.iota}
+MADE = {
+    aten.full,
+    aten.full_like,
+    aten.scalar_tensor,
+    aten.clone,
+    aten._to_copy,
+    aten.constant_pad_nd,
+    torch.ops.prims.iota,
+}
 MOST_READS = 4  # a kernel of more inputs is cut in two
 
 
@@ -48,10 +63,14 @@ def compiled_peak(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
     )
     with simulated(parts) as faked, only(faked.net(side), faked.rival(side)):
         data, labels, latents = inputs(faked, spec, batch)
-        compiled(terms(faked, side), backend)(data, labels, latents, torch.zeros(()), faked.due(side, 0))[0].backward()
+        compiled(terms(faked, side), backend)(
+            data, labels, latents, torch.zeros(()), faked.due(side, 0)
+        )[0].backward()
     given = sum(t.numel() * t.element_size() for t in (data, latents))
     width = 2 if parts.precision == "bf16" else 4
-    packed = width * sum(p.numel() for p in parts.net(side).parameters())  # libraries copy weights into an order of their own
+    packed = width * sum(
+        p.numel() for p in parts.net(side).parameters()
+    )  # libraries copy weights into an order of their own
     return 2 * given + packed + max(graph_peak(graph.graph) for graph in found.values())
 
 
@@ -62,7 +81,9 @@ def graph_peak(graph: fx.Graph) -> int:
     nodes = [node for node in graph.nodes if node.op != "output"]
     written = _written(graph, nodes)
     sizes = {node: _bytes(node) for node in written}
-    last: dict[fx.Node, float] = dict.fromkeys((_root(a) for a in graph.output_node().all_input_nodes), math.inf)
+    last: dict[fx.Node, float] = dict.fromkeys(
+        (_root(a) for a in graph.output_node().all_input_nodes), math.inf
+    )
     reads: dict[fx.Node, set[fx.Node]] = {}
     for place, node in enumerate(nodes):
         if node.op == "placeholder" or _is(node, VIEWS):

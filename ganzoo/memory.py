@@ -23,17 +23,35 @@ def _size(tensors: Any) -> int:
     return sum(t.numel() * t.element_size() for t in tensors)
 
 
-def estimate(pipeline: Pipeline, batch: int | None = None, engine: str | None = None) -> dict[str, int]:
+def estimate(
+    pipeline: Pipeline, batch: int | None = None, engine: str | None = None
+) -> dict[str, int]:
     """Bytes, for the pipeline's batch and engine or others: weights (with average), gradients, optimizer state, what the larger
     update holds at its peak, resident data, total. An eager update is found at once and holds the most; one that is compiled takes
     seconds to find.
     """
     nets = [pipeline.parts.net(side) for side in SIDES]
-    weights = sum(_size([*net.parameters(), *net.buffers()]) for net in (*nets, pipeline.average.net))
+    weights = sum(
+        _size([*net.parameters(), *net.buffers()]) for net in (*nets, pipeline.average.net)
+    )
     gradients = sum(_size(net.parameters()) for net in nets)
-    optimizers = sum(_optimizer_state(pipeline.optimizers[side], net) for side, net in zip(SIDES, nets, strict=True))
-    update = max(_update(pipeline, side, batch or pipeline.config.train.batch_size, engine or pipeline.engine) for side in SIDES)
-    found = {"weights": weights, "gradients": gradients, "optimizers": optimizers, "update": update, "data": _resident(pipeline)}
+    optimizers = sum(
+        _optimizer_state(pipeline.optimizers[side], net)
+        for side, net in zip(SIDES, nets, strict=True)
+    )
+    update = max(
+        _update(
+            pipeline, side, batch or pipeline.config.train.batch_size, engine or pipeline.engine
+        )
+        for side in SIDES
+    )
+    found = {
+        "weights": weights,
+        "gradients": gradients,
+        "optimizers": optimizers,
+        "update": update,
+        "data": _resident(pipeline),
+    }
     return {**found, "total": sum(found.values())}
 
 
@@ -53,13 +71,20 @@ def _resident(pipeline: Pipeline) -> int:
     data, samples = pipeline.config.data, pipeline.dataset.samples
     size = samples.numel() * samples.element_size()
     budget = budget_bytes(data.budget, pipeline.device)
-    return size if data.resident == "gpu" or (data.resident == "auto" and (budget is None or size <= budget)) else 0
+    return (
+        size
+        if data.resident == "gpu"
+        or (data.resident == "auto" and (budget is None or size <= budget))
+        else 0
+    )
 
 
 def available(device: torch.device) -> int:
     """Bytes that a training could still take on the device."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0]) + torch.cuda.memory_reserved(device)  # what this process holds counts too
+        return int(torch.cuda.mem_get_info(device)[0]) + torch.cuda.memory_reserved(
+            device
+        )  # what this process holds counts too
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -74,7 +99,10 @@ def needed(pipeline: Pipeline, found: dict[str, int]) -> int:
 def check_fits(pipeline: Pipeline, free: int | None = None) -> None:
     """Raises DeviceError before the training when it will not fit, with the largest batch that does."""
     free = available(pipeline.device) if free is None else free
-    if needed(pipeline, estimate(pipeline, engine="eager")) > free and needed(pipeline, estimate(pipeline)) > free:
+    if (
+        needed(pipeline, estimate(pipeline, engine="eager")) > free
+        and needed(pipeline, estimate(pipeline)) > free
+    ):
         raise DeviceError(advice(pipeline, free))
 
 
@@ -91,8 +119,14 @@ def advice(pipeline: Pipeline, free: int) -> str:
     whole, less = (needed(pipeline, estimate(pipeline, size)) for size in (batch, half))
     per_sample = (whole - less) / max(batch - half, 1)
     fits = batch - math.ceil((whole - free) / per_sample) if per_sample > 0 else 0
-    remedy = f"the largest batch that fits is about {fits}" if fits >= 1 else "no batch fits: take smaller nets or --resolution"
-    needs = f"needs about {whole / 2**30:.1f} GiB and {pipeline.device} has {free / 2**30:.1f} GiB free"
+    remedy = (
+        f"the largest batch that fits is about {fits}"
+        if fits >= 1
+        else "no batch fits: take smaller nets or --resolution"
+    )
+    needs = (
+        f"needs about {whole / 2**30:.1f} GiB and {pipeline.device} has {free / 2**30:.1f} GiB free"
+    )
     return f"--batch-size {batch}: {needs}; {remedy}"
 
 
@@ -100,11 +134,20 @@ def _optimizer_state(optimizer: torch.optim.Optimizer, net: nn.Module) -> int:
     """Found by stepping a copy of the optimizer's kind on one scalar: state tensors per weight, times the weights."""
     probe = nn.Parameter(torch.zeros(2))
     probe.grad = torch.ones(2)
-    settings = {k: v for k, v in optimizer.defaults.items() if k not in ("fused", "foreach", "capturable")}
+    settings = {
+        k: v for k, v in optimizer.defaults.items() if k not in ("fused", "foreach", "capturable")
+    }
     try:
         trial = type(optimizer)([probe], **settings)
         trial.step()
-        per_weight = sum(v.numel() for v in trial.state[probe].values() if isinstance(v, Tensor) and v.numel() == 2) // 2
+        per_weight = (
+            sum(
+                v.numel()
+                for v in trial.state[probe].values()
+                if isinstance(v, Tensor) and v.numel() == 2
+            )
+            // 2
+        )
     except Exception:  # one that is not made from its defaults, or fails: the training will say so
         per_weight = 2  # as Adam
     return per_weight * _size(net.parameters())

@@ -46,16 +46,23 @@ class Reading:
     """
 
     def __init__(
-        self, rows: dict[tuple[Side, tuple[str, ...]], list[tuple[int, Tensor]]], gradients: dict[Side, Tensor], count: int
+        self,
+        rows: dict[tuple[Side, tuple[str, ...]], list[tuple[int, Tensor]]],
+        gradients: dict[Side, Tensor],
+        count: int,
     ) -> None:
         self._numbers = {key: [number for number, _ in found] for key, found in rows.items()}
-        self._values = {key: _sent(torch.stack([value for _, value in found])) for key, found in rows.items()}
+        self._values = {
+            key: _sent(torch.stack([value for _, value in found])) for key, found in rows.items()
+        }
         self._gradients = {side: _sent(gradient) for side, gradient in gradients.items()}
         self._count = count
         self._arrived: Any = None
         device = next((value.device for found in rows.values() for _, value in found), None)
         if device is not None and device.type == "cuda":
-            self._arrived = torch.cuda.current_stream(device).record_event()  # of the training's card, which need not be the first
+            self._arrived = torch.cuda.current_stream(
+                device
+            ).record_event()  # of the training's card, which need not be the first
 
     def means(self, images: int) -> dict[Side, dict[str, float]]:
         """The means by side and name; raises NotFinite naming the first net and term that went wrong."""
@@ -70,8 +77,13 @@ class Reading:
             if len(bad):
                 row, entry = bad[0].tolist()
                 number = self._numbers[side, names][row]
-                first = min(first or (self._count, side, ""), (number, side, f"loss term {names[entry]!r}"))
-        means = {side: {name: sum(column) / len(column) for name, column in columns.items()} for side, columns in values.items()}
+                first = min(
+                    first or (self._count, side, ""), (number, side, f"loss term {names[entry]!r}")
+                )
+        means = {
+            side: {name: sum(column) / len(column) for name, column in columns.items()}
+            for side, columns in values.items()
+        }
         for side, gradient in self._gradients.items():
             means[side]["gradient"] = float(gradient)
             if first is None and not math.isfinite(means[side]["gradient"]):
@@ -85,7 +97,9 @@ def _sent(tensor: Tensor) -> Tensor:
     """The tensor in memory of the host; from a GPU, it will be there once the device has come so far."""
     if tensor.device.type != "cuda":
         return tensor
-    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
+    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(
+        tensor, non_blocking=True
+    )
 
 
 def _diagnosis(side: Side, what: str, images: int) -> str:
@@ -98,8 +112,15 @@ def _diagnosis(side: Side, what: str, images: int) -> str:
 
 def record(means: dict[Side, dict[str, float]]) -> dict[str, Any]:
     """A log line's measured part: signs at the top, losses by side."""
-    line: dict[str, Any] = {name: means["discriminator"].pop(name) for name in SIGNS if name in means["discriminator"]}
-    return {**line, "discriminator": means["discriminator"], "generator": means["generator"], "health": health(line)}
+    line: dict[str, Any] = {
+        name: means["discriminator"].pop(name) for name in SIGNS if name in means["discriminator"]
+    }
+    return {
+        **line,
+        "discriminator": means["discriminator"],
+        "generator": means["generator"],
+        "health": health(line),
+    }
 
 
 def health(signs: dict[str, Any]) -> str:

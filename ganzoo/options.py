@@ -41,7 +41,9 @@ def describe(annotation: Any) -> str:
     if origin in (typing.Union, types.UnionType):
         return " or ".join("none" if a is type(None) else describe(a) for a in args)
     if origin is not None:
-        return f"{origin.__name__}[{', '.join('...' if a is Ellipsis else describe(a) for a in args)}]"
+        return (
+            f"{origin.__name__}[{', '.join('...' if a is Ellipsis else describe(a) for a in args)}]"
+        )
     return getattr(annotation, "__name__", str(annotation))
 
 
@@ -49,7 +51,9 @@ def _documented(factory: Callable[..., Any]) -> dict[str, str]:
     """The `name: text` lines of the docstring, a subclass's before its bases'."""
     texts: dict[str, str] = {}
     for owner in inspect.getmro(factory) if inspect.isclass(factory) else (factory,):
-        for name, text in re.findall(r"^\s*([a-z_][a-z0-9_]*): (.+(?:\n\s{8,}\S.*)*)", owner.__doc__ or "", re.M):
+        for name, text in re.findall(
+            r"^\s*([a-z_][a-z0-9_]*): (.+(?:\n\s{8,}\S.*)*)", owner.__doc__ or "", re.M
+        ):
             texts.setdefault(name, " ".join(text.split()))
     return texts
 
@@ -77,10 +81,17 @@ def check(factory: Callable[..., Any], given: Mapping[str, Any], where: str) -> 
         if name not in known:
             takes = f"it takes {', '.join(known)}" if known else "it takes no options"
             raise BadOption(f"{where}: no option {shown(name)}{nearest(name, known)} ({takes})")
-    missing = [name for name, option in known.items() if option.default is REQUIRED and name not in given]
+    missing = [
+        name for name, option in known.items() if option.default is REQUIRED and name not in given
+    ]
     if missing:
-        raise BadOption(f"{where}: option {missing[0]!r} must be given: --set {where}.{missing[0]}=VALUE")
-    return {name: convert(value, known[name].annotation, f"{where}.{name}") for name, value in given.items()}
+        raise BadOption(
+            f"{where}: option {missing[0]!r} must be given: --set {where}.{missing[0]}=VALUE"
+        )
+    return {
+        name: convert(value, known[name].annotation, f"{where}.{name}")
+        for name, value in given.items()
+    }
 
 
 def convert(value: Any, annotation: Any, where: str) -> Any:
@@ -92,17 +103,31 @@ def convert(value: Any, annotation: Any, where: str) -> Any:
         ValidationError,
     )  # late: 0.1 s that `ganzoo --help` need not pay
 
-    if isinstance(value, str) and value.lower() == "none" and type(None) in typing.get_args(annotation):
+    if (
+        isinstance(value, str)
+        and value.lower() == "none"
+        and type(None) in typing.get_args(annotation)
+    ):
         return None
     try:
         adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
     except PydanticUserError:  # a type that carries its own configuration
         adapter = TypeAdapter(annotation)
     try:
-        if isinstance(value, bool) and "bool" not in describe(annotation):  # which Python would take for 0 or 1
-            raise BadOption(f"{where}: {str(value).lower()} does not fit (wanted: {describe(annotation)})")
+        if isinstance(value, bool) and "bool" not in describe(
+            annotation
+        ):  # which Python would take for 0 or 1
+            raise BadOption(
+                f"{where}: {str(value).lower()} does not fit (wanted: {describe(annotation)})"
+            )
         return adapter.validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
-        limit = f": {first['msg'].replace('Input should', 'it should')}" if first.get("ctx") and "error" not in first["ctx"] else ""
-        raise BadOption(f"{where}: {shown(value)} does not fit{limit} (wanted: {describe(annotation)})") from None
+        limit = (
+            f": {first['msg'].replace('Input should', 'it should')}"
+            if first.get("ctx") and "error" not in first["ctx"]
+            else ""
+        )
+        raise BadOption(
+            f"{where}: {shown(value)} does not fit{limit} (wanted: {describe(annotation)})"
+        ) from None

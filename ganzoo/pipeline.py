@@ -33,7 +33,9 @@ class Pipeline:
     engine: str
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     trackers: Mapping[str, Tracker] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)  # distribution -> version, of every plugin that takes part
+    versions: Mapping[str, str] = field(
+        default_factory=dict
+    )  # distribution -> version, of every plugin that takes part
     owners: Mapping[str, str] = field(default_factory=dict)  # section -> "distribution:plugin"
     notes: list[str] = field(default_factory=list)  # what assembly adapted and why
 
@@ -48,7 +50,9 @@ class Pipeline:
 
     def blame(self, error: Exception) -> Exception:
         """The error as a line that names the part in whose code it arose and who ships it; unchanged when it was no part's."""
-        others: dict[str, object] = {f"optim.{SECTION[side]}": optimizer for side, optimizer in self.optimizers.items()}
+        others: dict[str, object] = {
+            f"optim.{SECTION[side]}": optimizer for side, optimizer in self.optimizers.items()
+        }
         others |= {f"metric.{name}": metric for name, metric in self.metrics.items()}
         others |= {f"tracker.{name}": tracker for name, tracker in self.trackers.items()}
         section = self.parts.culprit(error, others)
@@ -78,7 +82,11 @@ class Pipeline:
         self.parts.discriminator.load_state_dict(state["discriminator"])
         self.average.net.load_state_dict(state["average"])
         for prefix, module in self._stateful().items():
-            own = {key.removeprefix(f"{prefix}:"): v for key, v in state.get("parts", {}).items() if key.startswith(f"{prefix}:")}
+            own = {
+                key.removeprefix(f"{prefix}:"): v
+                for key, v in state.get("parts", {}).items()
+                if key.startswith(f"{prefix}:")
+            }
             module.load_state_dict(own)
 
     def _stateful(self) -> dict[str, torch.nn.Module]:
@@ -96,7 +104,11 @@ def learning_rate_factor(schedule: str, progress: float) -> float:
     import math
 
     left = max(0.0, 1.0 - progress)
-    return {"constant": 1.0, "linear": left, "cosine": (1 + math.cos(math.pi * min(progress, 1.0))) / 2}[schedule]
+    return {
+        "constant": 1.0,
+        "linear": left,
+        "cosine": (1 + math.cos(math.pi * min(progress, 1.0))) / 2,
+    }[schedule]
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:

@@ -66,7 +66,9 @@ def zoo() -> Zoo:
     found = inventory()
     if found.broken and os.environ.get("GANZOO_STRICT_PLUGINS") == "1":
         worst = found.broken[0]
-        raise BrokenPlugin(f"plugin {worst.who} is broken: {worst.broken} (GANZOO_STRICT_PLUGINS=1)")
+        raise BrokenPlugin(
+            f"plugin {worst.who} is broken: {worst.broken} (GANZOO_STRICT_PLUGINS=1)"
+        )
     return found
 
 
@@ -77,7 +79,9 @@ def load(entries: Iterable[EntryPoint]) -> Zoo:
     pairs = [(Plugin(entry.name, *_origin(entry.dist), entry.value), entry) for entry in entries]
     for plugin, entry in sorted(pairs, key=lambda pair: (pair[0].distribution, pair[0].name)):
         key = (plugin.distribution, plugin.name, plugin.target)
-        if key in seen or not _wanted(plugin.distribution):  # an editable install can be listed twice
+        if key in seen or not _wanted(
+            plugin.distribution
+        ):  # an editable install can be listed twice
             continue
         seen.add(key)
         found.append(plugin)
@@ -86,7 +90,9 @@ def load(entries: Iterable[EntryPoint]) -> Zoo:
             plugin.components = _collect(entry.load(), plugin)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # a plugin may even call sys.exit at import; it must not stop the others
+        except (
+            BaseException
+        ) as error:  # a plugin may even call sys.exit at import; it must not stop the others
             plugin.broken = one_line(error)
     registry = Registry()
     for plugin in found:
@@ -103,13 +109,21 @@ def _trace(line: str) -> None:
 def _wanted(distribution: str) -> bool:
     """GANZOO_LOAD_PLUGINS names the distributions to load beside the built-ins; unset means all."""
     chosen = os.environ.get("GANZOO_LOAD_PLUGINS")
-    return chosen is None or distribution == "ganzoo" or distribution in {part.strip() for part in chosen.split(",")}
+    return (
+        chosen is None
+        or distribution == "ganzoo"
+        or distribution in {part.strip() for part in chosen.split(",")}
+    )
 
 
 def _origin(distribution: Distribution | None) -> tuple[str, str]:
     """Name and version of a distribution, whose metadata may be damaged."""
     try:
-        return (distribution.name or "unknown", distribution.version or "") if distribution else ("unknown", "")
+        return (
+            (distribution.name or "unknown", distribution.version or "")
+            if distribution
+            else ("unknown", "")
+        )
     except Exception:  # importlib.metadata raises what it happens to meet
         return "unknown", ""
 
@@ -117,21 +131,40 @@ def _origin(distribution: Distribution | None) -> tuple[str, str]:
 def _check_requirement(plugin: Plugin, distribution: Distribution | None) -> None:
     """Raise BrokenPlugin when a distribution's requirement of ganzoo, which says what the plugin is for, excludes this version."""
     texts = (distribution.requires if distribution else None) or ()
-    if plugin.distribution == "ganzoo" or not any(text.lower().startswith("ganzoo") for text in texts):
+    if plugin.distribution == "ganzoo" or not any(
+        text.lower().startswith("ganzoo") for text in texts
+    ):
         return
-    from packaging.requirements import InvalidRequirement, Requirement  # late: only third parties' plugins need it
+    from packaging.requirements import (
+        InvalidRequirement,
+        Requirement,
+    )  # late: only third parties' plugins need it
     from packaging.utils import canonicalize_name
     from packaging.version import InvalidVersion, Version
 
     try:
-        running, needs = Version(__version__), [Requirement(text) for text in texts if text.lower().startswith("ganzoo")]
-    except (InvalidRequirement, InvalidVersion):  # a checkout that was never installed has no version
+        running, needs = (
+            Version(__version__),
+            [Requirement(text) for text in texts if text.lower().startswith("ganzoo")],
+        )
+    except (
+        InvalidRequirement,
+        InvalidVersion,
+    ):  # a checkout that was never installed has no version
         return
     for need in needs:
-        applies = canonicalize_name(need.name) == "ganzoo" and (need.marker is None or need.marker.evaluate({"extra": ""}))
-        if applies and running.release != (0,) and not need.specifier.contains(running, prereleases=True):
+        applies = canonicalize_name(need.name) == "ganzoo" and (
+            need.marker is None or need.marker.evaluate({"extra": ""})
+        )
+        if (
+            applies
+            and running.release != (0,)
+            and not need.specifier.contains(running, prereleases=True)
+        ):
             way = f"install a version of {plugin.distribution} for it: ganzoo install -U {plugin.distribution}"
-            raise BrokenPlugin(f"it is for ganzoo {need.specifier}, and this is ganzoo {__version__}; {way}")
+            raise BrokenPlugin(
+                f"it is for ganzoo {need.specifier}, and this is ganzoo {__version__}; {way}"
+            )
 
 
 def _collect(module: Any, plugin: Plugin) -> list[Component]:
@@ -141,7 +174,9 @@ def _collect(module: Any, plugin: Plugin) -> list[Component]:
     manager.register(module, name=plugin.who)
     for caller in manager.get_hookcallers(module) or ():
         if not caller.has_spec() and not all(hook.optionalhook for hook in caller.get_hookimpls()):
-            raise BrokenPlugin(f"unknown hook {caller.name!r} in ganzoo {__version__}; {_hint(caller.name)}")
+            raise BrokenPlugin(
+                f"unknown hook {caller.name!r} in ganzoo {__version__}; {_hint(caller.name)}"
+            )
     components: list[Component] = []
     for kind in KINDS:
         hook = getattr(manager.hook, f"register_{PLURALS[kind]}")
@@ -153,7 +188,9 @@ def _collect(module: Any, plugin: Plugin) -> list[Component]:
 
 def _hint(hook: str) -> str:
     """The hook that a misspelt one may be; only the part after `register_` tells hooks apart."""
-    close = difflib.get_close_matches(hook.removeprefix("register_"), PLURALS.values(), n=1, cutoff=0.7)
+    close = difflib.get_close_matches(
+        hook.removeprefix("register_"), PLURALS.values(), n=1, cutoff=0.7
+    )
     return f"did you mean 'register_{close[0]}'?" if close else "a newer ganzoo may have it"
 
 
@@ -169,12 +206,21 @@ def _register(kind: str, plugin: Plugin, components: list[Component]) -> hookspe
             else callable(factory) or (isinstance(factory, str) and ":" in factory)
         )
         if not fits:
-            raise TypeError(f"{kind} {name!r}: {factory!r} is no class, function or dotted name 'package.module:Name'")
-        if any(not isinstance(text, str) for text in about.values()) or set(about) - {"summary", "paper"}:
-            raise TypeError(f"{kind} {name!r}: about takes summary and paper, both text; traits are attributes of the class")
+            raise TypeError(
+                f"{kind} {name!r}: {factory!r} is no class, function or dotted name 'package.module:Name'"
+            )
+        if any(not isinstance(text, str) for text in about.values()) or set(about) - {
+            "summary",
+            "paper",
+        }:
+            raise TypeError(
+                f"{kind} {name!r}: about takes summary and paper, both text; traits are attributes of the class"
+            )
         if any(c.kind == kind and c.name == name for c in components):
             raise ValueError(f"{kind} {name!r} is registered twice")
         _trace(f"{plugin.who}:   {kind} {name} = {factory}")
-        components.append(Component(kind, name, factory, plugin.name, plugin.distribution, plugin.version, about))
+        components.append(
+            Component(kind, name, factory, plugin.name, plugin.distribution, plugin.version, about)
+        )
 
     return register

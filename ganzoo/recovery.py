@@ -33,7 +33,9 @@ def run(training: Training, tell: Callable[[str], None]) -> None:
             rollbacks = training.rollbacks + 1
             training.load_state_dict(found[0])
             training.roll_back(rollbacks, str(error))
-            tell(f"{error}; went back to {training.images:,} images with half the learning rates (rollback {rollbacks} of {LIMIT})")
+            tell(
+                f"{error}; went back to {training.images:,} images with half the learning rates (rollback {rollbacks} of {LIMIT})"
+            )
 
 
 def _train(training: Training) -> None:

@@ -13,7 +13,14 @@ from typing import Any
 
 from . import options
 from .catalog import who_ships
-from .errors import AmbiguousComponent, BrokenPlugin, GanzooError, UnknownComponent, nearest, one_line
+from .errors import (
+    AmbiguousComponent,
+    BrokenPlugin,
+    GanzooError,
+    UnknownComponent,
+    nearest,
+    one_line,
+)
 from .hookspecs import KINDS
 
 
@@ -68,14 +75,20 @@ class Component:
             return self.about["summary"]
         if self.kind == "recipe":
             return str(self.recipe().get("summary", ""))
-        doc = _docstring(self.factory) if isinstance(self.factory, str) else inspect.getdoc(self.factory)
+        doc = (
+            _docstring(self.factory)
+            if isinstance(self.factory, str)
+            else inspect.getdoc(self.factory)
+        )
         paragraph = " ".join((doc or "").strip().split("\n\n")[0].split())
         return re.split(r"(?<=[.!?]) (?=[A-Z])", paragraph)[0].rstrip(".")
 
     @property
     def paper(self) -> str:
         """Where it was published, or nothing."""
-        return self.about.get("paper", "") or (str(self.recipe().get("paper", "")) if self.kind == "recipe" else "")
+        return self.about.get("paper", "") or (
+            str(self.recipe().get("paper", "")) if self.kind == "recipe" else ""
+        )
 
     def recipe(self) -> dict[str, Any]:
         """A recipe's parsed TOML; raises BrokenPlugin when it cannot be read."""
@@ -93,7 +106,11 @@ def _docstring(dotted: str) -> str | None:
     module, _, attribute = dotted.partition(":")
     try:
         spec = importlib.util.find_spec(module)
-        tree = ast.parse(Path(spec.origin).read_text("utf-8")) if spec and spec.origin else ast.Module([], [])
+        tree = (
+            ast.parse(Path(spec.origin).read_text("utf-8"))
+            if spec and spec.origin
+            else ast.Module([], [])
+        )
     except Exception:
         return None
     for node in tree.body:
@@ -115,7 +132,9 @@ class Registry:
     def components(self, kind: str | None = None) -> list[Component]:
         """Those of one kind, or all, sorted by kind and name."""
         if kind is not None and kind not in KINDS:
-            raise UnknownComponent(f"no kind {kind!r}{nearest(kind, KINDS)} (kinds: {', '.join(KINDS)})")
+            raise UnknownComponent(
+                f"no kind {kind!r}{nearest(kind, KINDS)} (kinds: {', '.join(KINDS)})"
+            )
         chosen = [c for c in self._all if kind in (None, c.kind)]
         return sorted(chosen, key=lambda c: (KINDS.index(c.kind), c.name, c.distribution, c.plugin))
 
@@ -123,14 +142,24 @@ class Registry:
         """The component of that name, or of the qualified `plugin/name`; raises UnknownComponent or AmbiguousComponent."""
         known = self.components(kind)
         owner, _, bare = name.rpartition("/")
-        found = [c for c in known if c.name == bare and owner in ("", c.plugin, c.distribution, f"{c.distribution}:{c.plugin}")]
+        found = [
+            c
+            for c in known
+            if c.name == bare
+            and owner in ("", c.plugin, c.distribution, f"{c.distribution}:{c.plugin}")
+        ]
         if len(found) == 1:
             return found[0]
         if found:
             same = len({c.distribution for c in found}) < len(found)
-            forms = [f"{c.distribution}:{c.plugin}/{bare}" if same else f"{c.distribution}/{bare}" for c in found]
+            forms = [
+                f"{c.distribution}:{c.plugin}/{bare}" if same else f"{c.distribution}/{bare}"
+                for c in found
+            ]
             owners = " and ".join(f"{c.distribution}:{c.plugin}" for c in found)
-            raise AmbiguousComponent(f"{kind} {bare!r} is offered by {owners}: write {' or '.join(forms)}")
+            raise AmbiguousComponent(
+                f"{kind} {bare!r} is offered by {owners}: write {' or '.join(forms)}"
+            )
         raise UnknownComponent(f"no {kind} named {name!r}{self._hint(kind, name, known)}")
 
     def _hint(self, kind: str, name: str, known: list[Component]) -> str:
@@ -140,7 +169,10 @@ class Registry:
             return f"; it is in {distribution}: pip install {distribution}"
         if not self._all:
             return "; no plugin is loaded, not even ganzoo's own: pip install it (a checkout on the path is not enough)"
-        return nearest(name, [c.name for c in known]) + f" (installed: {', '.join(c.name for c in known) or 'none'})"
+        return (
+            nearest(name, [c.name for c in known])
+            + f" (installed: {', '.join(c.name for c in known) or 'none'})"
+        )
 
     def create(self, kind: str, name: str, *arguments: Any, **given: Any) -> Any:
         """An instance of a component, its options checked first."""

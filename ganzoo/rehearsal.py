@@ -99,7 +99,9 @@ def inputs(parts: Parts, spec: Spec, batch: int) -> tuple[Tensor, Tensor | None,
 def _update(parts: Parts, side: Side, data: Tensor, labels: Tensor | None, latents: Tensor) -> None:
     """The terms of one side and their gradients."""
     with only(parts.net(side), parts.rival(side)):
-        terms(parts, side)(data, labels, latents, torch.zeros((), device=data.device), parts.due(side, 0))[0].backward()
+        terms(parts, side)(
+            data, labels, latents, torch.zeros((), device=data.device), parts.due(side, 0)
+        )[0].backward()
 
 
 def rehearse(parts: Parts, spec: Spec, batch: int, name: Callable[[str], str]) -> None:
@@ -123,7 +125,9 @@ def rehearse(parts: Parts, spec: Spec, batch: int, name: Callable[[str], str]) -
             except Exception as error:
                 section = real.culprit(error)
                 who = name(section) if section else "a part"
-                raise BrokenPlugin(f"{who} fails in the {side}'s update with a batch of {batch}: {one_line(error)}") from error
+                raise BrokenPlugin(
+                    f"{who} fails in the {side}'s update with a batch of {batch}: {one_line(error)}"
+                ) from error
 
 
 def _faked(parts: Parts, mode: FakeTensorMode) -> Parts:

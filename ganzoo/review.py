@@ -38,7 +38,9 @@ class Review:
     def holds(self) -> bool:
         """Whether every plugin loads and no check fails."""
         every = [finding for _, group in self.found for finding in group]
-        return not self.subject.broken and not any(finding.outcome == "does not hold" for finding in every)
+        return not self.subject.broken and not any(
+            finding.outcome == "does not hold" for finding in every
+        )
 
     def run(self, **settings: Any) -> Iterator[Finding]:
         """Every check of every component in turn; `found` grows with them. settings: see `findings`."""
@@ -54,7 +56,12 @@ class Review:
         return {
             "holds": self.holds,
             "plugins": [
-                {"plugin": p.name, "distribution": p.distribution, "version": p.version, "broken": p.broken or None}
+                {
+                    "plugin": p.name,
+                    "distribution": p.distribution,
+                    "version": p.version,
+                    "broken": p.broken or None,
+                }
                 for p in self.subject.plugins
             ],
             "components": [
@@ -65,7 +72,12 @@ class Review:
                     "distribution": component.distribution,
                     "version": component.version,
                     "checks": [
-                        {"check": f.check, "outcome": f.outcome, "found": plain_line(f.found), "mend": plain_line(f.mend) or None}
+                        {
+                            "check": f.check,
+                            "outcome": f.outcome,
+                            "found": plain_line(f.found),
+                            "mend": plain_line(f.mend) or None,
+                        }
                         for f in group
                     ],
                 }
@@ -79,23 +91,35 @@ def subject_of(zoo: Zoo, name: str) -> Subject:
 
     Raises UnknownComponent, with the nearest name, when it is none of these.
     """
-    plugins = [p for p in zoo.plugins if name in (p.distribution, p.who)] or [p for p in zoo.plugins if name == p.name]
+    plugins = [p for p in zoo.plugins if name in (p.distribution, p.who)] or [
+        p for p in zoo.plugins if name == p.name
+    ]
     if plugins:
         components = [
-            c for c in zoo.registry.components() if any((c.distribution, c.plugin) == (p.distribution, p.name) for p in plugins)
+            c
+            for c in zoo.registry.components()
+            if any((c.distribution, c.plugin) == (p.distribution, p.name) for p in plugins)
         ]
         return Subject(plugins, components)
     owner, _, bare = name.rpartition("/")
     found = [
         c
         for c in zoo.registry.components()
-        if c.name == bare and owner and owner in (c.plugin, c.distribution, f"{c.distribution}:{c.plugin}")
+        if c.name == bare
+        and owner
+        and owner in (c.plugin, c.distribution, f"{c.distribution}:{c.plugin}")
     ]
     if not found:
         known = {p.distribution for p in zoo.plugins} | {p.name for p in zoo.plugins}
-        known |= {f"{c.distribution}/{c.name}" for c in zoo.registry.components() if "/" in name or c.name == name}
+        known |= {
+            f"{c.distribution}/{c.name}"
+            for c in zoo.registry.components()
+            if "/" in name or c.name == name
+        }
         hint = nearest(name, known) or "; ganzoo plugins shows what there is"
-        raise UnknownComponent(f"NAME {shown(name)}: no plugin and no component PLUGIN/NAME is called so{hint}")
+        raise UnknownComponent(
+            f"NAME {shown(name)}: no plugin and no component PLUGIN/NAME is called so{hint}"
+        )
     owners = {(c.distribution, c.plugin) for c in found}
     return Subject([p for p in zoo.plugins if (p.distribution, p.name) in owners], found)
 
@@ -104,15 +128,27 @@ def line(finding: Finding) -> str:
     """One finding, to read: outcome, check, what was found; and below it how to mend it."""
     text = f"  {finding.outcome.upper() if finding.outcome == 'does not hold' else finding.outcome:<{WIDTH}}  {finding.check:<12}"
     text += f"  {plain_line(finding.found)}"
-    return f"{text}\n  {'':<{WIDTH}}  {'':<12}  mend: {plain_line(finding.mend)}" if finding.mend else text
+    return (
+        f"{text}\n  {'':<{WIDTH}}  {'':<12}  mend: {plain_line(finding.mend)}"
+        if finding.mend
+        else text
+    )
 
 
 def verdict(under: Review) -> str:
     """The last line: how many checks hold, and where those are that do not."""
     every = [finding for _, group in under.found for finding in group]
     counts: Mapping[str, int] = Counter(finding.outcome for finding in every)
-    parts = [f"{counts['holds']} hold", f"{counts['noted']} noted", f"{counts['does not apply']} do not apply"]
-    bad = [f"{f.component.kind} {f.component.name}: {f.check}" for f in every if f.outcome == "does not hold"]
+    parts = [
+        f"{counts['holds']} hold",
+        f"{counts['noted']} noted",
+        f"{counts['does not apply']} do not apply",
+    ]
+    bad = [
+        f"{f.component.kind} {f.component.name}: {f.check}"
+        for f in every
+        if f.outcome == "does not hold"
+    ]
     bad += [f"{plugin.who} does not load" for plugin in under.subject.broken]
     summary = f"{len(under.found)} component{'s' * (len(under.found) != 1)}, {len(every)} checks: {', '.join(parts)}"
     return f"{summary}, {len(bad)} to mend" + (f" ({'; '.join(bad)})" if bad else "")

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 from .sections import Config, Tree
 
 RUN_FILE = "run.toml"
-META = ("run", "summary", "paper", "source")  # top-level keys of run files and recipes that are no settings
+META = (
+    "run",
+    "summary",
+    "paper",
+    "source",
+)  # top-level keys of run files and recipes that are no settings
 # What may differ when a run is resumed: how long it goes, where it runs, what is kept. Anything else would make another run.
 MAY_CHANGE = {
     "train.images",
@@ -57,7 +62,9 @@ def new_folder(root: Path, config: Config) -> Path:
             except FileExistsError:  # another training took the number
                 number += 1
     except OSError as error:
-        raise BadRun(f"--out {root}: cannot be written: {error.strerror or one_line(error)}") from None
+        raise BadRun(
+            f"--out {root}: cannot be written: {error.strerror or one_line(error)}"
+        ) from None
 
 
 class Lock:
@@ -77,7 +84,9 @@ class Lock:
             self.file.seek(0)
             owner = self.file.read(20).strip() or "unknown"
             self.file.close()
-            raise BadRun(f"{folder}: another training (process {owner}) is writing to this run; wait for it or stop it") from None
+            raise BadRun(
+                f"{folder}: another training (process {owner}) is writing to this run; wait for it or stop it"
+            ) from None
         self.file.truncate(0)
         self.file.write(str(os.getpid()))
         self.file.flush()
@@ -89,7 +98,10 @@ class Lock:
 def describe(folder: Path, pipeline: Pipeline, command: str) -> None:
     """Write run.toml: the complete configuration, with versions and the command line."""
     document = tomlkit.document()
-    document.add("run", {"command": command, "versions": dict(pipeline.versions), "plugins": dict(pipeline.owners)})
+    document.add(
+        "run",
+        {"command": command, "versions": dict(pipeline.versions), "plugins": dict(pipeline.owners)},
+    )
     for section, content in pipeline.config.tree().items():
         if content:
             document.add(section, content)
@@ -104,11 +116,17 @@ def settings(tree: Mapping[str, Any]) -> Tree:
 def open_run(folder: Path) -> tuple[Config, Tree]:
     """(configuration, the `run` table) of an existing run; raises BadRun when the path is no run."""
     if not (folder / RUN_FILE).is_file():
-        raise BadRun(f"--resume {folder}: no run there (no {RUN_FILE}); ganzoo never starts afresh on --resume")
+        raise BadRun(
+            f"--resume {folder}: no run there (no {RUN_FILE}); ganzoo never starts afresh on --resume"
+        )
     tree = configuration.read(folder / RUN_FILE, "--resume")
     about = tree.get("run", {})
-    whole = configuration.merge(configuration.defaults(), settings(tree))  # a setting that is younger than the run has its default
-    return configuration.check(whole, str(folder / RUN_FILE)), about if isinstance(about, dict) else {}
+    whole = configuration.merge(
+        configuration.defaults(), settings(tree)
+    )  # a setting that is younger than the run has its default
+    return configuration.check(whole, str(folder / RUN_FILE)), about if isinstance(
+        about, dict
+    ) else {}
 
 
 def check_same(old: Config, new: Config, folder: Path) -> None:
@@ -116,11 +134,20 @@ def check_same(old: Config, new: Config, folder: Path) -> None:
     for family in configuration.FAMILIES:
         had, has = (", ".join(sorted(getattr(config, family))) or "none" for config in (old, new))
         if had != has:
-            raise BadRun(f"--resume {folder}: {family} was {had} and would be {has}; a resumed run keeps its parts")
+            raise BadRun(
+                f"--resume {folder}: {family} was {had} and would be {has}; a resumed run keeps its parts"
+            )
     before, after = _flat(old.tree()), _flat(new.tree())
-    for key in sorted(before.keys() | after.keys(), key=lambda key: (not key.endswith(".name"), key)):
-        if before.get(key) != after.get(key) and not any(key == may or key.startswith(may + ".") for may in MAY_CHANGE):
-            old_value, new_value = shown(before.get(key, "not set")), shown(after.get(key, "not set"))
+    for key in sorted(
+        before.keys() | after.keys(), key=lambda key: (not key.endswith(".name"), key)
+    ):
+        if before.get(key) != after.get(key) and not any(
+            key == may or key.startswith(may + ".") for may in MAY_CHANGE
+        ):
+            old_value, new_value = (
+                shown(before.get(key, "not set")),
+                shown(after.get(key, "not set")),
+            )
             raise BadRun(
                 f"--resume {folder}: {key} was {old_value} and would be {new_value}; "
                 "a resumed run keeps its parts and settings (only --images, where it runs, and what is kept and logged may change)"
@@ -145,7 +172,9 @@ def check_installed(about: Mapping[str, Any], plugins: set[str], folder: Path) -
         if owner not in plugins:
             distribution = owner.partition(":")[0]
             was = f"{distribution} {versions.get(distribution, '')}".strip()
-            raise BadRun(f"--resume {folder}: {section} came from {was}, which is not loaded: pip install {distribution}")
+            raise BadRun(
+                f"--resume {folder}: {section} came from {was}, which is not loaded: pip install {distribution}"
+            )
 
 
 def check_versions(about: Mapping[str, Any], pipeline: Pipeline) -> list[str]:
@@ -154,11 +183,15 @@ def check_versions(about: Mapping[str, Any], pipeline: Pipeline) -> list[str]:
     for section, owner in _table(about, "plugins"):
         now = pipeline.owners.get(section)
         if now is not None and now != owner:
-            raise BadRun(f"{section} came from {owner} and would now come from {now}; install {owner.partition(':')[0]} again")
+            raise BadRun(
+                f"{section} came from {owner} and would now come from {now}; install {owner.partition(':')[0]} again"
+            )
     for distribution, version in _table(about, "versions"):
         now = pipeline.versions.get(distribution)
         if now is not None and now != version:
-            lines.append(f"{distribution} was {version} when this run began and is {now} now; results may differ")
+            lines.append(
+                f"{distribution} was {version} when this run began and is {now} now; results may differ"
+            )
     return lines
 
 
@@ -178,4 +211,6 @@ def find_generator(path: Path) -> Path:
         begun = path.is_dir() and (path / RUN_FILE).exists()
     except OSError as error:  # a name that is too long
         raise GanzooError(f"{path}: {error.strerror}") from None
-    raise GanzooError(f"{path}: {'this run has saved no generator yet' if begun else 'no run or generator file there'}")
+    raise GanzooError(
+        f"{path}: {'this run has saved no generator yet' if begun else 'no run or generator file there'}"
+    )

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    model_validator,
+)
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -42,7 +50,15 @@ TYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }  # what generators are made of, by safetensors' names
-__all__ = ["Header", "LoadedGenerator", "generator_writer", "read_header", "read_weights", "sample", "write_picture"]
+__all__ = [
+    "Header",
+    "LoadedGenerator",
+    "generator_writer",
+    "read_header",
+    "read_weights",
+    "sample",
+    "write_picture",
+]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9._+!-]{0,100}$")]
@@ -76,7 +92,9 @@ class Header(BaseModel):
 
 
 @torch.no_grad()
-def sample(net: nn.Module, count: int, seed: int, *, spec: Spec, label: int | None = None) -> Tensor:
+def sample(
+    net: nn.Module, count: int, seed: int, *, spec: Spec, label: int | None = None
+) -> Tensor:
     """Samples [count, *shape] of a net in evaluation mode; the same seed gives the same latents on every device.
 
     Labels, for a conditional net: the given one, or every class in turn.
@@ -85,15 +103,22 @@ def sample(net: nn.Module, count: int, seed: int, *, spec: Spec, label: int | No
     latents = net.draw_latents(count, torch.Generator().manual_seed(seed))  # type: ignore[operator]
     labels = None
     if getattr(net, "conditional", False) and spec.classes:
-        labels = torch.arange(count) % spec.classes if label is None else torch.full((count,), label)
+        labels = (
+            torch.arange(count) % spec.classes if label is None else torch.full((count,), label)
+        )
     was_training = net.training
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):  # a net that draws noise must not disturb, nor depend on, the training's stream
+    with torch.random.fork_rng(
+        devices=devices
+    ):  # a net that draws noise must not disturb, nor depend on, the training's stream
         torch.manual_seed(seed)
         net.eval()
         chunk = max(1, min(CHUNK, CHUNK_NUMBERS // spec.numel))
         drawn = [
-            net(latents[i : i + chunk].to(device), None if labels is None else labels[i : i + chunk].to(device)).float()
+            net(
+                latents[i : i + chunk].to(device),
+                None if labels is None else labels[i : i + chunk].to(device),
+            ).float()
             for i in range(0, count, chunk)
         ]
         net.train(was_training)
@@ -130,11 +155,15 @@ def _shareable(pipeline: Pipeline) -> dict[str, Any]:
     return {**tree, "data": {**tree["data"], "name": name, "root": ""}}
 
 
-def generator_writer(pipeline: Pipeline, images: int, scores: dict[str, float]) -> Callable[[Path], None]:
+def generator_writer(
+    pipeline: Pipeline, images: int, scores: dict[str, float]
+) -> Callable[[Path], None]:
     """A function that writes the averaged generator, as it is now, as a self-describing file."""
     header = make_header(pipeline, images, scores).model_dump_json()
     weights = plain(pipeline.average.net).state_dict()  # of a copy: the training goes on
-    return lambda path: write_bytes(path, tensor_bytes(weights, {"ganzoo": header, "sha256": sum_of(weights)}))
+    return lambda path: write_bytes(
+        path, tensor_bytes(weights, {"ganzoo": header, "sha256": sum_of(weights)})
+    )
 
 
 def sum_of(weights: Mapping[str, Tensor]) -> str:
@@ -178,7 +207,9 @@ def _fields(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise BadFile(f"{path}: {error.strerror or one_line(error)}") from None
     except ValueError as error:
-        raise BadFile(f"{path}: no generator file (its header cannot be read: {one_line(error)})") from None
+        raise BadFile(
+            f"{path}: no generator file (its header cannot be read: {one_line(error)})"
+        ) from None
     return fields
 
 
@@ -207,17 +238,27 @@ def read_listed(path: Path) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
     for name, field in _fields(path).items():
         if name == "__metadata__":
             continue
-        dtype, shape = (field.get("dtype"), field.get("shape")) if isinstance(field, dict) else (None, None)
+        dtype, shape = (
+            (field.get("dtype"), field.get("shape")) if isinstance(field, dict) else (None, None)
+        )
         if not isinstance(dtype, str) or dtype not in TYPES:
-            raise BadFile(f"{path}: tensor {shown(name)} is of a type that no generator has: {shown(dtype)}")
-        if not isinstance(shape, list) or len(shape) > 16 or any(type(n) is not int or not 0 <= n < 2**40 for n in shape):
+            raise BadFile(
+                f"{path}: tensor {shown(name)} is of a type that no generator has: {shown(dtype)}"
+            )
+        if (
+            not isinstance(shape, list)
+            or len(shape) > 16
+            or any(type(n) is not int or not 0 <= n < 2**40 for n in shape)
+        ):
             raise BadFile(f"{path}: tensor {shown(name)} has no shape")
         listed[name] = TYPES[dtype], tuple(shape)
         total += math.prod(shape) * TYPES[dtype].itemsize
     with path.open("rb") as file:
         expected = total + 8 + struct.unpack("<Q", file.read(8))[0]
     if path.stat().st_size != expected:
-        raise BadFile(f"{path}: damaged or cut short: {path.stat().st_size:,} bytes, and its tensors make {expected:,}")
+        raise BadFile(
+            f"{path}: damaged or cut short: {path.stat().st_size:,} bytes, and its tensors make {expected:,}"
+        )
     return listed
 
 
@@ -243,11 +284,19 @@ class LoadedGenerator:
         """Samples [count, *shape], images in [-1, 1]; the same count and seed give the same samples."""
         if count < 1:
             raise UsageError(f"--count {count}: at least 1")
-        if label is not None and not (getattr(self.net, "conditional", False) and 0 <= label < self.spec.classes):
-            has = f"has classes 0 to {self.spec.classes - 1}" if self.spec.classes else "was trained without labels"
+        if label is not None and not (
+            getattr(self.net, "conditional", False) and 0 <= label < self.spec.classes
+        ):
+            has = (
+                f"has classes 0 to {self.spec.classes - 1}"
+                if self.spec.classes
+                else "was trained without labels"
+            )
             raise UsageError(f"--label {label}: this generator {has}")
         try:
             return sample(self.net, count, seed, spec=self.spec, label=label)
         except (RuntimeError, MemoryError) as error:
             part = f"{self.header.component} of {self.header.distribution}"
-            raise BrokenPlugin(f"{part} cannot draw {count} samples of shape {self.header.shape}: {one_line(error)}") from error
+            raise BrokenPlugin(
+                f"{part} cannot draw {count} samples of shape {self.header.shape}: {one_line(error)}"
+            ) from error

@@ -33,7 +33,10 @@ SECTIONS = {  # kind -> where a configuration names a component of it
     "metric": "metric",
     "tracker": "tracker",
 }
-FUNCTIONS = {"dataset": "load_", "optimizer": "make_"}  # kinds whose factory is a function: how its name begins
+FUNCTIONS = {
+    "dataset": "load_",
+    "optimizer": "make_",
+}  # kinds whose factory is a function: how its name begins
 RECIPE_TEST = """
 
 
@@ -53,8 +56,12 @@ def write_project(name: str, kinds: Iterable[str], out: Path, registry: Registry
     distribution = f"ganzoo-{name}"
     check_name(name, chosen, registry)
     folder = out / distribution
-    if folder.is_symlink() or (folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))):
-        raise GanzooError(f"{folder}: exists and is not an empty folder; choose another name, or another place with --out")
+    if folder.is_symlink() or (
+        folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
+    ):
+        raise GanzooError(
+            f"{folder}: exists and is not an empty folder; choose another name, or another place with --out"
+        )
     check_folder(out, f"--out {out}")
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -86,7 +93,11 @@ def check_name(name: str, kinds: Iterable[str], registry: Registry) -> None:
             if other.name == name and other.distribution != f"ganzoo-{name}":
                 raise UsageError(f"NAME {name!r}: there is a {other} already; choose another")
     module = _module(name)
-    owners = {c.distribution for c in registry.components() if str(c.factory).startswith((f"{module}.", f"{module}:"))}
+    owners = {
+        c.distribution
+        for c in registry.components()
+        if str(c.factory).startswith((f"{module}.", f"{module}:"))
+    }
     if importlib.util.find_spec(module) is not None and owners != {f"ganzoo-{name}"}:
         raise UsageError(f"NAME {name!r}: there is a package {module} already; choose another")
 
@@ -104,7 +115,9 @@ def project(name: str, kinds: Iterable[str]) -> dict[str, str]:
         "DESCRIPTION": _description(kinds),
         "REQUIREMENT": requirement(__version__),
         "PARTNER": sections["disc"]["name"],
-        "TRAINING": "\n".join(f"    {json.dumps(key)}: {json.dumps(value)}," for key, value in sections.items()),
+        "TRAINING": "\n".join(
+            f"    {json.dumps(key)}: {json.dumps(value)}," for key, value in sections.items()
+        ),
         "KINDS": "\n".join(f'    "{kind}",' for kind in kinds),
         "RECIPE": _toml(sections),
         "RECIPE_TEST": RECIPE_TEST.rstrip() if "recipe" in kinds else "",
@@ -159,7 +172,11 @@ def _hooks(name: str, kinds: Iterable[str], description: str) -> str:
     lines += ["from pathlib import Path"] if "recipe" in kinds else []
     lines += ["", "from ganzoo import hookimpl"]
     for kind in kinds:
-        factory = f"{FUNCTIONS[kind]}{name.replace('-', '_')}" if kind in FUNCTIONS else _class(name) + kind.capitalize()
+        factory = (
+            f"{FUNCTIONS[kind]}{name.replace('-', '_')}"
+            if kind in FUNCTIONS
+            else _class(name) + kind.capitalize()
+        )
         what = f'"{_module(name)}.{PLURALS[kind]}:{factory}"'
         if kind == "recipe":
             what = f'Path(__file__).parent / "recipes" / "{name}.toml"'
@@ -182,15 +199,21 @@ def _description(kinds: list[str]) -> str:
 
 def _sections(name: str, kinds: Iterable[str]) -> dict[str, dict[str, Any]]:
     """A configuration that uses every component of the project, and others where it has none."""
-    others = tomllib.loads((resources.files("ganzoo") / "templates" / "companions.toml").read_text("utf-8"))
+    others = tomllib.loads(
+        (resources.files("ganzoo") / "templates" / "companions.toml").read_text("utf-8")
+    )
     optimizer = name if "optimizer" in kinds else others.pop("optim")
     sections: dict[str, dict[str, Any]] = {
-        section: {"name": name if kind in kinds else others[section]} for kind, section in SECTIONS.items() if section in others
+        section: {"name": name if kind in kinds else others[section]}
+        for kind, section in SECTIONS.items()
+        if section in others
     }
     sections["optim"] = {"gen": {"name": optimizer}, "disc": {"name": optimizer}}
     few = {"metric": {"count": 64}}
     sections |= {
-        section: {name: few.get(section, {})} for kind, section in SECTIONS.items() if kind in kinds and section not in sections
+        section: {name: few.get(section, {})}
+        for kind, section in SECTIONS.items()
+        if kind in kinds and section not in sections
     }
     return sections
 
@@ -205,17 +228,29 @@ def _command(name: str, kinds: Iterable[str]) -> str:
     """The command line that uses the project's components."""
     if "recipe" in kinds:
         return f"ganzoo train --recipe {name}"
-    flags = [f"--{SECTIONS[kind]} {name}" for kind in kinds if kind in SECTIONS and SECTIONS[kind] not in ("metric", "tracker")]
+    flags = [
+        f"--{SECTIONS[kind]} {name}"
+        for kind in kinds
+        if kind in SECTIONS and SECTIONS[kind] not in ("metric", "tracker")
+    ]
     flags += [f"--set optim.gen.name={name}"] if "optimizer" in kinds else []
     flags += [f"--set metric.{name}=true"] if "metric" in kinds else []
-    flags += [f"--set tracker.{name}=true --set tracker.{name}.path=health.jsonl"] if "tracker" in kinds else []
+    flags += (
+        [f"--set tracker.{name}=true --set tracker.{name}.path=health.jsonl"]
+        if "tracker" in kinds
+        else []
+    )
     return " ".join(["ganzoo train", *flags])
 
 
 def _summary(kind: str, files: Mapping[str, str]) -> str:
     """What a component says of itself in its first line."""
     if kind == "recipe":
-        return next(str(tomllib.loads(text)["summary"]) for path, text in files.items() if path.endswith(".toml"))
+        return next(
+            str(tomllib.loads(text)["summary"])
+            for path, text in files.items()
+            if path.endswith(".toml")
+        )
     source = next(text for path, text in files.items() if path.endswith(f"/{PLURALS[kind]}.py"))
     node = next(n for n in ast.parse(source).body if isinstance(n, ast.ClassDef | ast.FunctionDef))
     return (ast.get_docstring(node) or "").splitlines()[0].rstrip(".")

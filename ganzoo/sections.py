@@ -16,7 +16,9 @@ def parse_count(value: Any) -> Any:
     if not isinstance(value, str):
         return parse_whole(value)
     match = re.fullmatch(r"\s*(-?[0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([kKmM]?)\s*", value)
-    scaled = Decimal(match[1]) * {"": 1, "k": 1000, "m": 1_000_000}[match[2].lower()] if match else None
+    scaled = (
+        Decimal(match[1]) * {"": 1, "k": 1000, "m": 1_000_000}[match[2].lower()] if match else None
+    )
     if scaled is None or scaled % 1:
         raise ValueError("give a count, as in 500, 200k or 1.5M")
     return int(scaled)
@@ -29,8 +31,12 @@ def parse_whole(value: Any) -> Any:
     return value
 
 
-Count = Annotated[int, Field(ge=0, le=10**15), BeforeValidator(parse_count)]  # bounds that nobody meets by intention:
-PositiveCount = Annotated[int, Field(ge=1, le=10**15), BeforeValidator(parse_count)]  # a file may hold any number
+Count = Annotated[
+    int, Field(ge=0, le=10**15), BeforeValidator(parse_count)
+]  # bounds that nobody meets by intention:
+PositiveCount = Annotated[
+    int, Field(ge=1, le=10**15), BeforeValidator(parse_count)
+]  # a file may hold any number
 Number = Annotated[int, Field(ge=1, le=2**31), BeforeValidator(parse_whole)]
 Seed = Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(parse_whole)]
 Text = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]

@@ -21,7 +21,9 @@ class Spec:
     classes: int = 0  # 0: labels are not given to the nets
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.shape) <= 3 or any(not isinstance(n, int) or n < 1 for n in self.shape):
+        if not 1 <= len(self.shape) <= 3 or any(
+            not isinstance(n, int) or n < 1 for n in self.shape
+        ):
             raise ValueError(f"a sample's shape is [d], [c, length] or [c, h, w], not {self.shape}")
 
     @property
@@ -49,7 +51,9 @@ class Dataset:
     samples: Tensor
     labels: Tensor | None = None
     classes: Sequence[str] = ()  # names, in the order of the labels
-    notes: Sequence[str] = field(default_factory=list)  # what was done to the data, for the person to read
+    notes: Sequence[str] = field(
+        default_factory=list
+    )  # what was done to the data, for the person to read
 
     def __len__(self) -> int:
         return len(self.samples)

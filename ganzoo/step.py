@@ -136,7 +136,9 @@ class Step:
         mix = torch.rand_like(self.real.flatten(1)[:, 0]).view(-1, *[1] * (self.real.dim() - 1))
         if at == "between":
             return self.real.lerp(self.fake, mix)
-        if at == "around":  # DRAGAN: uniform noise of half the batch's deviation, a random part of the way
+        if (
+            at == "around"
+        ):  # DRAGAN: uniform noise of half the batch's deviation, a random part of the way
             return self.real + mix * 0.5 * self.real.std() * torch.rand_like(self.real)
         raise ValueError(f"no place {at!r} for a slope: real, fake, between or around")
 
@@ -188,7 +190,9 @@ class Step:
                 penalty.observe(full(slope))
 
         way = self._way(first)
-        total, values, heights, aux = slope_penalty(lambda x: first.height(self, x), first.point(self), of, observe, way)
+        total, values, heights, aux = slope_penalty(
+            lambda x: first.height(self, x), first.point(self), of, observe, way
+        )
         self._slope_sums.append(total)
         self.slope_terms.update({name: value.detach() for name, value in values.items()})
         return heights, aux

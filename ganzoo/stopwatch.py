@@ -120,7 +120,9 @@ def interleave(variants: Sequence[Variant], seconds: float, rounds: int = ROUNDS
             variant.turn()
 
 
-def paired_ratio(slow: Variant, quick: Variant, of: Callable[[Sequence[float]], float] = statistics.mean) -> float:
+def paired_ratio(
+    slow: Variant, quick: Variant, of: Callable[[Sequence[float]], float] = statistics.mean
+) -> float:
     """How many times the other's time an update takes: the median over rounds of the ratio of a round's means (or medians).
 
     The means hold what happens now and then, such as log lines; the median drops rounds in which the machine did other things.

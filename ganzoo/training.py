@@ -57,25 +57,39 @@ class Training:
         self.seconds = 0.0
         self.stop: int | None = None  # a signal number: finish the update, save, leave
         self.streams = Streams(config.train.seed, pipeline.device)
-        order = Order(len(pipeline.dataset), config.train.batch_size, derive(config.train.seed, "order"), flip=config.data.flip)
+        order = Order(
+            len(pipeline.dataset),
+            config.train.batch_size,
+            derive(config.train.seed, "order"),
+            flip=config.data.flip,
+        )
         budget = budget_bytes(config.data.budget, pipeline.device)
         self.feed = Feed(pipeline.dataset, order, pipeline.device, config.data.resident, budget)
         clips = {side: pipeline.clips(side) for side in SIDES}
         self.progress = torch.zeros((), device=pipeline.device)
-        self.engine = Engine(pipeline.parts, pipeline.optimizers, clips, pipeline.engine, self.progress, tell)
+        self.engine = Engine(
+            pipeline.parts, pipeline.optimizers, clips, pipeline.engine, self.progress, tell
+        )
         self.meters = Meters()
         self.writer = Writer()
-        self.rollbacks = 0  # how often the run went back to a checkpoint; each halves the learning rates
+        self.rollbacks = (
+            0  # how often the run went back to a checkpoint; each halves the learning rates
+        )
         self.scores: dict[str, float] = {}
         self._saved = self._logged = -1  # images at the last checkpoint and line
-        self._line: tuple[Reading, dict[str, Any]] | None = None  # a log line whose values are on their way
+        self._line: tuple[Reading, dict[str, Any]] | None = (
+            None  # a log line whose values are on their way
+        )
         self._rates: dict[Side, float] = {}
 
     # State.
 
     def state_dict(self) -> State:
         """Everything that changes during training."""
-        optimizers = {f"optim_{side}": checkpoint.optimizer_state(self.pipeline.optimizers[side]) for side in SIDES}
+        optimizers = {
+            f"optim_{side}": checkpoint.optimizer_state(self.pipeline.optimizers[side])
+            for side in SIDES
+        }
         counters = {
             "images": self.images,
             "updates": self.updates,
@@ -83,7 +97,12 @@ class Training:
             "rollbacks": self.rollbacks,
             "order": self.feed.state_dict(),
         }
-        return {**self.pipeline.state_dict(), **optimizers, "streams": self.streams.state_dict(), "counters": counters}
+        return {
+            **self.pipeline.state_dict(),
+            **optimizers,
+            "streams": self.streams.state_dict(),
+            "counters": counters,
+        }
 
     def load_state_dict(self, state: State) -> None:
         """Continue from a state; the next update is the one that would have come. Raises BadFile when it is another pipeline's."""
@@ -99,7 +118,9 @@ class Training:
         self.streams.load_state_dict(state["streams"])
         counters = state["counters"]
         self.feed.load_state_dict(counters["order"])
-        self.images, self.updates, self.rollbacks = (int(counters[name]) for name in ("images", "updates", "rollbacks"))
+        self.images, self.updates, self.rollbacks = (
+            int(counters[name]) for name in ("images", "updates", "rollbacks")
+        )
         self.seconds = float(counters["seconds"])
         self._saved = self._logged = self.images
         self._line = None
@@ -108,10 +129,20 @@ class Training:
         """After a state was put back because of what came later: other random numbers, lower learning rates, a log line."""
         self.rollbacks = rollbacks
         self.meters = Meters()
-        self.streams = Streams(derive(self.config.train.seed, "rollback", rollbacks), self.pipeline.device)
+        self.streams = Streams(
+            derive(self.config.train.seed, "rollback", rollbacks), self.pipeline.device
+        )
         if self.folder is not None:
             logbook.forget_after(self.folder, self.images)
-            logbook.append(self.folder, {"images": self.images, "event": "rollback", "rollbacks": rollbacks, "reason": reason})
+            logbook.append(
+                self.folder,
+                {
+                    "images": self.images,
+                    "event": "rollback",
+                    "rollbacks": rollbacks,
+                    "reason": reason,
+                },
+            )
 
     # The loop.
 
@@ -132,18 +163,26 @@ class Training:
                     samples, labels = self.feed.next()
                     labels = labels if self.pipeline.spec.classes else None
                     number = self.updates * self.config.train.n_critic + k
-                    report = self.engine.update("discriminator", samples, labels, self._latents(), number, measure)
+                    report = self.engine.update(
+                        "discriminator", samples, labels, self._latents(), number, measure
+                    )
                     self.meters.add("discriminator", report)
                     self.images += len(samples)
                 # Generator, against the last real batch; then its running average.
-                report = self.engine.update("generator", samples, labels, self._latents(), self.updates, measure)
+                report = self.engine.update(
+                    "generator", samples, labels, self._latents(), self.updates, measure
+                )
                 self.meters.add("generator", report)
-                self.pipeline.average.update(self.pipeline.parts.generator, self.images - before, self.images)
+                self.pipeline.average.update(
+                    self.pipeline.parts.generator, self.images - before, self.images
+                )
                 self.updates += 1
                 self.seconds += time.perf_counter() - clock
                 clock = time.perf_counter()
                 self._report(before)
-                self.seconds += time.perf_counter() - clock  # a GPU is waited for here, not where it is given work
+                self.seconds += (
+                    time.perf_counter() - clock
+                )  # a GPU is waited for here, not where it is given work
             self._end()
         finally:
             self.writer.close()
@@ -180,11 +219,19 @@ class Training:
 
     def _real_indices(self) -> Tensor:
         generator = torch.Generator().manual_seed(derive(self.config.train.seed, "real grid"))
-        return torch.randperm(len(self.pipeline.dataset), generator=generator)[: self._shown()].sort().values
+        return (
+            torch.randperm(len(self.pipeline.dataset), generator=generator)[: self._shown()]
+            .sort()
+            .values
+        )
 
     def _shown(self) -> int:
         """Samples in one picture: as configured, but a scatter plot of few points shows nothing."""
-        return self.config.samples.count if self.pipeline.spec.sort != "points" else max(self.config.samples.count, POINTS)
+        return (
+            self.config.samples.count
+            if self.pipeline.spec.sort != "points"
+            else max(self.config.samples.count, POINTS)
+        )
 
     def _report(self, before: int) -> None:
         """Lines, pictures and checkpoints that are due after an update."""
@@ -204,7 +251,11 @@ class Training:
         if self.stop is not None and self.images < self.goal:
             self.save()
             self.writer.wait()
-            where = f" and saved; continue with: ganzoo train --resume {shlex.quote(str(self.folder))}" if self.folder else ""
+            where = (
+                f" and saved; continue with: ganzoo train --resume {shlex.quote(str(self.folder))}"
+                if self.folder
+                else ""
+            )
             raise Interrupted(self.stop, f"stopped after {self.images:,} images{where}")
 
     def _begin_line(self) -> None:
@@ -242,7 +293,9 @@ class Training:
     def samples(self) -> Tensor:
         """Samples of the averaged generator at fixed latents, so that progress can be compared."""
         seed = derive(self.config.train.seed, "evaluation")
-        return sampling.sample(self.pipeline.average.net, self._shown(), seed, spec=self.pipeline.spec)
+        return sampling.sample(
+            self.pipeline.average.net, self._shown(), seed, spec=self.pipeline.spec
+        )
 
     def _picture(self, name: str, samples: Tensor) -> None:
         """Draw and write in the writer's thread, which also tells the listeners."""
@@ -264,14 +317,22 @@ class Training:
         for side in SIDES:
             weights = list(self.pipeline.parts.net(side).parameters())
             if weights and not torch.isfinite(torch.nn.utils.get_total_norm(weights)):
-                raise NotFinite(f"the {side}'s weights are not finite after {self.images:,} images; nothing was saved since")
-        about = {"config": self.config.tree(), "versions": dict(self.pipeline.versions), "images": self.images}
+                raise NotFinite(
+                    f"the {side}'s weights are not finite after {self.images:,} images; nothing was saved since"
+                )
+        about = {
+            "config": self.config.tree(),
+            "versions": dict(self.pipeline.versions),
+            "images": self.images,
+        }
         state = checkpoint.copied(self.state_dict())
         write_generator = sampling.generator_writer(self.pipeline, self.images, self.scores)
         folder, name, keep = self.folder, f"{self.images:09d}", self.config.checkpoint.keep
 
         def job() -> None:
-            write_generator(folder / "generator.safetensors")  # before the commit, so that no committed state is without it
+            write_generator(
+                folder / "generator.safetensors"
+            )  # before the commit, so that no committed state is without it
             checkpoint.save(folder / "checkpoints" / name, state, about)
             checkpoint.prune(folder, keep)
 
@@ -289,8 +350,14 @@ class Training:
         """Score the averaged generator by every metric of the pipeline."""
         for name, metric in self.pipeline.metrics.items():
             seed = derive(self.config.train.seed, "metric", name)
-            fake = sampling.sample(self.pipeline.average.net, metric.count, seed, spec=self.pipeline.spec).cpu()
+            fake = sampling.sample(
+                self.pipeline.average.net, metric.count, seed, spec=self.pipeline.spec
+            ).cpu()
             generator = torch.Generator().manual_seed(seed)
-            indices = torch.randint(len(self.pipeline.dataset), (metric.count,), generator=generator)
+            indices = torch.randint(
+                len(self.pipeline.dataset), (metric.count,), generator=generator
+            )
             real = self.pipeline.dataset.batch(indices)[0]
-            self.scores |= {f"{name}.{key}": float(value) for key, value in metric.measure(real, fake).items()}
+            self.scores |= {
+                f"{name}.{key}": float(value) for key, value in metric.measure(real, fake).items()
+            }

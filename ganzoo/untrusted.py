@@ -47,5 +47,9 @@ def depth(tree: Any) -> int:
     levels, here = 0, [tree]
     while here := [value for value in here if isinstance(value, dict | list)]:
         levels += 1
-        here = [child for value in here for child in (value.values() if isinstance(value, dict) else value)]
+        here = [
+            child
+            for value in here
+            for child in (value.values() if isinstance(value, dict) else value)
+        ]
     return levels

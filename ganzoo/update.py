@@ -50,11 +50,17 @@ class Parts:
 
     def sections(self) -> dict[str, nn.Module]:
         """The parts by their section in run files: "gen", "disc", "loss", "reg.gp", "aug.ada"."""
-        one: dict[str, nn.Module] = {"gen": self.generator, "disc": self.discriminator, "loss": self.loss}
+        one: dict[str, nn.Module] = {
+            "gen": self.generator,
+            "disc": self.discriminator,
+            "loss": self.loss,
+        }
         one |= {f"reg.{name}": r for name, r in self.regularizers.items()}
         return one | {f"aug.{name}": a for name, a in self.augmentations.items()}
 
-    def culprit(self, error: BaseException, others: Mapping[str, object] = MappingProxyType({})) -> str | None:
+    def culprit(
+        self, error: BaseException, others: Mapping[str, object] = MappingProxyType({})
+    ) -> str | None:
         """The section of the part in whose code an error arose: the innermost on the stack, else one whose source it names.
 
         others: what has a section and is no part of an update (optimizers, metrics, trackers).
@@ -74,12 +80,18 @@ class Parts:
 
     def due(self, side: Side, update: int) -> tuple[str, ...]:
         """The regularizers that act in this side's update of that number."""
-        return tuple(name for name, r in self.regularizers.items() if r.on(side) and update % r.every == 0)
+        return tuple(
+            name for name, r in self.regularizers.items() if r.on(side) and update % r.every == 0
+        )
 
     def views(self, side: Side) -> list[View]:
         """Changes of what the discriminator sees in this side's updates: augmentations, then regularizers that have one."""
         changes: list[View] = [_without_step(a) for a in self.augmentations.values()]
-        return changes + [r.view for r in self.regularizers.values() if r.on(side) and type(r).view is not Regularizer.view]
+        return changes + [
+            r.view
+            for r in self.regularizers.values()
+            if r.on(side) and type(r).view is not Regularizer.view
+        ]
 
 
 def _without_step(augmentation: Augmentation) -> View:
@@ -113,7 +125,11 @@ def terms(parts: Parts, side: Side) -> Terms:
             way=parts.way,
         )
         with _autocast(parts.precision, data.device.type):
-            total = parts.loss.discriminator(step) if side == "discriminator" else parts.loss.generator(step)
+            total = (
+                parts.loss.discriminator(step)
+                if side == "discriminator"
+                else parts.loss.generator(step)
+            )
             report = {"adversarial": total.detach()}
             for name, regularizer in acting:
                 if isinstance(regularizer, SlopePenalty):
@@ -139,7 +155,9 @@ def _signs(step: Step) -> dict[str, Tensor]:
     """What tells a healthy training from a sick one, whatever the loss."""
     real, fake = step.real_logits.detach(), step.fake_logits.detach()
     rank = (real > fake).float().mean()  # 0.5: cannot tell them apart; 1: always right
-    spread = _deviation(step.drawn.detach()) / _deviation(step.data).clamp_min(1e-6)  # near 0: all samples alike
+    spread = _deviation(step.drawn.detach()) / _deviation(step.data).clamp_min(
+        1e-6
+    )  # near 0: all samples alike
     return {"D(real)": real.mean(), "D(fake)": fake.mean(), "rank": rank, "spread": spread}
 
 
@@ -149,13 +167,19 @@ def _deviation(samples: Tensor) -> Tensor:
 
 
 def _autocast(precision: str, device: str) -> contextlib.AbstractContextManager[Any]:
-    return torch.autocast(device, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+    return (
+        torch.autocast(device, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+    )
 
 
 def choose_way(discriminator: nn.Module, spec: Spec, tolerance: float = 1e-6) -> str:
     """ "dual" if the dual pass gives this discriminator's slope gradient in float64 as double backward does, else "double"."""
     net = copy.deepcopy(discriminator).double().cpu()
-    labels = torch.zeros(4, dtype=torch.long) if getattr(net, "conditional", False) and spec.classes else None
+    labels = (
+        torch.zeros(4, dtype=torch.long)
+        if getattr(net, "conditional", False) and spec.classes
+        else None
+    )
 
     def height(x: Tensor) -> tuple[Tensor, tuple[()]]:
         return net.score(net.features(x), labels), ()  # type: ignore[operator]
@@ -183,4 +207,6 @@ def _ignore(slope: Tensor) -> None:
 
 
 def _gradient(parameters: Iterable[Tensor]) -> Tensor:
-    return torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters])
+    return torch.cat(
+        [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters]
+    )

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: threads beside would only wait for each other; before torch is imported
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # a process a core: threads beside would only wait for each other; before torch is imported
     os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest

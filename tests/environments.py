@@ -37,11 +37,17 @@ class Environment:
                         (links / entry.name).symlink_to(entry)
         site = next(self.folder.glob("lib/python*/site-packages"))
         (site / "links.pth").write_text(f"{links}\n")
-        (self.folder / "pip.conf").write_text(OFFLINE)  # for `ganzoo install`, which runs the pip of this environment
+        (self.folder / "pip.conf").write_text(
+            OFFLINE
+        )  # for `ganzoo install`, which runs the pip of this environment
 
     def run(self, *command, code=0):
         """Run a command of the environment in an empty folder; its exit code must be the one given."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "GANZOO", "PIP_", "VIRTUAL_ENV"))}
+        kept = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("PYTHON", "GANZOO", "PIP_", "VIRTUAL_ENV"))
+        }
         program = self.folder / "bin" / command[0]
         done = subprocess.run(
             [str(program), *map(str, command[1:])],
@@ -50,13 +56,24 @@ class Environment:
             cwd=self.work,
             env={**kept, "PYTHONNOUSERSITE": "1", "OMP_NUM_THREADS": "1"},
         )
-        assert done.returncode == code, f"{command}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+        assert done.returncode == code, (
+            f"{command}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+        )
         return done
 
     def pip(self, *arguments):
         """This environment's pip, at work in the other."""
-        command = [sys.executable, "-m", "pip", "--python", self.folder / "bin" / "python", *arguments]
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=self.work)
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            self.folder / "bin" / "python",
+            *arguments,
+        ]
+        done = subprocess.run(
+            list(map(str, command)), capture_output=True, text=True, cwd=self.work
+        )
         assert done.returncode == 0, done.stdout + done.stderr
 
     def install(self, project):
@@ -68,4 +85,7 @@ class Environment:
 
     def parts(self):
         """What `ganzoo list --json` shows, by kind and name."""
-        return {(c["kind"], c["name"]): c for c in json.loads(self.run("ganzoo", "list", "--json").stdout)}
+        return {
+            (c["kind"], c["name"]): c
+            for c in json.loads(self.run("ganzoo", "list", "--json").stdout)
+        }

@@ -69,10 +69,22 @@ class Material:
     def __init__(self, scratch):
         self.scratch = scratch
         os.environ["GANZOO_CACHE"] = str(scratch / "cache")
-        small = {"train": {"images": 32, "batch_size": 16, "device": "cpu", "engine": "eager"}, "samples": {"count": 4}}
-        mlp = {"gen": {"name": "mlp", "width": 8, "depth": 1, "latent_dim": 4, "norm": "batch"}, "reg": {"gp": {}}}
-        dcgan = {"gen": {"name": "dcgan", "width": 2, "latent_dim": 4}, "data": {"name": "digits", "resolution": 8}}
-        trees = (mlp | {"disc": {"width": 8}, "data": {"name": "ring"}}, dcgan | {"disc": {"width": 2}})
+        small = {
+            "train": {"images": 32, "batch_size": 16, "device": "cpu", "engine": "eager"},
+            "samples": {"count": 4},
+        }
+        mlp = {
+            "gen": {"name": "mlp", "width": 8, "depth": 1, "latent_dim": 4, "norm": "batch"},
+            "reg": {"gp": {}},
+        }
+        dcgan = {
+            "gen": {"name": "dcgan", "width": 2, "latent_dim": 4},
+            "data": {"name": "digits", "resolution": 8},
+        }
+        trees = (
+            mlp | {"disc": {"width": 8}, "data": {"name": "ring"}},
+            dcgan | {"disc": {"width": 2}},
+        )
         self.runs = []
         for i, tree in enumerate(trees):
             ganzoo.train({**small, **tree}, scratch / f"run{i}")
@@ -87,7 +99,9 @@ def pictures():
     noise = random.Random(0)
     for name, mode, options in PICTURES:
         depth = {"L": 1, "P": 1, "I;16": 2, "RGB": 3, "RGBA": 4}[mode]
-        image = Image.frombytes(mode, (12, 9), bytes(noise.randrange(256) for _ in range(12 * 9 * depth)))
+        image = Image.frombytes(
+            mode, (12, 9), bytes(noise.randrange(256) for _ in range(12 * 9 * depth))
+        )
         buffer = io.BytesIO()
         with contextlib.suppress(KeyError, OSError):  # a codec that this Pillow was built without
             image.save(buffer, FORMATS[name.rpartition(".")[2]], **options)
@@ -111,7 +125,9 @@ def generator(chance, material):
         fields, weights = json.loads(content[8 : 8 + size]), content[8 + size :]
         if way < 0.8:
             inner = json.loads(fields["__metadata__"]["ganzoo"])
-            large = inner.pop("training")  # left out of half the changes, or it would take most of them
+            large = inner.pop(
+                "training"
+            )  # left out of half the changes, or it would take most of them
             if chance.random() < 0.5:
                 inner = mutate_tree(chance, inner, JSON_RAWS, HEADER_KEYS) | {"training": large}
             else:
@@ -142,27 +158,44 @@ def run(chance, material):
         line = chance.choice(LINES)
         content = (text + "\n" + line if chance.random() < 0.5 else line + "\n" + text).encode()
     else:
-        content = text_of(dump_toml, mutate_tree(chance, tomllib.loads(text), TOML_RAWS, RUN_KEYS)).encode("utf-8", "surrogatepass")
+        content = text_of(
+            dump_toml, mutate_tree(chance, tomllib.loads(text), TOML_RAWS, RUN_KEYS)
+        ).encode("utf-8", "surrogatepass")
     folder = material.scratch / "resumed"
     folder.mkdir(exist_ok=True)
     (folder / "run.toml").write_bytes(content)
     resumed, assembled = chance.random() < 0.5, chance.random() < 0.3
     if not resumed and chance.random() < 0.3:  # a file with few settings, over the defaults
-        (folder / "run.toml").write_text(text_of(dump_toml, mutate_tree(chance, FEW, TOML_RAWS, RUN_KEYS)))
+        (folder / "run.toml").write_text(
+            text_of(dump_toml, mutate_tree(chance, FEW, TOML_RAWS, RUN_KEYS))
+        )
 
     def call():
         if resumed:
             found, about = runs.open_run(folder)
-            configuration.check(configuration.apply_settings(found.tree(), ["train.images=64", "gen.init=normal"]))
+            configuration.check(
+                configuration.apply_settings(found.tree(), ["train.images=64", "gen.init=normal"])
+            )
             same = runs.open_run(source)[0]
             with contextlib.suppress(GanzooError):
                 runs.check_same(same, found, folder)
             assert all(line.isprintable() for line in runs.check_versions(about, Owners))
         else:
-            tree = configuration.merge(configuration.defaults(), runs.settings(configuration.read(folder / "run.toml")))
-            found = configuration.check(configuration.apply_settings(tree, ["train.images=64", "loss.name=hinge"]))
-        numbers = [value for part in (found.gen, found.disc) for value in part.options.values() if isinstance(value, int)]
-        if assembled and max(numbers, default=0) <= 64:  # a wide net is what the file's owner may want, whatever it takes
+            tree = configuration.merge(
+                configuration.defaults(), runs.settings(configuration.read(folder / "run.toml"))
+            )
+            found = configuration.check(
+                configuration.apply_settings(tree, ["train.images=64", "loss.name=hinge"])
+            )
+        numbers = [
+            value
+            for part in (found.gen, found.disc)
+            for value in part.options.values()
+            if isinstance(value, int)
+        ]
+        if (
+            assembled and max(numbers, default=0) <= 64
+        ):  # a wide net is what the file's owner may want, whatever it takes
             assemble(found, zoo().registry)
 
     return call
@@ -225,7 +258,9 @@ def restore(state):
     """Put the parts of a state back that the checkpoint module knows how to."""
     net = torch.nn.Linear(2, 2)
     for side in ("discriminator", "generator"):
-        checkpoint.restore_optimizer(torch.optim.Adam(net.parameters()), state.get(f"optim_{side}", {}))
+        checkpoint.restore_optimizer(
+            torch.optim.Adam(net.parameters()), state.get(f"optim_{side}", {})
+        )
     order = state.get("counters", {}).get("order", {})
     Order(64, 4, 0).load_state_dict(order)
 

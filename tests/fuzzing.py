@@ -40,12 +40,22 @@ def attempt(call):
         outcome, why = "accepted", ""
     except GanzooError as error:
         text = str(error)
-        sound = text.isprintable() and 0 < len(text) <= LONGEST and "allocate" not in text and "MemoryError" not in text
-        outcome, why = ("refused", "") if sound else ("failed", f"message {text[:200]!r} of {len(text)}")
+        sound = (
+            text.isprintable()
+            and 0 < len(text) <= LONGEST
+            and "allocate" not in text
+            and "MemoryError" not in text
+        )
+        outcome, why = (
+            ("refused", "") if sound else ("failed", f"message {text[:200]!r} of {len(text)}")
+        )
     except BaseException as error:  # a Rust panic is no Exception
         where = traceback.extract_tb(error.__traceback__)
         ours = [f"{Path(f.filename).name}:{f.lineno}" for f in where if "ganzoo/" in f.filename]
-        outcome, why = "failed", f"{type(error).__name__}: {str(error)[:150]!r} at {' '.join(ours[-4:])}"
+        outcome, why = (
+            "failed",
+            f"{type(error).__name__}: {str(error)[:150]!r} at {' '.join(ours[-4:])}",
+        )
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     return outcome, time.perf_counter() - began, why
@@ -79,11 +89,21 @@ def little_memory():
 
 def fuzz(kind, count, first, material):
     """The report on inputs first .. first + count."""
-    report = {"kind": kind, "tried": 0, "accepted": 0, "refused": 0, "failed": 0, "slowest": 0.0, "failures": []}
+    report = {
+        "kind": kind,
+        "tried": 0,
+        "accepted": 0,
+        "refused": 0,
+        "failed": 0,
+        "slowest": 0.0,
+        "failures": [],
+    }
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with watched(), little_memory():
         for number in range(first, first + count):
-            outcome, seconds, why = attempt(KINDS[kind](random.Random(f"{kind} {number}"), material))
+            outcome, seconds, why = attempt(
+                KINDS[kind](random.Random(f"{kind} {number}"), material)
+            )
             report["tried"] += 1
             report[outcome] += 1
             report["slowest"] = max(report["slowest"], round(seconds, 2))
@@ -99,7 +119,12 @@ def main(kinds, count, first="0"):
     with tempfile.TemporaryDirectory() as scratch:
         material = Material(Path(scratch))
         warm_up(material)
-        print(json.dumps([fuzz(kind, int(count), int(first), material) for kind in kinds.split(",")], indent=1))
+        print(
+            json.dumps(
+                [fuzz(kind, int(count), int(first), material) for kind in kinds.split(",")],
+                indent=1,
+            )
+        )
 
 
 if __name__ == "__main__":

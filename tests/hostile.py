@@ -42,10 +42,15 @@ SCRATCH = tempfile.TemporaryDirectory()  # lives as long as this module
 @functools.cache
 def two_runs():
     """The folder of two runs: a fully connected and a convolutional generator."""
-    small = {"train": {"images": 32, "batch_size": 16, "device": "cpu", "engine": "eager"}, "samples": {"count": 4}}
+    small = {
+        "train": {"images": 32, "batch_size": 16, "device": "cpu", "engine": "eager"},
+        "samples": {"count": 4},
+    }
     for name in ("mlp", "dcgan"):
         net = {"gen": {"name": name, "width": 4, "latent_dim": 4}, "disc": {"width": 4}}
-        ganzoo.train({**small, **net, "data": {"name": "digits", "resolution": 8}}, Path(SCRATCH.name) / name)
+        ganzoo.train(
+            {**small, **net, "data": {"name": "digits", "resolution": 8}}, Path(SCRATCH.name) / name
+        )
     return Path(SCRATCH.name)
 
 
@@ -73,7 +78,9 @@ def forge(folder, net="mlp", tuned=None, **changes):
 
 def png(pixels, mode=None):
     buffer = io.BytesIO()
-    (pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels, mode)).save(buffer, "PNG")
+    (pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels, mode)).save(
+        buffer, "PNG"
+    )
     return buffer.getvalue()
 
 

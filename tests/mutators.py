@@ -120,7 +120,9 @@ def mutate_bytes(chance, content, low=0, high=None):
         elif chance.random() < 0.3:
             del content[at:]
         else:
-            content[at : at + 8] = struct.pack("<Q", chance.choice(NUMBERS[:18]) % 2**64)[: len(content) - at]
+            content[at : at + 8] = struct.pack("<Q", chance.choice(NUMBERS[:18]) % 2**64)[
+                : len(content) - at
+            ]
     return bytes(content)
 
 
@@ -129,7 +131,9 @@ def dump_json(tree):
     if isinstance(tree, Raw):
         return str(tree)
     if isinstance(tree, dict):
-        return "{" + ", ".join(f"{json.dumps(str(k))}: {dump_json(v)}" for k, v in tree.items()) + "}"
+        return (
+            "{" + ", ".join(f"{json.dumps(str(k))}: {dump_json(v)}" for k, v in tree.items()) + "}"
+        )
     if isinstance(tree, list):
         return "[" + ", ".join(map(dump_json, tree)) + "]"
     return json.dumps(tree)
@@ -141,13 +145,22 @@ def dump_toml(value, top=True):
         return str(value)
     if isinstance(value, dict):
         if top:
-            plain = "".join(f"{json.dumps(k)} = {dump_toml(v, False)}\n" for k, v in value.items() if not isinstance(v, dict))
+            plain = "".join(
+                f"{json.dumps(k)} = {dump_toml(v, False)}\n"
+                for k, v in value.items()
+                if not isinstance(v, dict)
+            )
             tables = {k: v for k, v in value.items() if isinstance(v, dict)}
             return plain + "".join(
-                f"[{json.dumps(k)}]\n" + "".join(f"{json.dumps(a)} = {dump_toml(b, False)}\n" for a, b in v.items())
+                f"[{json.dumps(k)}]\n"
+                + "".join(f"{json.dumps(a)} = {dump_toml(b, False)}\n" for a, b in v.items())
                 for k, v in tables.items()
             )
-        return "{" + ", ".join(f"{json.dumps(k)} = {dump_toml(v, False)}" for k, v in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(f"{json.dumps(k)} = {dump_toml(v, False)}" for k, v in value.items())
+            + "}"
+        )
     if isinstance(value, list):
         return "[" + ", ".join(dump_toml(v, False) for v in value) + "]"
     return json.dumps("" if value is None else value)

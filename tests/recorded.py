@@ -38,12 +38,24 @@ class Recording(TorchDispatchMode):
             raise RuntimeError("operation not permitted when stream is capturing")
         for place, argument in enumerate(func._schema.arguments):
             written = argument.alias_info is not None and argument.alias_info.is_write
-            if written or argument.name.startswith("running_"):  # batch norm's schema hides that it writes its statistics
+            if written or argument.name.startswith(
+                "running_"
+            ):  # batch norm's schema hides that it writes its statistics
                 given = args[place] if place < len(args) else kwargs.get(argument.name)
-                tree_map_only(torch.Tensor, lambda t: self.undo.append((t.detach(), t.detach().clone())), given)
+                tree_map_only(
+                    torch.Tensor,
+                    lambda t: self.undo.append((t.detach(), t.detach().clone())),
+                    given,
+                )
         result = func(*args, **kwargs)
         detached = tree_map_only(torch.Tensor, torch.Tensor.detach, (args, kwargs))
-        self.graph.calls.append((func, *detached, tree_map_only(torch.Tensor, torch.Tensor.detach, tree_flatten(result)[0])))
+        self.graph.calls.append(
+            (
+                func,
+                *detached,
+                tree_map_only(torch.Tensor, torch.Tensor.detach, tree_flatten(result)[0]),
+            )
+        )
         return result
 
 

@@ -26,7 +26,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def tree(folder: Path) -> dict[str, bytes | None]:
     """All files below, with their content."""
-    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in folder.rglob("*") if p.name != ".lock"}
+    return {
+        str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None
+        for p in folder.rglob("*")
+        if p.name != ".lock"
+    }
 
 
 def refused(cli: Cli, code: int, *arguments: object, says: tuple[str, ...] = ()) -> str:
@@ -35,7 +39,9 @@ def refused(cli: Cli, code: int, *arguments: object, says: tuple[str, ...] = ())
     done = cli(*arguments)
     assert done.code == code, done
     assert done.out == ""
-    assert done.err.startswith("Error: ") and done.err.endswith("\n") and done.err.count("\n") == 1, done.err
+    assert (
+        done.err.startswith("Error: ") and done.err.endswith("\n") and done.err.count("\n") == 1
+    ), done.err
     assert "Traceback" not in done.err and "Error: unexpected" not in done.err, done.err
     assert done.err.rstrip("\n").isprintable(), "nothing that a terminal would obey"
     for text in says:
@@ -55,11 +61,20 @@ def refused(cli: Cli, code: int, *arguments: object, says: tuple[str, ...] = ())
         ("train --recipe wgangp", ("--recipe wgangp", "did you mean 'wgan-gp'?")),
         ("train --set optim.gen.name=adm", ("--set optim.gen.name=adm", "did you mean 'adam'?")),
         ("train --set gen.widht=3", ("--set gen.widht=3", "did you mean 'width'?")),
-        ("train --reg gp --set reg.gp.wieght=3", ("--set reg.gp.wieght=3", "did you mean 'weight'?")),
+        (
+            "train --reg gp --set reg.gp.wieght=3",
+            ("--set reg.gp.wieght=3", "did you mean 'weight'?"),
+        ),
         ("train --set optim.gen.rl=3", ("--set optim.gen.rl=3", "did you mean 'lr'?")),
         ("train --set gne.width=3", ("--set gne.width=3", "no setting 'gne'; did you mean 'gen'?")),
-        ("train --set train.presision=bf16", ("--set train.presision", "did you mean 'precision'?")),
-        ("train --set reg.gp.weight=3", ("--set reg.gp.weight=3", "not in this pipeline", "--set reg.gp=true")),
+        (
+            "train --set train.presision=bf16",
+            ("--set train.presision", "did you mean 'precision'?"),
+        ),
+        (
+            "train --set reg.gp.weight=3",
+            ("--set reg.gp.weight=3", "not in this pipeline", "--set reg.gp=true"),
+        ),
         ("train --set gen.width=abc", ("--set gen.width=abc", "wanted: int")),
         ("train --set gen.width=-3", ("--set gen.width=-3", "greater than 0")),
         ("train --set train.images.x=3", ("--set train.images.x=3", "train.images")),
@@ -138,15 +153,30 @@ def test_data_that_are_none(command: str, here: Path, cli: Cli) -> None:
         refused(cli, 1, "data", "inspect", "nowhere", says=("nowhere", "No such file"))
 
 
-def test_a_broken_picture_among_good_ones_is_skipped_counted_and_named(here: Path, cli: Cli) -> None:
+def test_a_broken_picture_among_good_ones_is_skipped_counted_and_named(
+    here: Path, cli: Cli
+) -> None:
     (here / "some").mkdir()
     for i in range(4):
         Image.effect_noise((8, 8), 50 + i).save(here / "some" / f"{i}.png")
     (here / "some" / "bad.png").write_text("text")
-    done = cli("train", "--data", "some", "--batch-size", 4, "--set", "gen.width=8", "--set", "disc.width=8", "--dry-run")
+    done = cli(
+        "train",
+        "--data",
+        "some",
+        "--batch-size",
+        4,
+        "--set",
+        "gen.width=8",
+        "--set",
+        "disc.width=8",
+        "--dry-run",
+    )
     assert done.code == 0 and "1 broken left out: bad.png (not a picture)" in done.out
     assert "4 samples" in done.out
-    refused(cli, 2, "train", "--data", "some", "--batch-size", 5, says=("--batch-size 5", "4 samples"))
+    refused(
+        cli, 2, "train", "--data", "some", "--batch-size", 5, says=("--batch-size 5", "4 samples")
+    )
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
@@ -163,8 +193,24 @@ def test_broken_run_files(here: Path, cli: Cli) -> None:
     refused(cli, 2, "train", "--config", "broken.toml", says=("--config broken.toml", "no TOML"))
     refused(cli, 2, "train", "--config", "bytes.toml", says=("--config bytes.toml", "no TOML"))
     refused(cli, 2, "train", "--config", "shape.toml", says=("--config shape.toml", "gen = 5"))
-    refused(cli, 2, "train", "--config", "shape.toml", "--gen", "dcgan", says=("--config shape.toml", "gen = 5"))
-    refused(cli, 2, "train", "--config", "option.toml", says=("--config option.toml", "did you mean 'width'?"))
+    refused(
+        cli,
+        2,
+        "train",
+        "--config",
+        "shape.toml",
+        "--gen",
+        "dcgan",
+        says=("--config shape.toml", "gen = 5"),
+    )
+    refused(
+        cli,
+        2,
+        "train",
+        "--config",
+        "option.toml",
+        says=("--config option.toml", "did you mean 'width'?"),
+    )
     refused(cli, 2, "train", "--config", ".", says=("--config .",))
 
 
@@ -173,7 +219,11 @@ def test_a_folder_that_cannot_be_written(here: Path, cli: Cli, trained: Path) ->
     (here / "file").write_text("text")
     for out in ("file", "file/below", "x" * 300):
         refused(cli, 1, "train", "--out", out, says=(f"--out {out}",))
-    for flag, name in (("--out", "file/a.png"), ("--out", "file/folder"), ("--interpolate", "file/a.gif")):
+    for flag, name in (
+        ("--out", "file/a.png"),
+        ("--out", "file/folder"),
+        ("--interpolate", "file/a.gif"),
+    ):
         refused(cli, 1, "generate", trained, flag, name, says=(f"{flag} {name}",))
 
 
@@ -204,7 +254,9 @@ def test_resume_of_what_is_no_run(here: Path, cli: Cli) -> None:
         ("--out x", 2, ("--resume", "--out")),
     ],
 )
-def test_resume_as_another_run(flags: str, code: int, says: tuple[str, ...], here: Path, cli: Cli, trained: Path) -> None:
+def test_resume_as_another_run(
+    flags: str, code: int, says: tuple[str, ...], here: Path, cli: Cli, trained: Path
+) -> None:
     shutil.copytree(trained, here / "run")
     refused(cli, code, "train", "--resume", "run", *flags.split(), says=("--resume", *says))
 
@@ -239,4 +291,6 @@ def test_damaged_generator_files(here: Path, cli: Cli, trained: Path) -> None:
 
 
 def test_a_label_for_a_generator_without_labels(cli: Cli, trained: Path) -> None:
-    refused(cli, 2, "generate", trained, "--seed", 1, "--label", 3, says=("--label 3", "without labels"))
+    refused(
+        cli, 2, "generate", trained, "--seed", 1, "--label", 3, says=("--label 3", "without labels")
+    )

@@ -25,7 +25,9 @@ TINY = {
 
 
 def configured(**sections):
-    return configuration.check(configuration.merge(configuration.merge(configuration.defaults(), TINY), sections))
+    return configuration.check(
+        configuration.merge(configuration.merge(configuration.defaults(), TINY), sections)
+    )
 
 
 def built(**sections):
@@ -65,7 +67,9 @@ def test_interleaving_gives_each_variant_the_same_time_and_every_round_a_turn(cl
     stopwatch.interleave([slow, quick], seconds=4.0, rounds=5)
     assert [len(run) for run in slow.laps.runs()] == [4] * 5
     assert [len(run) for run in quick.laps.runs()] == [8] * 5
-    assert slow.median == pytest.approx(0.2) and stopwatch.paired_ratio(slow, quick) == pytest.approx(2.0)
+    assert slow.median == pytest.approx(0.2) and stopwatch.paired_ratio(
+        slow, quick
+    ) == pytest.approx(2.0)
 
 
 def test_the_paired_ratio_ignores_a_round_that_was_disturbed_and_holds_what_comes_regularly(clock):
@@ -87,11 +91,16 @@ def test_the_paired_ratio_ignores_a_round_that_was_disturbed_and_holds_what_come
 def test_flop_of_fully_connected_nets_equals_a_count_by_hand():
     pipeline = built()
     generator, discriminator = (
-        [m.weight.numel() for m in net.modules() if isinstance(m, torch.nn.Linear)] for net in both(pipeline)
+        [m.weight.numel() for m in net.modules() if isinstance(m, torch.nn.Linear)]
+        for net in both(pipeline)
     )
     g, d = sum(generator), sum(discriminator)
-    judged = g + 2 * d + 2 * (d + d - discriminator[0])  # draw; judge real and fake; back, but not into the samples
-    drawn = g + d + d + g + (g - generator[0])  # draw, judge; back through the judge without its weights; the generator's
+    judged = (
+        g + 2 * d + 2 * (d + d - discriminator[0])
+    )  # draw; judge real and fake; back, but not into the samples
+    drawn = (
+        g + d + d + g + (g - generator[0])
+    )  # draw, judge; back through the judge without its weights; the generator's
     assert ceiling.flop_per_image(pipeline) == 2 * (judged + drawn)
 
 
@@ -122,7 +131,10 @@ def test_the_plain_loop_does_the_same_update_as_the_engine(reg):
         mine = loop.step(data, None)
         torch.manual_seed(number)
         theirs = [
-            engine.update(side, data, None, second.parts.generator.draw_latents(16, latents), number).values[-1] for side in SIDES
+            engine.update(
+                side, data, None, second.parts.generator.draw_latents(16, latents), number
+            ).values[-1]
+            for side in SIDES
         ]
         assert mine == pytest.approx([float(value) for value in theirs], rel=1e-4)
 
@@ -135,10 +147,17 @@ def test_measure_gives_rows_that_agree_with_themselves():
     for row in rows.values():
         assert row["images_per_second"] * row["update_seconds"] == pytest.approx(16)
         assert row["updates"] >= stopwatch.ROUNDS
-        share = row["flop_per_image"] * row["images_per_second"] / found["ceiling"]["flop_per_second"]
+        share = (
+            row["flop_per_image"] * row["images_per_second"] / found["ceiling"]["flop_per_second"]
+        )
         assert row["ceiling_share"] == pytest.approx(share) and 0 < share < 1
-    assert 0 < rows["eager step"]["kernel_share"] <= 1 and rows["eager step"]["memory_bytes"] > 2**26
-    assert rows["eager step"]["compile_seconds"] >= 0 and rows["eager training"]["compile_seconds"] is None
+    assert (
+        0 < rows["eager step"]["kernel_share"] <= 1 and rows["eager step"]["memory_bytes"] > 2**26
+    )
+    assert (
+        rows["eager step"]["compile_seconds"] >= 0
+        and rows["eager training"]["compile_seconds"] is None
+    )
 
 
 def test_engines_that_are_not_there_are_refused():
@@ -151,7 +170,16 @@ def test_engines_that_are_not_there_are_refused():
 
 
 def test_command_line_prints_json_and_a_table(capsys):
-    flags = ["bench", "--gen", "mlp", "--set=gen.width=8", "--batch-size=8", "--device=cpu", "--engines=eager", "--seconds=0.1"]
+    flags = [
+        "bench",
+        "--gen",
+        "mlp",
+        "--set=gen.width=8",
+        "--batch-size=8",
+        "--device=cpu",
+        "--engines=eager",
+        "--seconds=0.1",
+    ]
     assert cli.run([*flags, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["batch_size"] == 8 and found["shape"] == [1, 16, 16] and len(found["rows"]) == 3
@@ -183,18 +211,28 @@ def test_the_tutorial_loop_trains(kind):
 def test_the_tutorial_loop_has_the_nets_that_it_is_compared_with(size):
     ours = assemble(overhead.configured(16, size), zoo().registry)
     theirs = TutorialLoop(size, 1, 16, "none", CPU)
-    for mine, other in ((ours.parts.generator, theirs.maker), (ours.parts.discriminator, theirs.critic)):
-        assert sum(p.numel() for p in mine.parameters()) == sum(p.numel() for p in other.parameters())
+    for mine, other in (
+        (ours.parts.generator, theirs.maker),
+        (ours.parts.discriminator, theirs.critic),
+    ):
+        assert sum(p.numel() for p in mine.parameters()) == sum(
+            p.numel() for p in other.parameters()
+        )
 
 
 def test_modes_and_divergence_of_known_histograms():
     even = torch.arange(1000).repeat(26)
     assert stacked_mnist.score(even) == {"modes": 1000, "kl": pytest.approx(0.0, abs=1e-9)}
-    assert stacked_mnist.score(torch.full((26_000,), 7)) == {"modes": 1, "kl": pytest.approx(math.log(1000))}
+    assert stacked_mnist.score(torch.full((26_000,), 7)) == {
+        "modes": 1,
+        "kl": pytest.approx(math.log(1000)),
+    }
     half = stacked_mnist.score(torch.arange(500).repeat(52))
     assert half == {"modes": 500, "kl": pytest.approx(math.log(2))}
     least = stacked_mnist.floor(10)
-    assert least["kl"] == pytest.approx(999 / (2 * 26_000), rel=0.1)  # of the chi-squared distribution
+    assert least["kl"] == pytest.approx(
+        999 / (2 * 26_000), rel=0.1
+    )  # of the chi-squared distribution
 
 
 def test_tables_replace_only_what_lies_between_their_markers(tmp_path):
@@ -204,7 +242,9 @@ def test_tables_replace_only_what_lies_between_their_markers(tmp_path):
     )
     tables.write(document, "cpu", "new")
     text = document.read_text()
-    assert "old" not in text and text.startswith("top\n<!-- cpu tables -->\n\nnew\n\n<!-- end of cpu tables -->")
+    assert "old" not in text and text.startswith(
+        "top\n<!-- cpu tables -->\n\nnew\n\n<!-- end of cpu tables -->"
+    )
     assert text.endswith("<!-- cuda tables -->x<!-- end of cuda tables -->\n")
     with pytest.raises(ValueError, match="has no <!-- gpu tables -->"):
         tables.write(document, "gpu", "new")

@@ -176,7 +176,12 @@ def broken(tmp_path, monkeypatch):
     """A plugin whose parts all fail, as if it were installed."""
     (tmp_path / "bad_parts.py").write_text(CODE)
     monkeypatch.syspath_prepend(str(tmp_path))
-    loaded = plugins.load([*plugins.entry_points(group=plugins.GROUP), *entries(tmp_path, "ganzoo-bad", {"bad": "bad_parts"})])
+    loaded = plugins.load(
+        [
+            *plugins.entry_points(group=plugins.GROUP),
+            *entries(tmp_path, "ganzoo-bad", {"bad": "bad_parts"}),
+        ]
+    )
     assert not loaded.broken
     monkeypatch.setattr(plugins, "inventory", lambda: loaded)
     yield
@@ -184,9 +189,22 @@ def broken(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_failing_part_is_named_with_its_plugin_before_anything_is_written(case, broken, cli, tmp_path):
+def test_a_failing_part_is_named_with_its_plugin_before_anything_is_written(
+    case, broken, cli, tmp_path
+):
     done = cli(
-        "train", "--gen", "mlp", "--data", "ring", *CASES[case], "--images", "640", "--batch-size", "32", "--out", tmp_path / "runs"
+        "train",
+        "--gen",
+        "mlp",
+        "--data",
+        "ring",
+        *CASES[case],
+        "--images",
+        "640",
+        "--batch-size",
+        "32",
+        "--out",
+        tmp_path / "runs",
     )
     assert done.code == 1, done
     assert done.err.endswith("\n") and done.err[:-1].isprintable() and "Traceback" not in done.err
@@ -206,7 +224,9 @@ LATE = {
 
 def train(cli, tmp_path, *flags):
     small = ["--images", "640", "--batch-size", "32", "--set", "log.images=32", "--device", "cpu"]
-    return cli("train", "--gen", "mlp", "--data", "ring", *flags, *small, "--out", tmp_path / "runs")
+    return cli(
+        "train", "--gen", "mlp", "--data", "ring", *flags, *small, "--out", tmp_path / "runs"
+    )
 
 
 @pytest.mark.parametrize("case", LATE)
@@ -214,7 +234,9 @@ def test_a_part_that_fails_in_the_training_is_named_with_its_plugin(case, broken
     done = train(cli, tmp_path, *LATE[case])
     last = done.err.splitlines()[-1]
     assert done.code == 1 and last.startswith("Error: ") and "Traceback" not in done.err
-    assert "of ganzoo-bad:bad fails in the training: " in last and ("boom bang" in last or case == "tires"), last
+    assert "of ganzoo-bad:bad fails in the training: " in last and (
+        "boom bang" in last or case == "tires"
+    ), last
 
 
 def test_an_optimizer_need_not_be_made_from_its_defaults(broken, cli, tmp_path):

@@ -27,7 +27,10 @@ SCHEDULES = {"optim": {"gen": {"schedule": "cosine"}, "disc": {"schedule": "line
 CASES = {
     "plain": {},
     "schedules": SCHEDULES,
-    "lazy": {"reg": {"r1": {"every": 4, "final": 0.1}, "r2": {"every": 3}}, "loss": {"name": "rpgan"}},
+    "lazy": {
+        "reg": {"r1": {"every": 4, "final": 0.1}, "r2": {"every": 3}},
+        "loss": {"name": "rpgan"},
+    },
     "random": {"reg": {"gp": {}, "noise": {}}},
     "state": {"reg": {"sn": {"side": "both"}, "smooth": {}}},
     "constraint": {"reg": {"clip": {}}, "loss": {"name": "wgan"}, "train": {"n_critic": 2}},
@@ -43,13 +46,19 @@ def cuda(monkeypatch):
     stand_in = recorded.Cuda()
     monkeypatch.setattr(capture, "cuda", stand_in)
     monkeypatch.setattr(torch, "compile", lambda function, **_: function)
-    monkeypatch.setattr(capture.Recorder, "_forget_recording", lambda self, random_state: torch.set_rng_state(random_state))
+    monkeypatch.setattr(
+        capture.Recorder,
+        "_forget_recording",
+        lambda self, random_state: torch.set_rng_state(random_state),
+    )
     return stand_in
 
 
 def training(case, engine, tell=print):
     layer = configuration.merge(TINY, case)
-    pipeline = assemble(configuration.check(configuration.merge(configuration.defaults(), layer)), REGISTRY)
+    pipeline = assemble(
+        configuration.check(configuration.merge(configuration.defaults(), layer)), REGISTRY
+    )
     pipeline.engine, pipeline.parts.way = engine, "dual"
     for net in (pipeline.parts.generator, pipeline.parts.discriminator):
         net.to(memory_format=torch.channels_last)  # as on a GPU
@@ -60,7 +69,13 @@ def check_close(one, other):
     for group, content in one.items():
         for name, value in content.items():
             if isinstance(value, torch.Tensor) and value.is_floating_point():
-                torch.testing.assert_close(value, other[group][name], rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
+                torch.testing.assert_close(
+                    value,
+                    other[group][name],
+                    rtol=1e-4,
+                    atol=1e-6,
+                    msg=lambda m, n=name: f"{n}: {m}",
+                )
             elif isinstance(value, torch.Tensor):
                 assert torch.equal(value, other[group][name]), (group, name)
 
@@ -74,11 +89,16 @@ def test_captured_trains_as_eager(case, cuda):
     assert captured.engine.mode == "captured"
     variants = {side: len(captured.engine.captured[side].graphs) for side in SIDES}
     assert cuda.recordings == sum(variants.values())
-    for side in SIDES:  # one for each set of due regularizers, and another where the gradient's norm is asked for
+    for side in (
+        SIDES
+    ):  # one for each set of due regularizers, and another where the gradient's norm is asked for
         due = {captured.pipeline.parts.due(side, number) for number in range(12)}
         recorded_for = captured.engine.captured[side].graphs
         assert {sets for sets, _ in recorded_for} == due
-        assert case == "constraint" or {measured for _, measured in recorded_for} == {False, True}  # there each one is logged
+        assert case == "constraint" or {measured for _, measured in recorded_for} == {
+            False,
+            True,
+        }  # there each one is logged
     check_close(eager.state_dict(), captured.state_dict())
 
 
@@ -89,7 +109,10 @@ def saved(run, at):
     def tick(images):
         if images == at:
             for group, content in run.state_dict().items():
-                own = {k: v.detach().clone().contiguous() if isinstance(v, torch.Tensor) else v for k, v in content.items()}
+                own = {
+                    k: v.detach().clone().contiguous() if isinstance(v, torch.Tensor) else v
+                    for k, v in content.items()
+                }
                 found[group] = own
 
     run.tick = tick
@@ -100,7 +123,10 @@ def saved(run, at):
 def check_equal(one, other):
     for group, content in one.items():
         for name, value in content.items():
-            assert not isinstance(value, torch.Tensor) or torch.equal(value, other[group][name]), (group, name)
+            assert not isinstance(value, torch.Tensor) or torch.equal(value, other[group][name]), (
+                group,
+                name,
+            )
 
 
 RESUMED = ("schedules", "lazy", "random", "state", "momentum")
@@ -124,7 +150,8 @@ def test_recordings_go_on_after_a_state_is_put_back(case, cuda):
     state = saved(run, 40)
     end, recordings = run.state_dict(), cuda.recordings
     end = {
-        group: {k: v.clone() if isinstance(v, torch.Tensor) else v for k, v in content.items()} for group, content in end.items()
+        group: {k: v.clone() if isinstance(v, torch.Tensor) else v for k, v in content.items()}
+        for group, content in end.items()
     }
     run.tick = lambda images: None
     run.load_state_dict(state)
@@ -152,18 +179,32 @@ class Reading(torch.optim.SGD):
             super().step()
 
 
-@pytest.mark.parametrize(("kind", "reason"), [(Counting, "Counting keeps 'count' on the host"), (Reading, "not permitted")])
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [(Counting, "Counting keeps 'count' on the host"), (Reading, "not permitted")],
+)
 def test_an_optimizer_that_needs_the_host_is_told_and_trains_on(kind, reason, cuda):
     told, runs = [], {}
     for engine in ("eager", "captured"):
         run = runs[engine] = training({}, engine, tell=told.append)
         for side, optimizer in run.engine.optimizers.items():
             run.engine.optimizers[side] = kind(optimizer.param_groups[0]["params"], lr=0.01)
-        run.engine.__init__(run.engine.parts, run.engine.optimizers, run.engine.clips, engine, run.progress, told.append)
+        run.engine.__init__(
+            run.engine.parts,
+            run.engine.optimizers,
+            run.engine.clips,
+            engine,
+            run.progress,
+            told.append,
+        )
         torch.manual_seed(5)
         run.run()
     assert runs["captured"].engine.mode == "compiled"
-    assert [line for line in told if "engine captured does not take" in line and reason in line and "using compiled" in line]
+    assert [
+        line
+        for line in told
+        if "engine captured does not take" in line and reason in line and "using compiled" in line
+    ]
     check_close(runs["eager"].pipeline.state_dict(), runs["captured"].pipeline.state_dict())
 
 
@@ -193,7 +234,10 @@ class Replaced(Regularizer):
 
 @pytest.mark.parametrize(
     ("kind", "reason"),
-    [(Host, "reg.own: count changes in an update and is no buffer"), (Replaced, "reg.own: mean is replaced in an update")],
+    [
+        (Host, "reg.own: count changes in an update and is no buffer"),
+        (Replaced, "reg.own: mean is replaced in an update"),
+    ],
 )
 def test_a_part_that_needs_the_host_is_told_and_trains_on(kind, reason, cuda):
     told, runs = [], {}

@@ -15,7 +15,11 @@ def test_resume_names_the_plugin_that_is_gone(cli, trained, tmp_path):
     assert '"ganzoo:penalties"' in text
     (run / "run.toml").write_text(text.replace('"ganzoo:penalties"', '"ganzoo-gone:penalties"'))
     done = cli("train", "--resume", run)
-    assert done.code == 1 and "came from ganzoo-gone" in done.err and "pip install ganzoo-gone" in done.err
+    assert (
+        done.code == 1
+        and "came from ganzoo-gone" in done.err
+        and "pip install ganzoo-gone" in done.err
+    )
     assert done.err.count("\n") == 1
 
 
@@ -35,5 +39,14 @@ def test_generate_tells_of_another_version(cli, trained, tmp_path):
     older = metadata["ganzoo"].replace(f'"version":"{now}"', '"version":"0.0.9"', 1)
     assert older != metadata["ganzoo"]
     save_file(tensors, tmp_path / "old.safetensors", metadata | {"ganzoo": older})
-    done = cli("generate", tmp_path / "old.safetensors", "--count", "4", "--seed", "1", "--out", tmp_path / "grid.png")
+    done = cli(
+        "generate",
+        tmp_path / "old.safetensors",
+        "--count",
+        "4",
+        "--seed",
+        "1",
+        "--out",
+        tmp_path / "grid.png",
+    )
     assert done.code == 0 and f"made with ganzoo 0.0.9 and drawn with {now}" in done.err

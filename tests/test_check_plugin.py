@@ -22,7 +22,9 @@ def component(kind, factory, name="wrong"):
 
 
 def zoo_of(*components, broken=""):
-    return Zoo([Plugin("wrong", "tests", "0", "somewhere", list(components), broken)], Registry(components))
+    return Zoo(
+        [Plugin("wrong", "tests", "0", "somewhere", list(components), broken)], Registry(components)
+    )
 
 
 def under(*components):
@@ -42,7 +44,9 @@ def test_every_check_of_a_sound_part_is_reported():
         "not asked for: --device cuda" if torch.cuda.is_available() else "no GPU here",
     )
     assert all(f.found for f in found), "each says what it saw"
-    assert verdict(review).startswith(f"1 component, {len(found)} checks: ") and verdict(review).endswith("0 to mend")
+    assert verdict(review).startswith(f"1 component, {len(found)} checks: ") and verdict(
+        review
+    ).endswith("0 to mend")
 
 
 def test_one_fault_leaves_the_other_checks_standing():
@@ -57,8 +61,12 @@ def test_one_fault_leaves_the_other_checks_standing():
 def test_what_cannot_be_built_is_not_tried_further():
     _, found = under(component("loss", wrong_others.Learns))
     outcomes = {f.check: f for f in found}
-    assert outcomes["builds"].outcome == "does not hold" and outcomes["described"].outcome == "holds"
-    assert {f.found for f in found if f.check not in ("described", "builds")} == {"it cannot be built"}
+    assert (
+        outcomes["builds"].outcome == "does not hold" and outcomes["described"].outcome == "holds"
+    )
+    assert {f.found for f in found if f.check not in ("described", "builds")} == {
+        "it cannot be built"
+    }
 
 
 class Falls:
@@ -70,7 +78,14 @@ class Falls:
 
 def test_a_part_cannot_end_its_review():
     _, found = under(component("tracker", Falls), component("tracker", sound.Silent, "zoom"))
-    assert [f.outcome for f in found] == ["holds", "does not hold", "does not apply", "holds", "holds", "holds"]
+    assert [f.outcome for f in found] == [
+        "holds",
+        "does not hold",
+        "does not apply",
+        "holds",
+        "holds",
+        "holds",
+    ]
     assert "SystemExit: 3" in found[1].found
 
 
@@ -87,12 +102,22 @@ class Slow(sound.Good):
 
 def test_a_budget_is_kept_or_not():
     def speed(budget, against="mlp"):
-        return next(f for f in findings(component("generator", Slow), budget=budget, against=against) if f.check == "speed")
+        return next(
+            f
+            for f in findings(component("generator", Slow), budget=budget, against=against)
+            if f.check == "speed"
+        )
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(CHECKS, "generator", {name: CHECKS["generator"][name] for name in ("builds", "speed")})
+        patch.setitem(
+            CHECKS, "generator", {name: CHECKS["generator"][name] for name in ("builds", "speed")}
+        )
         over, under_, free = speed(2.0), speed(1e6), speed(None)
-    assert over.outcome == "does not hold" and "and the budget is 2" in over.found and "x the time of mlp" in over.found
+    assert (
+        over.outcome == "does not hold"
+        and "and the budget is 2" in over.found
+        and "x the time of mlp" in over.found
+    )
     assert (under_.outcome, free.outcome) == ("holds", "noted")
 
 
@@ -119,10 +144,15 @@ def test_random_numbers_go_on_as_if_nothing_had_been_checked():
 def test_what_a_name_means(name, kinds):
     subject = subject_of(plugins.inventory(), name)
     assert len({c.kind for c in subject.components}) == kinds and not subject.broken
-    assert {(c.distribution, c.plugin) for c in subject.components} <= {(p.distribution, p.name) for p in subject.plugins}
+    assert {(c.distribution, c.plugin) for c in subject.components} <= {
+        (p.distribution, p.name) for p in subject.plugins
+    }
 
 
-@pytest.mark.parametrize(("name", "hint"), [("loses", "'losses'"), ("hinge", "'ganzoo/hinge'"), ("ganzoo/hing", "'ganzoo/hinge'")])
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("loses", "'losses'"), ("hinge", "'ganzoo/hinge'"), ("ganzoo/hing", "'ganzoo/hinge'")],
+)
 def test_an_unknown_name_says_which_is_near(name, hint):
     with pytest.raises(UnknownComponent, match=f"did you mean {hint}"):
         subject_of(plugins.inventory(), name)
@@ -166,7 +196,10 @@ def test_the_report_reads_like_a_review_and_fails(installed, cli):
     done = cli("check-plugin", "ganzoo-odd", "--device", "cpu")
     assert done.code == 1 and done.err == ""
     lines = done.out.splitlines()
-    assert lines[0] == "plugin ganzoo-odd:odd 1.0: loads, 1 components" and "loss 'odd' of ganzoo-odd:odd" in lines
+    assert (
+        lines[0] == "plugin ganzoo-odd:odd 1.0: loads, 1 components"
+        and "loss 'odd' of ganzoo-odd:odd" in lines
+    )
     at = next(i for i, text in enumerate(lines) if "DOES NOT HOLD" in text)
     assert "direction" in lines[at] and "does not want real logits above fake ones" in lines[at]
     assert lines[at + 1].strip() == "mend: larger logits mean more real; check the signs"
@@ -183,9 +216,15 @@ def test_the_report_reads_like_a_review_and_fails(installed, cli):
 def test_a_plugin_that_does_not_load_is_to_mend(installed, cli):
     installed(gone="raise OSError('no library')")
     done = cli("check-plugin", "ganzoo-gone")
-    assert done.code == 1 and "plugin ganzoo-gone:gone 1.0: does not load: OSError: no library" in done.out
+    assert (
+        done.code == 1
+        and "plugin ganzoo-gone:gone 1.0: does not load: OSError: no library" in done.out
+    )
     assert done.out.splitlines()[-1].endswith("1 to mend (ganzoo-gone:gone does not load)")
-    assert json.loads(cli("check-plugin", "gone", "--json").out)["plugins"][0]["broken"] == "OSError: no library"
+    assert (
+        json.loads(cli("check-plugin", "gone", "--json").out)["plugins"][0]["broken"]
+        == "OSError: no library"
+    )
 
 
 def test_names_with_control_characters_are_shown_plainly(cli):
@@ -201,7 +240,9 @@ def test_a_gpu_that_is_not_there_is_said(cli):
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("name", ["losses", "penalties", "stabilizers", "dcgan", "vanilla", "optimizers"])
+@pytest.mark.parametrize(
+    "name", ["losses", "penalties", "stabilizers", "dcgan", "vanilla", "optimizers"]
+)
 def test_built_ins_pass_on_a_gpu(name, cli):
     done = cli("check-plugin", name, "--device", "cuda")
     assert done.code == 0, done.out

@@ -28,7 +28,9 @@ def test_the_help_comes_quickly() -> None:
     seconds = []
     for _ in range(3):
         clock = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", MAIN, "--help"], capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", MAIN, "--help"], capture_output=True, text=True
+        )
         seconds.append(time.perf_counter() - clock)
         assert done.returncode == 0 and done.stderr == ""
     assert min(seconds) < 0.4, seconds
@@ -37,7 +39,15 @@ def test_the_help_comes_quickly() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [["list"], ["list", "--json"], ["plugins"], ["--version"], ["train", "--help"], ["train", "--images", "x"]]
+    "line",
+    [
+        ["list"],
+        ["list", "--json"],
+        ["plugins"],
+        ["--version"],
+        ["train", "--help"],
+        ["train", "--images", "x"],
+    ],
 )
 def test_no_torch_where_none_is_needed(line: list[str]) -> None:
     script = (
@@ -49,7 +59,9 @@ def test_no_torch_where_none_is_needed(line: list[str]) -> None:
     assert "assert" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["train", "list", "info", "generate", "plugins", "data", "data inspect"])
+@pytest.mark.parametrize(
+    "command", ["train", "list", "info", "generate", "plugins", "data", "data inspect"]
+)
 def test_every_command_and_option_has_a_help(command: str, ran: Run) -> None:
     text = ran(*command.split(), "--help")
     assert text.startswith(f"Usage: ganzoo {command} ")
@@ -57,7 +69,9 @@ def test_every_command_and_option_has_a_help(command: str, ran: Run) -> None:
     lines = lines[: lines.index("")] if "" in lines else lines
     for i, line in enumerate(lines):
         if line.strip().startswith("-"):
-            said = len(line.strip().split("  ", 1)) == 2 or (i + 1 < len(lines) and not lines[i + 1].strip().startswith("-"))
+            said = len(line.strip().split("  ", 1)) == 2 or (
+                i + 1 < len(lines) and not lines[i + 1].strip().startswith("-")
+            )
             assert said, f"{command}: no help for {line.strip()}"
 
 
@@ -68,9 +82,16 @@ def test_without_arguments_there_is_help(cli: Cli) -> None:
 
 def test_list_is_complete_for_programs(ran: Run) -> None:
     found = json.loads(ran("list", "--json"))
-    assert {(c["kind"], c["name"]) for c in found} == {(c.kind, c.name) for c in zoo().registry.components()}
+    assert {(c["kind"], c["name"]) for c in found} == {
+        (c.kind, c.name) for c in zoo().registry.components()
+    }
     for component in found:
-        assert component["distribution"] and component["plugin"] and component["version"] and component["summary"]
+        assert (
+            component["distribution"]
+            and component["plugin"]
+            and component["version"]
+            and component["summary"]
+        )
     losses = json.loads(ran("list", "losses", "--json"))
     assert {c["kind"] for c in losses} == {"loss"} and len(losses) >= 6
     assert losses == json.loads(ran("list", "loss", "--json"))
@@ -84,7 +105,9 @@ def test_list_is_tab_separated_off_a_terminal(ran: Run) -> None:
 
 
 @pytest.mark.parametrize("columns", [80, 100])
-def test_list_can_be_read_on_a_terminal(columns: int, ran: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_can_be_read_on_a_terminal(
+    columns: int, ran: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("ganzoo.cli.list.drawn", lambda: True)
     monkeypatch.setattr("ganzoo.cli._shared.drawn", lambda: True)
     monkeypatch.setenv("COLUMNS", str(columns))
@@ -92,7 +115,10 @@ def test_list_can_be_read_on_a_terminal(columns: int, ran: Run, monkeypatch: pyt
     assert max(map(len, lines)) <= columns
     for component in zoo().registry.components():
         name = component.name.ljust(2)
-        assert any(line.startswith(f"  {name}") and line.rstrip().endswith(component.distribution) for line in lines), component
+        assert any(
+            line.startswith(f"  {name}") and line.rstrip().endswith(component.distribution)
+            for line in lines
+        ), component
     assert len(lines) < 4 * len(zoo().registry.components()), "two or three lines a component"
 
 
@@ -109,7 +135,10 @@ def test_info_of_every_component(ran: Run) -> None:
 def test_info_says_options_companions_and_recipes(ran: Run) -> None:
     (gp,) = json.loads(ran("info", "gp", "--json"))
     assert gp["options"]["weight"]["default"] == "10.0" and gp["options"]["weight"]["help"]
-    assert "dcgan (norm=layer)" in gp["goes_with"]["discriminators"] and "mlp" in gp["goes_with"]["discriminators"]
+    assert (
+        "dcgan (norm=layer)" in gp["goes_with"]["discriminators"]
+        and "mlp" in gp["goes_with"]["discriminators"]
+    )
     assert gp["recipes"] == ["wgan-gp"]
     (smooth,) = json.loads(ran("info", "smooth", "--json"))
     assert "wgan" not in smooth["goes_with"]["losses"] and "nonsat" in smooth["goes_with"]["losses"]
@@ -134,7 +163,14 @@ def test_data_inspect(tmp_path: Path, ran: Run) -> None:
     found = json.loads(ran("data", "inspect", tmp_path, "--json"))
     assert found["classes"] == {"cats": 3, "dogs": 2} and found["training"]["channels"] == 1
     text = ran("data", "inspect", tmp_path)
-    for said in ("5 pictures", "53x37 (5)", "cats 3, dogs 2", "x.png (not a picture)", "training would take", "1x53x37"):
+    for said in (
+        "5 pictures",
+        "53x37 (5)",
+        "cats 3, dogs 2",
+        "x.png (not a picture)",
+        "training would take",
+        "1x53x37",
+    ):
         assert said in text
     small = json.loads(ran("data", "inspect", tmp_path, "--resolution", "16", "--json"))
     assert (small["training"]["height"], small["training"]["width"]) == (16, 16)
@@ -145,6 +181,9 @@ def test_third_party_warnings_do_not_show(tmp_path: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "GANZOO_DEBUG"}
     for debug, shown in (("0", False), ("1", True)):
         done = subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, env=environment | {"GANZOO_DEBUG": debug}
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            env=environment | {"GANZOO_DEBUG": debug},
         )
         assert done.returncode == 0 and ("noise" in done.stderr) == shown

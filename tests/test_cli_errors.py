@@ -41,7 +41,9 @@ def test_a_plugin_cannot_talk_to_the_terminal(cli: Cli, monkeypatch: pytest.Monk
         """Evil \x1b[2J [bold]markup[/bold]."""
 
     registry = zoo().registry
-    evil = Component("loss", "evil", drift, "evil", "ganzoo-evil", "1\x1b[0m", {"paper": "\x1b[31mred"})
+    evil = Component(
+        "loss", "evil", drift, "evil", "ganzoo-evil", "1\x1b[0m", {"paper": "\x1b[31mred"}
+    )
     monkeypatch.setattr(registry, "_all", [*registry._all, evil])
     for command in (["list", "loss"], ["info", "evil"]):
         done = cli(*command)
@@ -49,7 +51,9 @@ def test_a_plugin_cannot_talk_to_the_terminal(cli: Cli, monkeypatch: pytest.Monk
         assert "\x1b" not in done.out
 
 
-def test_an_interrupt_while_the_parts_are_assembled(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_while_the_parts_are_assembled(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
@@ -60,13 +64,18 @@ def test_an_interrupt_while_the_parts_are_assembled(tmp_path: Path, cli: Cli, mo
     assert not list(tmp_path.iterdir())
 
 
-def test_an_error_of_our_own_is_one_line_too_unless_debugging(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_our_own_is_one_line_too_unless_debugging(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def failing(*arguments: object) -> None:
         raise ZeroDivisionError("inner\nmatters")
 
     monkeypatch.setattr("ganzoo.assembly.assemble", failing)
     done = cli("train")
-    assert (done.code, done.err) == (1, "Error: unexpected ZeroDivisionError: inner matters; GANZOO_DEBUG=1 shows where\n")
+    assert (done.code, done.err) == (
+        1,
+        "Error: unexpected ZeroDivisionError: inner matters; GANZOO_DEBUG=1 shows where\n",
+    )
     monkeypatch.setenv("GANZOO_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):
         cli("train")
@@ -85,7 +94,14 @@ def test_a_full_disk_is_one_line() -> None:
         pytest.skip("no /dev/full here")
     with open("/dev/full", "w") as full:  # noqa: PTH123
         done = subprocess.run(
-            [sys.executable, "-c", "from ganzoo.cli import main; main()", "list"], stdout=full, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", "from ganzoo.cli import main; main()", "list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
         )
-    assert done.returncode == 1 and done.stderr.startswith("Error: ") and "No space left" in done.stderr
+    assert (
+        done.returncode == 1
+        and done.stderr.startswith("Error: ")
+        and "No space left" in done.stderr
+    )
     assert done.stderr.count("\n") == 1

@@ -56,7 +56,16 @@ def test_a_dry_run_prints_a_run_file_and_writes_nothing(
 def test_the_paper_s_dcgan_is_counted(ran: Run, tmp_path: Path) -> None:
     for i in range(2):
         Image.fromarray(np.full((64, 64, 3), i * 99, np.uint8)).save(tmp_path / f"{i}.png")
-    flags = ("--data", tmp_path, "--set", "data.channels=3", "--batch-size", 2, "--dry-run", "--json")
+    flags = (
+        "--data",
+        tmp_path,
+        "--set",
+        "data.channels=3",
+        "--batch-size",
+        2,
+        "--dry-run",
+        "--json",
+    )
     about = json.loads(ran("train", "--recipe", "dcgan", *flags))
     assert about["parameters"] == {"generator": 3_576_704, "discriminator": 2_765_568}
 
@@ -67,13 +76,18 @@ def test_a_run_says_where_everything_is(tmp_path: Path, cli: Cli, small: tuple[s
     folder = tmp_path / "my runs" / "0001-digits-dcgan-nonsat"
     for path in ("samples/000000256.png", "real.png", "generator.safetensors"):
         assert str(folder / path) in done.out and (folder / path).is_file()
-    assert f"ganzoo generate '{folder}'" in done.out and f"ganzoo train --resume '{folder}'" in done.out
+    assert (
+        f"ganzoo generate '{folder}'" in done.out
+        and f"ganzoo train --resume '{folder}'" in done.out
+    )
     lines = done.err.splitlines()
     report = next(line for line in lines if line.startswith("256/256 images"))
     for said in ("images/s", "left", "loss D ", " G ", "D(real)", "D(fake)"):
         assert said in report
     assert not any("Warning" in line or "Traceback" in line for line in lines)
-    assert [json.loads(line)["images"] for line in (folder / "log.jsonl").read_text().splitlines()] == [256]
+    assert [
+        json.loads(line)["images"] for line in (folder / "log.jsonl").read_text().splitlines()
+    ] == [256]
 
 
 def test_what_ran_runs_again_to_the_bit(tmp_path: Path, ran: Run, trained: Path) -> None:
@@ -82,7 +96,9 @@ def test_what_ran_runs_again_to_the_bit(tmp_path: Path, ran: Run, trained: Path)
     assert again.name == trained.name
     before, after = (load_file(folder / "generator.safetensors") for folder in (trained, again))
     assert before.keys() == after.keys() and all(torch.equal(before[k], after[k]) for k in before)
-    assert (again / "samples/000000256.png").read_bytes() == (trained / "samples/000000256.png").read_bytes()
+    assert (again / "samples/000000256.png").read_bytes() == (
+        trained / "samples/000000256.png"
+    ).read_bytes()
     ran("train", "--config", trained / "run.toml", "--seed", 1, "--out", tmp_path)
     other = load_file(sorted(tmp_path.iterdir())[1] / "generator.safetensors")
     assert not all(torch.equal(before[k], other[k]) for k in before)
@@ -91,30 +107,58 @@ def test_what_ran_runs_again_to_the_bit(tmp_path: Path, ran: Run, trained: Path)
 def test_a_finished_run_resumes_to_more_images(tmp_path: Path, cli: Cli, trained: Path) -> None:
     shutil.copytree(trained, tmp_path / "run")
     done = cli("train", "--resume", tmp_path / "run", "--batch-size", 16, "--images", 320)
-    assert done.code == 0 and "resumed at 256 images" in done.err and "trained on 320 images" in done.out
+    assert (
+        done.code == 0
+        and "resumed at 256 images" in done.err
+        and "trained on 320 images" in done.out
+    )
     done = cli("train", "--resume", tmp_path / "run")
     assert done.code == 0 and "has shown its 320 images already" in done.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_says_how_to_go_on(number: signal.Signals, tmp_path: Path, cli: Cli, small: tuple[str, ...]) -> None:
-    command = [sys.executable, "-c", MAIN, "train", *small, "--images", "10M", "--out", str(tmp_path), "--set", "log.images=64"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+def test_a_signal_saves_and_says_how_to_go_on(
+    number: signal.Signals, tmp_path: Path, cli: Cli, small: tuple[str, ...]
+) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        MAIN,
+        "train",
+        *small,
+        "--images",
+        "10M",
+        "--out",
+        str(tmp_path),
+        "--set",
+        "log.images=64",
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         until = time.monotonic() + 60
-        while not list(tmp_path.glob("*/log.jsonl")) and process.poll() is None and time.monotonic() < until:
+        while (
+            not list(tmp_path.glob("*/log.jsonl"))
+            and process.poll() is None
+            and time.monotonic() < until
+        ):
             time.sleep(0.05)
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number, err
     (folder,) = tmp_path.iterdir()
     assert out == "" and "Traceback" not in err and "Error" not in err
-    assert err.splitlines()[-1].endswith(f"and saved; continue with: ganzoo train --resume {folder}")
+    assert err.splitlines()[-1].endswith(
+        f"and saved; continue with: ganzoo train --resume {folder}"
+    )
     (saved,) = (folder / "checkpoints").iterdir()
     images = int(saved.name)
     assert (saved / "manifest.json").is_file() and f"stopped after {images:,} images" in err
     done = cli("train", "--resume", folder, "--images", images + 64)
     assert done.code == 0 and f"resumed at {images:,} images" in done.err, done.err
-    logged = [json.loads(line)["images"] for line in (folder / "log.jsonl").read_text().splitlines()]
+    logged = [
+        json.loads(line)["images"] for line in (folder / "log.jsonl").read_text().splitlines()
+    ]
     assert logged == sorted(set(logged)) and logged[-1] == images + 64, "no line twice, none lost"
 
 
@@ -127,15 +171,23 @@ def test_progress_on_a_terminal_is_two_lines(monkeypatch: pytest.MonkeyPatch) ->
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=80, color_system=None)
     monkeypatch.setattr(_report, "CONSOLE", console)
-    reporter = _report.Reporter(SimpleNamespace(config=SimpleNamespace(train=SimpleNamespace(images=1000))))  # type: ignore[arg-type]
+    reporter = _report.Reporter(
+        SimpleNamespace(config=SimpleNamespace(train=SimpleNamespace(images=1000)))
+    )  # type: ignore[arg-type]
     reporter.start({})
     reporter.tick(50)
     assert reporter.bar is not None
     reporter.bar.refresh()
-    assert "50/1,000 images" in screen.getvalue() and "images/s" not in screen.getvalue(), "the first one may have been compiled"
+    assert "50/1,000 images" in screen.getvalue() and "images/s" not in screen.getvalue(), (
+        "the first one may have been compiled"
+    )
     reporter.tick(100)
     reporter.bar.refresh()
-    assert "100/1,000 images" in screen.getvalue() and "images/s" in screen.getvalue() and " left" in screen.getvalue()
+    assert (
+        "100/1,000 images" in screen.getvalue()
+        and "images/s" in screen.getvalue()
+        and " left" in screen.getvalue()
+    )
     assert "loss" not in screen.getvalue(), "losses only once they are known"
     record = {
         "images": 500,
@@ -151,19 +203,33 @@ def test_progress_on_a_terminal_is_two_lines(monkeypatch: pytest.MonkeyPatch) ->
     frame = screen.getvalue().rpartition("500/1,000 images")[2]
     first, second = frame.splitlines()[:2]
     assert first.endswith("left | balanced")
-    assert second.startswith("loss D 1.25 G 0.50 | D(real) 1.50 D(fake) -2.00 | grad D 0.012 G 31.00")
+    assert second.startswith(
+        "loss D 1.25 G 0.50 | D(real) 1.50 D(fake) -2.00 | grad D 0.012 G 31.00"
+    )
     reporter.announce("stopping after this update")
     reporter.bar.refresh()
     assert "stopping after this update" in screen.getvalue()
     reporter.finish()
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
     assert max(map(len, plain.splitlines())) <= 80, "nothing wraps"
-    assert screen.getvalue().endswith("\n\x1b[?25h"), "the cursor is shown again, on a line of its own"
+    assert screen.getvalue().endswith("\n\x1b[?25h"), (
+        "the cursor is shown again, on a line of its own"
+    )
 
 
 def test_a_report_shows_only_what_is_known() -> None:
     from ganzoo.cli._report import duration, figures
 
-    assert figures({"health": "balanced: right", "discriminator": {"total": 1.0}}) == "loss D 1.00 | right"
+    assert (
+        figures({"health": "balanced: right", "discriminator": {"total": 1.0}})
+        == "loss D 1.00 | right"
+    )
     assert figures({"images": 3, "event": "rollback"}) == ""
-    assert [duration(s) for s in (0, 5.4, 63, 3600, 7263, -1)] == ["0:00", "0:05", "1:03", "1:00:00", "2:01:03", "0:00"]
+    assert [duration(s) for s in (0, 5.4, 63, 3600, 7263, -1)] == [
+        "0:00",
+        "0:05",
+        "1:03",
+        "1:00:00",
+        "2:01:03",
+        "0:00",
+    ]

@@ -69,9 +69,24 @@ def assembled(generator, loss, regularizer, sort, **sections):
     tree = configuration.defaults()
     partner = REGISTRY.get("generator", generator).load().partner
     for layer in (
-        {"data": {"name": f"few-{sort}"}, "loss": {"name": loss}, "reg": {regularizer: {}} if regularizer else {}},
-        {"gen": {"name": generator, **small("generator", generator)}, "disc": {"name": partner, **small("discriminator", partner)}},
-        {"train": {"images": UPDATES * BATCH, "batch_size": BATCH, "device": "cpu", "engine": "eager"}, "log": {"images": 1}},
+        {
+            "data": {"name": f"few-{sort}"},
+            "loss": {"name": loss},
+            "reg": {regularizer: {}} if regularizer else {},
+        },
+        {
+            "gen": {"name": generator, **small("generator", generator)},
+            "disc": {"name": partner, **small("discriminator", partner)},
+        },
+        {
+            "train": {
+                "images": UPDATES * BATCH,
+                "batch_size": BATCH,
+                "device": "cpu",
+                "engine": "eager",
+            },
+            "log": {"images": 1},
+        },
         sections,
     ):
         tree = configuration.merge(tree, layer)
@@ -86,7 +101,10 @@ def refusal(loss, regularizer):
 
 
 def weights(pipeline):
-    return [[p.detach().clone() for p in pipeline.parts.net(side).parameters()] for side in ("discriminator", "generator")]
+    return [
+        [p.detach().clone() for p in pipeline.parts.net(side).parameters()]
+        for side in ("discriminator", "generator")
+    ]
 
 
 @pytest.mark.parametrize("regularizer", REGULARIZERS, ids=str)
@@ -94,7 +112,10 @@ def weights(pipeline):
 @pytest.mark.parametrize(("generator", "sort"), GENERATORS)
 def test_trains_or_is_refused(generator, sort, loss, regularizer):
     if trait := refusal(loss, regularizer):
-        with pytest.raises(Incompatible, match=f"--reg {regularizer}: needs a loss with the trait '{trait}'; use one of"):
+        with pytest.raises(
+            Incompatible,
+            match=f"--reg {regularizer}: needs a loss with the trait '{trait}'; use one of",
+        ):
             assembled(generator, loss, regularizer, sort)
         return
     pipeline, heard = assembled(generator, loss, regularizer, sort), Heard()
@@ -104,7 +125,9 @@ def test_trains_or_is_refused(generator, sort, loss, regularizer):
     assert training.updates == len(heard.lines) == UPDATES
     for line in heard.lines:
         values = [value for side in ("discriminator", "generator") for value in line[side].values()]
-        assert all(map(math.isfinite, values)) and {"adversarial", "total"} <= line["generator"].keys()
+        assert (
+            all(map(math.isfinite, values)) and {"adversarial", "total"} <= line["generator"].keys()
+        )
     for old, new in zip(before, weights(pipeline), strict=True):
         assert any(not torch.equal(a, b) for a, b in zip(old, new, strict=True))
         assert all(bool(b.isfinite().all()) for b in new)
@@ -116,7 +139,8 @@ SLOPES = [c.name for c in REGISTRY.components("regularizer") if issubclass(c.loa
 @pytest.mark.parametrize("penalty", SLOPES)
 def test_a_slope_penalty_refuses_a_discriminator_that_mixes_the_batch(penalty):
     with pytest.raises(
-        Incompatible, match=f"--reg {penalty}: needs a discriminator with the trait 'per_sample', which mixing has not"
+        Incompatible,
+        match=f"--reg {penalty}: needs a discriminator with the trait 'per_sample', which mixing has not",
     ):
         assembled("mlp", "nonsat", penalty, "image", disc={"name": "mixing"})
 
@@ -128,15 +152,21 @@ ADAPTING = [c.name for c in REGISTRY.components("discriminator") if "per_sample"
 @pytest.mark.parametrize("discriminator", ADAPTING)
 def test_or_takes_the_options_that_part_the_samples_and_says_so(discriminator, penalty):
     remedy = REGISTRY.get("discriminator", discriminator).load().adapts["per_sample"]
-    pipeline = assembled("mlp", "nonsat", penalty, "image", disc={"name": discriminator, "width": 8})
+    pipeline = assembled(
+        "mlp", "nonsat", penalty, "image", disc={"name": discriminator, "width": 8}
+    )
     assert pipeline.parts.discriminator.per_sample
     chosen = pipeline.config.disc.options
     assert {key: chosen[key] for key in remedy} == dict(remedy)
     settings = " ".join(f"--set disc.{key}={value}" for key, value in remedy.items())
-    assert any(penalty in note and "per_sample" in note and settings in note for note in pipeline.notes)
+    assert any(
+        penalty in note and "per_sample" in note and settings in note for note in pipeline.notes
+    )
 
 
 def test_unless_the_person_insists():
-    pipeline = assembled("mlp", "nonsat", SLOPES[0], "image", disc={"name": "dcgan", "width": 8, "norm": "batch"})
+    pipeline = assembled(
+        "mlp", "nonsat", SLOPES[0], "image", disc={"name": "dcgan", "width": 8, "norm": "batch"}
+    )
     assert pipeline.config.disc.options["norm"] == "batch"
     assert any("as you insist" in note for note in pipeline.notes)

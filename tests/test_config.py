@@ -12,7 +12,12 @@ from ganzoo.cli._layers import FLAGS, Layers, configure
 from ganzoo.errors import BadConfig, BadOption
 from ganzoo.plugins import zoo
 
-NOTHING: dict[str, Any] = {**dict.fromkeys([*FLAGS, "recipe", "config_file"]), "reg": (), "aug": (), "settings": ()}
+NOTHING: dict[str, Any] = {
+    **dict.fromkeys([*FLAGS, "recipe", "config_file"]),
+    "reg": (),
+    "aug": (),
+    "settings": (),
+}
 
 
 def layered(**given: Any) -> config.Config:
@@ -20,7 +25,15 @@ def layered(**given: Any) -> config.Config:
 
 
 @pytest.mark.parametrize(
-    ("text", "number"), [("200k", 200_000), ("1.5M", 1_500_000), ("0.5k", 500), ("17", 17), (" 2 K ", 2000), ("1.1M", 1_100_000)]
+    ("text", "number"),
+    [
+        ("200k", 200_000),
+        ("1.5M", 1_500_000),
+        ("0.5k", 500),
+        ("17", 17),
+        (" 2 K ", 2000),
+        ("1.1M", 1_100_000),
+    ],
 )
 def test_counts_may_be_written_short(text: str, number: int) -> None:
     assert layered(images=text).train.images == number
@@ -29,16 +42,24 @@ def test_counts_may_be_written_short(text: str, number: int) -> None:
 
 def test_each_layer_wins_over_the_one_before(tmp_path: Path) -> None:
     recipe = layered(recipe="wgan-gp")
-    assert (recipe.train.n_critic, recipe.loss.name, recipe.reg["gp"]["weight"]) == (5, "wgan", 10.0)
+    assert (recipe.train.n_critic, recipe.loss.name, recipe.reg["gp"]["weight"]) == (
+        5,
+        "wgan",
+        10.0,
+    )
     assert recipe.samples == layered().samples, "what the recipe does not say is the default"
     file = tmp_path / "run.toml"
     file.write_text('[train]\nn_critic = 3\nseed = 4\nimages = "10k"\n[optim.gen]\nlr = 0.1\n')
     over = layered(recipe="wgan-gp", config_file=file)
     assert (over.train.n_critic, over.train.seed, over.optim.gen.options["lr"]) == (3, 4, 0.1)
-    assert over.optim.gen.options["betas"] == [0.0, 0.9], "the same optimizer keeps the recipe's other options"
+    assert over.optim.gen.options["betas"] == [0.0, 0.9], (
+        "the same optimizer keeps the recipe's other options"
+    )
     flags = layered(recipe="wgan-gp", config_file=file, seed="5", images="20k")
     assert (flags.train.n_critic, flags.train.seed, flags.train.images) == (3, 5, 20_000)
-    last = layered(recipe="wgan-gp", config_file=file, seed="5", settings=("train.seed=6", "optim.gen.lr=0.2"))
+    last = layered(
+        recipe="wgan-gp", config_file=file, seed="5", settings=("train.seed=6", "optim.gen.lr=0.2")
+    )
     assert (last.train.seed, last.optim.gen.options["lr"]) == (6, 0.2)
 
 
@@ -46,7 +67,9 @@ def test_another_name_drops_the_options_of_the_old_component() -> None:
     assert layered(recipe="wgan-gp").disc.options["norm"] == "layer"
     other = layered(recipe="wgan-gp", disc="mlp")
     assert other.disc.name == "mlp" and other.disc.options == {}
-    assert layered(recipe="wgan-gp", disc="dcgan").disc.options["norm"] == "layer", "the same name is no change"
+    assert layered(recipe="wgan-gp", disc="dcgan").disc.options["norm"] == "layer", (
+        "the same name is no change"
+    )
     rms = layered(recipe="wgan-gp", settings=("optim.gen.name=rmsprop", "optim.gen.clip_norm=1"))
     assert "betas" not in rms.optim.gen.options and rms.optim.gen.clip_norm == 1.0
     assert rms.optim.disc.options["betas"] == [0.0, 0.9]
@@ -60,7 +83,9 @@ def test_the_parts_of_a_recipe_can_be_dropped_and_added() -> None:
     assert set(layered(recipe="rpgan-r1r2", settings=("reg.r1=false",)).reg) == {"r2"}
     added = layered(settings=("reg.gp=true", "reg.gp.weight=3"))
     assert added.reg == {"gp": {"weight": 3}}
-    assert layered(reg=("gp",), settings=("reg.gp.weight=3", "reg.gp=true")).reg["gp"] == {"weight": 3}, "true keeps its options"
+    assert layered(reg=("gp",), settings=("reg.gp.weight=3", "reg.gp=true")).reg["gp"] == {
+        "weight": 3
+    }, "true keeps its options"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +113,11 @@ def test_a_resolution_is_text_however_it_is_written(tmp_path: Path) -> None:
     """Else a run started from a file with 32 could not be resumed with --resolution 32."""
     file = tmp_path / "run.toml"
     file.write_text("[data]\nresolution = 32\n")
-    assert layered(config_file=file) == layered(resolution="32") == layered(settings=("data.resolution=32",))
+    assert (
+        layered(config_file=file)
+        == layered(resolution="32")
+        == layered(settings=("data.resolution=32",))
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,7 +135,10 @@ def test_a_resolution_is_text_however_it_is_written(tmp_path: Path) -> None:
         ("[train]\nimages = 1.5", "train.images = 1.5: give a whole number"),
         ("[train]\nimages = true", "train.images = True: give a whole number"),
         ("[train]\nbatch_size = 99999999999999999999", "give 2147483648 or less"),
-        ('[train]\nconditional = "perhaps"', "train.conditional = 'perhaps': give 'auto', True or False"),
+        (
+            '[train]\nconditional = "perhaps"',
+            "train.conditional = 'perhaps': give 'auto', True or False",
+        ),
         ('[train]\nprecision = "fp8"', "train.precision = 'fp8': give 'auto', 'fp32'"),
         ("[checkpoint]\nminutes = -1", "checkpoint.minutes = -1: give 0.0 or more"),
         ("[data]\nflip = 3", "data.flip = 3: give true or false"),
@@ -126,9 +158,14 @@ def test_a_wrong_file_is_told_what_and_where(toml: str, said: str, tmp_path: Pat
 def test_a_complaint_about_an_option_names_who_gave_it(tmp_path: Path) -> None:
     layers = Layers()
     layers.add({"gen": {"widht": 3, "width": "x"}}, "--config c.toml")
-    assert str(layers.name_source(BadOption("gen: no option 'widht'; ..."))).startswith("--config c.toml: gen: no option")
+    assert str(layers.name_source(BadOption("gen: no option 'widht'; ..."))).startswith(
+        "--config c.toml: gen: no option"
+    )
     layers.set("gen.width=abc")
-    assert str(layers.name_source(BadOption("gen.width: 'abc' does not fit"))) == "--set gen.width=abc: 'abc' does not fit"
+    assert (
+        str(layers.name_source(BadOption("gen.width: 'abc' does not fit")))
+        == "--set gen.width=abc: 'abc' does not fit"
+    )
     other = BadOption("loss: no option 'x'")
     assert layers.name_source(other) is other
 

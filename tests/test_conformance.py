@@ -11,8 +11,14 @@ from ganzoo.testing import check
 
 @pytest.mark.parametrize("component", ganzoo.list_components(), ids=str)
 def test_component(component, tmp_path, monkeypatch):
-    if "root" in component.options():  # its files are not here: that must be one line, not a download
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: (_ for _ in ()).throw(OSError("no network in tests")))
+    if (
+        "root" in component.options()
+    ):  # its files are not here: that must be one line, not a download
+        monkeypatch.setattr(
+            socket,
+            "getaddrinfo",
+            lambda *_, **__: (_ for _ in ()).throw(OSError("no network in tests")),
+        )
         with pytest.raises(BadData, match="--data-root"):
             check(component, root=tmp_path)
     else:

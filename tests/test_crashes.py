@@ -39,8 +39,14 @@ def survives(run, tmp_path, damage):
     damage(copy / "checkpoints" / "000000200")
     said = []
     found, manifest = checkpoint.newest(copy, said.append)
-    assert manifest["images"] == 100 and torch.equal(found["generator"]["weight"], state(100)["generator"]["weight"])
-    assert len(said) == 1 and said[0].startswith("checkpoint 000000200 is broken: ") and "\n" not in said[0]
+    assert manifest["images"] == 100 and torch.equal(
+        found["generator"]["weight"], state(100)["generator"]["weight"]
+    )
+    assert (
+        len(said) == 1
+        and said[0].startswith("checkpoint 000000200 is broken: ")
+        and "\n" not in said[0]
+    )
     assert (copy / "checkpoints" / "000000200.broken").is_dir()
 
 
@@ -84,14 +90,20 @@ def test_swapped_files_are_found(run, tmp_path):
         b.write_bytes(content)
 
     survives(run, tmp_path, within)
-    survives(run, tmp_path, lambda folder: shutil.copy(folder.parent / "000000100" / FILES[0], folder / FILES[0]))
+    survives(
+        run,
+        tmp_path,
+        lambda folder: shutil.copy(folder.parent / "000000100" / FILES[0], folder / FILES[0]),
+    )
     survives(run, tmp_path, lambda folder: (folder / FILES[0]).rename(folder / "other.safetensors"))
 
 
 def test_manifest_cannot_name_files_outside(run, tmp_path):
     def outside(folder):
         manifest = json.loads((folder / "manifest.json").read_text())
-        manifest["files"] = {"../000000100/generator.safetensors": manifest["files"]["generator.safetensors"]}
+        manifest["files"] = {
+            "../000000100/generator.safetensors": manifest["files"]["generator.safetensors"]
+        }
         manifest["sha256"] = checkpoint._digest(manifest)
         (folder / "manifest.json").write_bytes(checkpoint._serialised(manifest))
 
@@ -139,7 +151,9 @@ lock = Lock(Path({str(tmp_path)!r}))
 print("held", flush=True)
 input()
 """
-    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(BadRun, match=f"process {other.pid}"):
             Lock(tmp_path)
@@ -151,7 +165,9 @@ input()
 def test_kills(capsys):
     """A hundred SIGKILLs, half of them at named stages of saving."""
     harness = Path(__file__).with_name("crash_harness.py")
-    done = subprocess.run([sys.executable, harness, "100"], capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        [sys.executable, harness, "100"], capture_output=True, text=True, timeout=900
+    )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     with capsys.disabled():

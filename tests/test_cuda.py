@@ -16,7 +16,10 @@ from ganzoo.contracts import Tracker
 from ganzoo.plugins import zoo
 from ganzoo.training import Training
 
-pytestmark = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
 REGISTRY = zoo().registry
 SMALL = {
     "data": {"resolution": 16, "flip": True},
@@ -30,7 +33,10 @@ SMALL = {
 CASES = {
     "plain": {},
     "gp": {"reg": {"gp": {}}},
-    "lazy": {"reg": {"r1": {"every": 4, "final": 0.1}, "r2": {"every": 3}}, "loss": {"name": "rpgan"}},
+    "lazy": {
+        "reg": {"r1": {"every": 4, "final": 0.1}, "r2": {"every": 3}},
+        "loss": {"name": "rpgan"},
+    },
     "state": {"reg": {"sn": {"side": "both"}, "noise": {}}},
     "clip": {"reg": {"clip": {}}, "loss": {"name": "wgan"}, "train": {"n_critic": 2}},
 }
@@ -43,7 +49,11 @@ def deterministic(monkeypatch):
 
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     benchmark = torch.backends.cudnn.benchmark
-    with inductor.patch(deterministic=False) if hasattr(inductor, "deterministic") else contextlib.nullcontext():
+    with (
+        inductor.patch(deterministic=False)
+        if hasattr(inductor, "deterministic")
+        else contextlib.nullcontext()
+    ):
         yield
     torch.use_deterministic_algorithms(False)
     torch.backends.cudnn.benchmark = benchmark
@@ -51,7 +61,9 @@ def deterministic(monkeypatch):
 
 def training(case, tell=print, **train):
     layer = configuration.merge(configuration.merge(SMALL, case), {"train": train})
-    pipeline = assemble(configuration.check(configuration.merge(configuration.defaults(), layer)), REGISTRY)
+    pipeline = assemble(
+        configuration.check(configuration.merge(configuration.defaults(), layer)), REGISTRY
+    )
     return Training(pipeline, tell=tell)
 
 
@@ -75,7 +87,10 @@ def saved(run, at):
     def tick(images):
         if images == at:
             for group, content in run.state_dict().items():
-                own = {k: v.detach().cpu().clone().contiguous() if torch.is_tensor(v) else v for k, v in content.items()}
+                own = {
+                    k: v.detach().cpu().clone().contiguous() if torch.is_tensor(v) else v
+                    for k, v in content.items()
+                }
                 found[group] = own
 
     run.tick = tick
@@ -90,7 +105,11 @@ def test_engines_agree(case):
         run = training(CASES[case], engine=engine)
         found[engine] = losses(run)[:2]
         assert run.engine.mode == engine
-    if case in ("plain", "lazy", "clip"):  # inductor draws other random numbers within an update than eager does
+    if case in (
+        "plain",
+        "lazy",
+        "clip",
+    ):  # inductor draws other random numbers within an update than eager does
         torch.testing.assert_close(found["compiled"], found["eager"], rtol=5e-3, atol=1e-3)
     torch.testing.assert_close(found["captured"], found["compiled"], rtol=5e-3, atol=1e-3)
 
@@ -109,7 +128,10 @@ def test_captured_resumes_bit_for_bit(case, deterministic):
     ends = whole.state_dict(), resumed.state_dict()
     for group, content in ends[0].items():
         for name, value in content.items():
-            assert not torch.is_tensor(value) or torch.equal(value, ends[1][group][name]), (group, name)
+            assert not torch.is_tensor(value) or torch.equal(value, ends[1][group][name]), (
+                group,
+                name,
+            )
 
 
 def test_resume_within_noise_without_deterministic_mode():
@@ -120,12 +142,19 @@ def test_resume_within_noise_without_deterministic_mode():
     runs[2].load_state_dict(state)
     resumed = losses(runs[2])
     noise = (whole - again).abs().max()
-    print(f"two whole runs differ by {noise:.2g}, a resumed one by {(whole[-len(resumed) :] - resumed).abs().max():.2g}")
-    torch.testing.assert_close(resumed, whole[-len(resumed) :], rtol=1e-2, atol=max(1e-2, 4 * float(noise)))
+    print(
+        f"two whole runs differ by {noise:.2g}, a resumed one by {(whole[-len(resumed) :] - resumed).abs().max():.2g}"
+    )
+    torch.testing.assert_close(
+        resumed, whole[-len(resumed) :], rtol=1e-2, atol=max(1e-2, 4 * float(noise))
+    )
 
 
 def test_bf16_and_tf32_are_near_fp32():
-    found = {name: losses(training(CASES["gp"], engine="captured", precision=name))[0] for name in ("fp32", "tf32", "bf16")}
+    found = {
+        name: losses(training(CASES["gp"], engine="captured", precision=name))[0]
+        for name in ("fp32", "tf32", "bf16")
+    }
     torch.testing.assert_close(found["tf32"], found["fp32"], rtol=2e-2, atol=1e-2)
     torch.testing.assert_close(found["bf16"], found["fp32"], rtol=1e-1, atol=5e-2)
 
@@ -142,7 +171,9 @@ def test_every_optimizer_trains(name):
     eager = training(case, engine="eager")
     eager.run()
     for side, optimizer in run.engine.optimizers.items():
-        for one, other in zip(optimizer.state.values(), eager.engine.optimizers[side].state.values(), strict=True):
+        for one, other in zip(
+            optimizer.state.values(), eager.engine.optimizers[side].state.values(), strict=True
+        ):
             assert "step" not in one or float(one["step"]) == float(other["step"])
 
 
@@ -157,14 +188,19 @@ def test_random_numbers_after_a_recording_that_failed():
     said = []
     run = training({"reg": {"gp": {}, "noise": {}}}, said.append, engine="captured")
     for side, optimizer in run.engine.optimizers.items():
-        run.engine.captured[side].optimizer = run.engine.optimizers[side] = Reading(optimizer.param_groups[0]["params"], lr=0.01)
+        run.engine.captured[side].optimizer = run.engine.optimizers[side] = Reading(
+            optimizer.param_groups[0]["params"], lr=0.01
+        )
     assert torch.isfinite(losses(run)).all()
     assert run.engine.mode == "compiled" and any("does not take" in line for line in said)
     torch.randn(8, device="cuda")
 
 
 def test_streamed_data_are_the_resident_ones(deterministic):
-    found = [losses(training({"data": {"resident": where}}, engine="captured", deterministic=True)) for where in ("gpu", "host")]
+    found = [
+        losses(training({"data": {"resident": where}}, engine="captured", deterministic=True))
+        for where in ("gpu", "host")
+    ]
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
 
 
@@ -202,7 +238,9 @@ def test_captured_is_faster_than_eager():
         run.tick = tick
         run.run()
         torch.cuda.synchronize()
-        medians[engine] = statistics.median(a.elapsed_time(b) for a, b in itertools.pairwise(ends[8:]))
+        medians[engine] = statistics.median(
+            a.elapsed_time(b) for a, b in itertools.pairwise(ends[8:])
+        )
     print(medians)
     assert medians["captured"] < 0.6 * medians["eager"]
 

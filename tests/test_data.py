@@ -23,7 +23,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "pictures"
 
 
-def save(path: Path, colour: object = (200, 30, 60), size: tuple[int, int] = (16, 16), mode: str = "RGB", **how: object) -> Path:
+def save(
+    path: Path,
+    colour: object = (200, 30, 60),
+    size: tuple[int, int] = (16, 16),
+    mode: str = "RGB",
+    **how: object,
+) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, colour).save(path, **how)
     return path
@@ -76,11 +82,15 @@ def palette(path: Path, transparent: int | None, colours: list[int]) -> None:
     ("transparent", "colours", "channels"),
     [(None, [0, 0, 0, 9, 9, 9], 1), (None, [0, 0, 0, 9, 8, 7], 3), (1, [0, 0, 0, 9, 8, 7], 4)],
 )
-def test_palettes_decide_channels(tmp_path: Path, transparent: int | None, colours: list[int], channels: int) -> None:
+def test_palettes_decide_channels(
+    tmp_path: Path, transparent: int | None, colours: list[int], channels: int
+) -> None:
     palette(tmp_path / "in" / "x.png", transparent, colours)
     samples = load_pictures(tmp_path / "in").samples
     assert samples.shape == (1, channels, 8, 8)
-    assert samples[0, :, 0, 0].tolist() == ([0, 0, 0, 0] if transparent else colours[3 : 3 + channels])
+    assert samples[0, :, 0, 0].tolist() == (
+        [0, 0, 0, 0] if transparent else colours[3 : 3 + channels]
+    )
 
 
 def test_automatic_channels_follow_the_richest_picture(tmp_path: Path) -> None:
@@ -97,7 +107,9 @@ def test_automatic_channels_follow_the_richest_picture(tmp_path: Path) -> None:
 
 def test_background_and_its_errors(tmp_path: Path) -> None:
     save(tmp_path / "in" / "a.png", (1, 2, 3, 0), mode="RGBA")
-    assert load_pictures(tmp_path / "in", channels=3, background="#0a141e").samples[0, :, 0, 0].tolist() == [10, 20, 30]
+    assert load_pictures(tmp_path / "in", channels=3, background="#0a141e").samples[
+        0, :, 0, 0
+    ].tolist() == [10, 20, 30]
     with pytest.raises(BadConfig, match="not a colour"):
         load_pictures(tmp_path / "in", background="wihte")
     with pytest.raises(BadConfig, match=r"data\.channels=2"):
@@ -125,7 +137,9 @@ def test_broken_pictures_are_skipped_counted_and_named(tmp_path: Path) -> None:
     found = load_pictures(broken_folder(tmp_path / "in"))
     assert len(found) == 2
     note = next(n for n in found.notes if "broken" in n)
-    assert note.startswith("4 broken") and all(f"{n} (" in note for n in ("cut.png", "text.png", "empty.jpg", "gone.png"))
+    assert note.startswith("4 broken") and all(
+        f"{n} (" in note for n in ("cut.png", "text.png", "empty.jpg", "gone.png")
+    )
     assert any("1 other files" in n for n in found.notes)
     again = load_pictures(tmp_path / "in")
     assert again.notes == found.notes and torch.equal(again.samples, found.samples)
@@ -139,7 +153,9 @@ def test_nothing_left_is_an_error(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(BadData, match="no pictures in it"):
         load_pictures(folder)
     (folder / "text.png").write_text("no picture")
-    with pytest.raises(BadData, match=r"none of its 1 pictures can be read \(text.png: not a picture\)"):
+    with pytest.raises(
+        BadData, match=r"none of its 1 pictures can be read \(text.png: not a picture\)"
+    ):
         load_pictures(folder)
     whole = png((40, 40))
     (folder / "text.png").write_bytes(whole[:60])  # the header is sound, the pixels are not
@@ -156,7 +172,9 @@ def test_nothing_left_is_an_error(tmp_path: Path, cache: Path) -> None:
 def test_too_many_pixels_are_refused_unread(tmp_path: Path) -> None:
     save(tmp_path / "in" / "good.png")
     head = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    (tmp_path / "in" / "bomb.png").write_bytes(png()[:12] + head + struct.pack(">I", zlib.crc32(head)) + png()[33:])
+    (tmp_path / "in" / "bomb.png").write_bytes(
+        png()[:12] + head + struct.pack(">I", zlib.crc32(head)) + png()[33:]
+    )
     save(tmp_path / "in" / "large.png", 0, (9000, 8000), "1")
     found = scan(tmp_path / "in")
     assert len(found) == 1 and {b.name for b in found.broken} == {"bomb.png", "large.png"}
@@ -184,7 +202,9 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
         (["only/1.png", "only/2.png"], [], None),
     ],
 )
-def test_class_folders(tmp_path: Path, names: list[str], classes: list[str], labels: list[int] | None) -> None:
+def test_class_folders(
+    tmp_path: Path, names: list[str], classes: list[str], labels: list[int] | None
+) -> None:
     for i, name in enumerate(names):
         save(tmp_path / "in" / name, (i, i, i))
     with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
@@ -207,10 +227,22 @@ def test_inspect_tells_all(tmp_path: Path) -> None:
     assert told["pictures"] == 4 and told["classes"] == {"a": 2, "b": 2} and told["duplicates"] == 1
     assert told["sizes"]["height"] == {"min": 30, "median": 40, "max": 40}
     assert told["sizes"]["common"][0] == {"height": 40, "width": 40, "pictures": 3}
-    assert told["modes"] == {"RGB": 3, "RGBA": 1} and told["transparent"] == 1 and told["others"] == 1
-    assert {b["name"] for b in told["broken"]} == {"a/cut.png", "a/text.png", "a/empty.jpg", "a/gone.png"}
+    assert (
+        told["modes"] == {"RGB": 3, "RGBA": 1} and told["transparent"] == 1 and told["others"] == 1
+    )
+    assert {b["name"] for b in told["broken"]} == {
+        "a/cut.png",
+        "a/text.png",
+        "a/empty.jpg",
+        "a/gone.png",
+    }
     training = told["training"]
-    assert (training["height"], training["width"], training["channels"], training["labels"]) == (32, 32, 3, 2)
+    assert (training["height"], training["width"], training["channels"], training["labels"]) == (
+        32,
+        32,
+        3,
+        2,
+    )
     assert training["background"] == "white" and training["samples"] == 4
     assert len(load_pictures(tmp_path / "in", channels=3)) == 4
     assert load_pictures(tmp_path / "in", channels=3).notes == training["notes"]

@@ -39,7 +39,9 @@ def test_the_seed_decides_and_batches_and_flips_do_not() -> None:
 def test_flips_are_fair_and_differ_between_epochs() -> None:
     indices, flips = take(Order(1000, 100, seed=5, flip=True), 100)
     assert flips.dtype == torch.bool and abs(flips.float().mean() - 0.5) < 0.02
-    of_sample = torch.stack([f[i.argsort()] for i, f in zip(indices.view(10, -1), flips.view(10, -1), strict=True)])
+    of_sample = torch.stack(
+        [f[i.argsort()] for i, f in zip(indices.view(10, -1), flips.view(10, -1), strict=True)]
+    )
     assert ((of_sample.sum(0) > 0) & (of_sample.sum(0) < 10)).float().mean() > 0.98
 
 
@@ -68,7 +70,10 @@ def test_batch_larger_than_the_data_is_refused() -> None:
         Order(10, 0, seed=0)
 
 
-@pytest.mark.parametrize("state", [{}, {"epoch": 0, "position": 23}, {"epoch": -1, "position": 0}, {"epoch": 1, "position": "2"}])
+@pytest.mark.parametrize(
+    "state",
+    [{}, {"epoch": 0, "position": 23}, {"epoch": -1, "position": 0}, {"epoch": 1, "position": "2"}],
+)
 def test_a_state_that_does_not_fit_is_refused(state: dict[str, object]) -> None:
     with pytest.raises(BadRun, match="data position"):
         Order(23, 6, seed=0).load_state_dict(state)

@@ -41,11 +41,14 @@ def test_common_odd_size_is_kept_and_pixels_are_exact(tmp_path: Path) -> None:
     found = load_pictures(tmp_path / "in")
     assert found.spec.shape == (3, 37, 53) and found.labels is None
     order = sorted(range(70), key=lambda i: f"{i}.png")
-    assert np.array_equal(found.samples.permute(0, 2, 3, 1).numpy(), np.stack([pixels[i] for i in order]))
+    assert np.array_equal(
+        found.samples.permute(0, 2, 3, 1).numpy(), np.stack([pixels[i] for i in order])
+    )
 
 
 @pytest.mark.parametrize(
-    ("sides", "wanted"), [([(70, 90), (90, 65), (300, 66)], 64), ([(5, 9), (7, 3)], 8), ([(600, 900), (700, 600)], 256)]
+    ("sides", "wanted"),
+    [([(70, 90), (90, 65), (300, 66)], 64), ([(5, 9), (7, 3)], 8), ([(600, 900), (700, 600)], 256)],
 )
 def test_automatic_resolution(tmp_path: Path, sides: list[tuple[int, int]], wanted: int) -> None:
     for i, side in enumerate(sides):
@@ -88,8 +91,12 @@ def test_large_jpeg_is_decoded_small_and_alike(tmp_path: Path) -> None:
     )
     for suffix in ("jpg", "png"):
         (tmp_path / suffix).mkdir()
-        Image.fromarray(pixels).save(tmp_path / suffix / f"x.{suffix}", **({"quality": 95} if suffix == "jpg" else {}))
-    jpg, exact = (load_pictures(tmp_path / s, resolution=(32, 32)).samples.float() for s in ("jpg", "png"))
+        Image.fromarray(pixels).save(
+            tmp_path / suffix / f"x.{suffix}", **({"quality": 95} if suffix == "jpg" else {})
+        )
+    jpg, exact = (
+        load_pictures(tmp_path / s, resolution=(32, 32)).samples.float() for s in ("jpg", "png")
+    )
     assert (jpg - exact).abs().max() < 6
 
 
@@ -100,7 +107,9 @@ def test_exif_orientation_turns_the_picture(tmp_path: Path) -> None:
     exif[0x0112] = 6
     (tmp_path / "in").mkdir()
     for name in ("a.jpg", "b.png", "c.webp"):
-        Image.fromarray(pixels).save(tmp_path / "in" / name, exif=exif, **({} if name[0] == "b" else {"quality": 100}))
+        Image.fromarray(pixels).save(
+            tmp_path / "in" / name, exif=exif, **({} if name[0] == "b" else {"quality": 100})
+        )
     found = load_pictures(tmp_path / "in")
     assert found.spec.shape == (3, 32, 16)
     assert found.samples[:, :, :14].min() > 240 and found.samples[:, :, 18:].max() < 15
@@ -118,8 +127,23 @@ def test_animation_gives_its_first_frame(tmp_path: Path) -> None:
 
 
 def test_resolutions_are_parsed() -> None:
-    assert parse_resolution("64") == (64, 64) and parse_resolution("37x53") == (37, 53) == parse_resolution("37X53")
-    for wrong in ("", "x", "64x", "0", "-3", "64x0", "9000", "3.5", "64x64x3", "1e3", "99999999999999999999"):
+    assert parse_resolution("64") == (64, 64) and parse_resolution("37x53") == (
+        37,
+        53,
+    ) == parse_resolution("37X53")
+    for wrong in (
+        "",
+        "x",
+        "64x",
+        "0",
+        "-3",
+        "64x0",
+        "9000",
+        "3.5",
+        "64x64x3",
+        "1e3",
+        "99999999999999999999",
+    ):
         with pytest.raises(BadConfig, match="--resolution") as caught:
             parse_resolution(wrong)
         assert "\n" not in str(caught.value)
@@ -131,5 +155,9 @@ def test_resize_in_memory(channels: int) -> None:
     assert resize(samples, (8, 8)) is samples
     found = resize(samples, (11, 17))
     assert found.shape == (1500, channels, 11, 17) and found.dtype == torch.uint8
-    assert torch.equal(resize(samples[1400:], (11, 17)), found[1400:])  # a sample does not depend on its chunk
-    assert resize(torch.full((1, channels, 9, 5), 200, dtype=torch.uint8), (31, 64)).unique().tolist() == [200]
+    assert torch.equal(
+        resize(samples[1400:], (11, 17)), found[1400:]
+    )  # a sample does not depend on its chunk
+    assert resize(
+        torch.full((1, channels, 9, 5), 200, dtype=torch.uint8), (31, 64)
+    ).unique().tolist() == [200]

@@ -69,9 +69,13 @@ def zip_of(path: Path, members: dict[str, bytes]) -> Path:
 # The cache.
 
 
-def test_second_load_decodes_nothing_and_is_the_same(tmp_path: Path, cache: Path, decoded: list[int]) -> None:
+def test_second_load_decodes_nothing_and_is_the_same(
+    tmp_path: Path, cache: Path, decoded: list[int]
+) -> None:
     seen: list[tuple[int, int]] = []
-    first = load_pictures(folder_of(tmp_path / "in"), progress=lambda done, total: seen.append((done, total)))
+    first = load_pictures(
+        folder_of(tmp_path / "in"), progress=lambda done, total: seen.append((done, total))
+    )
     assert len(decoded) == 5 and seen[-1] == (5, 5)
     second = load_pictures(tmp_path / "in")
     assert len(decoded) == 5
@@ -85,7 +89,9 @@ def test_second_load_decodes_nothing_and_is_the_same(tmp_path: Path, cache: Path
     assert batch.shape == (2, 3, 16, 16) and -1 <= batch.min() < -0.9 and labels.tolist() == [1, 0]
 
 
-def test_changes_and_options_make_another_store(tmp_path: Path, cache: Path, decoded: list[int]) -> None:
+def test_changes_and_options_make_another_store(
+    tmp_path: Path, cache: Path, decoded: list[int]
+) -> None:
     folder = folder_of(tmp_path / "in")
     load_pictures(folder)
     for options in ({"channels": 1}, {"resolution": (8, 12)}, {"background": "black"}):
@@ -125,19 +131,29 @@ def damage(store: Path, where: str) -> None:
     store.write_bytes(content)
 
 
-@pytest.mark.parametrize("where", ["truncated", "empty", "zeros", "length", "header", "samples", "end"])
-def test_damaged_store_is_noticed_and_made_again(tmp_path: Path, cache: Path, decoded: list[int], where: str) -> None:
+@pytest.mark.parametrize(
+    "where", ["truncated", "empty", "zeros", "length", "header", "samples", "end"]
+)
+def test_damaged_store_is_noticed_and_made_again(
+    tmp_path: Path, cache: Path, decoded: list[int], where: str
+) -> None:
     first = load_pictures(folder_of(tmp_path / "in"))
     kept, labels = first.samples.clone(), first.labels.clone()
     (store,) = cache.iterdir()
     damage(store, where)
     again = load_pictures(tmp_path / "in")
-    assert torch.equal(again.samples, kept) and torch.equal(again.labels, labels) and len(decoded) == 10
+    assert (
+        torch.equal(again.samples, kept)
+        and torch.equal(again.labels, labels)
+        and len(decoded) == 10
+    )
     assert any("damaged" in note for note in again.notes)
     assert load_pictures(tmp_path / "in").notes == first.notes and len(decoded) == 10
 
 
-def test_unusable_cache_falls_back_to_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unusable_cache_falls_back_to_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stored = load_pictures(folder_of(tmp_path / "in"))
     (tmp_path / "file").write_text("a cache cannot lie below a file")
     monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "file" / "cache"))
@@ -146,7 +162,9 @@ def test_unusable_cache_falls_back_to_memory(tmp_path: Path, monkeypatch: pytest
     assert any("kept in memory" in note for note in held.notes)
 
 
-def test_full_disk_in_the_middle_falls_back_to_memory(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_in_the_middle_falls_back_to_memory(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(self: object, pixels: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -164,7 +182,9 @@ def test_orphans_go_and_the_living_stay(tmp_path: Path, cache: Path) -> None:
         os.utime(cache / name, (1, 1))
     hold = "import fcntl,sys; f=open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
     with subprocess.Popen(
-        [sys.executable, "-c", hold, cache / ".living.tmp"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", hold, cache / ".living.tmp"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as other:
         assert other.stdout.readline() == b"held\n"
         load_pictures(folder_of(tmp_path / "in"))
@@ -178,7 +198,15 @@ def test_orphans_go_and_the_living_stay(tmp_path: Path, cache: Path) -> None:
 def test_members_that_point_elsewhere_are_left_out(tmp_path: Path) -> None:
     link = zipfile.ZipInfo("link.png")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
-    names = ["/etc/x.png", "../x.png", "a/../../x.png", "C:\\x.png", "..\\x.png", "bad\x1b[31m.png", "good.png"]
+    names = [
+        "/etc/x.png",
+        "../x.png",
+        "a/../../x.png",
+        "C:\\x.png",
+        "..\\x.png",
+        "bad\x1b[31m.png",
+        "good.png",
+    ]
     with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
         for name in names:
             archive.writestr(name, png())
@@ -189,7 +217,10 @@ def test_members_that_point_elsewhere_are_left_out(tmp_path: Path) -> None:
     found = scan(tmp_path / "in.zip")
     assert sorted(tmp_path.rglob("*")) == before
     assert [e.name for e in found.entries] == ["bad\x1b[31m.png", "good.png"] and found.others == 1
-    assert len(found.broken) == 6 and {b.reason for b in found.broken} == {"its name points outside the zip", "a link"}
+    assert len(found.broken) == 6 and {b.reason for b in found.broken} == {
+        "its name points outside the zip",
+        "a link",
+    }
     assert "\x1b" not in repr(inspect(tmp_path / "in.zip"))
 
 
@@ -237,7 +268,9 @@ def test_mutated_zips_end_in_one_line(tmp_path: Path) -> None:
         content = bytearray(sound)
         for at in stream.integers(0, len(content), 1 + i % 8):
             content[at] = stream.integers(256)
-        (tmp_path / "m.zip").write_bytes(content[: len(content) - (int(stream.integers(200)) if i % 3 == 0 else 0)])
+        (tmp_path / "m.zip").write_bytes(
+            content[: len(content) - (int(stream.integers(200)) if i % 3 == 0 else 0)]
+        )
         try:
             assert len(scan(tmp_path / "m.zip", verify=True)) <= 2
         except BadData as error:

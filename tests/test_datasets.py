@@ -43,16 +43,26 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return Refused
 
     for name in ("MNIST", "FashionMNIST", "CIFAR10"):
-        monkeypatch.setattr(torchvision.datasets, name, refuse(name, getattr(torchvision.datasets, name)))
+        monkeypatch.setattr(
+            torchvision.datasets, name, refuse(name, getattr(torchvision.datasets, name))
+        )
     return asked
 
 
 def test_digits() -> None:
     found = digits()
     assert found.spec.shape == (1, 16, 16) and found.spec.classes == 10 and len(found) == 1797
-    assert found.samples.dtype == torch.uint8 and found.labels.bincount().tolist()[:3] == [178, 182, 177]
+    assert found.samples.dtype == torch.uint8 and found.labels.bincount().tolist()[:3] == [
+        178,
+        182,
+        177,
+    ]
     native = digits(resolution=None)
-    assert native.spec.shape == (1, 8, 8) and len(native.samples.unique()) == 17 and native.samples.max() == 255
+    assert (
+        native.spec.shape == (1, 8, 8)
+        and len(native.samples.unique()) == 17
+        and native.samples.max() == 255
+    )
     assert digits(resolution=(32, 24)).spec.shape == (1, 32, 24)
     shrunk = torch.nn.functional.avg_pool2d(found.samples.float(), 2)
     assert (shrunk - native.samples.float()).abs().mean() < 12  # the same digits
@@ -60,14 +70,22 @@ def test_digits() -> None:
 
 @pytest.mark.parametrize(
     ("make", "centres", "std", "spread"),
-    [(ring, points.RING_CENTRES, points.RING_STD, 1.0), (grid, points.GRID_CENTRES, points.GRID_STD, 4.0)],
+    [
+        (ring, points.RING_CENTRES, points.RING_STD, 1.0),
+        (grid, points.GRID_CENTRES, points.GRID_STD, 4.0),
+    ],
 )
-def test_mixtures(make: object, centres: tuple[tuple[float, float], ...], std: float, spread: float) -> None:
+def test_mixtures(
+    make: object, centres: tuple[tuple[float, float], ...], std: float, spread: float
+) -> None:
     found = make()
     assert found.samples.shape == (100_000, 2) and found.samples.dtype == torch.float32
     assert torch.equal(found.samples, make().samples)
     where = torch.tensor(centres)
-    assert len(where.unique(dim=0)) == len(centres) == found.spec.classes and where.abs().max() == spread
+    assert (
+        len(where.unique(dim=0)) == len(centres) == found.spec.classes
+        and where.abs().max() == spread
+    )
     residual = found.samples - where[found.labels]
     assert torch.allclose(residual.std(0), torch.tensor(std), rtol=0.02)
     assert residual.mean(0).abs().max() < std / 50
@@ -79,8 +97,13 @@ def test_mixtures(make: object, centres: tuple[tuple[float, float], ...], std: f
 
 def test_centres_are_the_published_ones() -> None:
     radius = torch.tensor(points.RING_CENTRES).norm(dim=1)
-    assert torch.allclose(radius, torch.ones(8)) and (points.RING_STD, points.GRID_STD) == (0.01, 0.05)
-    assert set(points.GRID_CENTRES) == {(x, y) for x in (-4, -2, 0, 2, 4) for y in (-4, -2, 0, 2, 4)}
+    assert torch.allclose(radius, torch.ones(8)) and (points.RING_STD, points.GRID_STD) == (
+        0.01,
+        0.05,
+    )
+    assert set(points.GRID_CENTRES) == {
+        (x, y) for x in (-4, -2, 0, 2, 4) for y in (-4, -2, 0, 2, 4)
+    }
 
 
 def test_mnist(root: Path) -> None:
@@ -103,7 +126,11 @@ def test_stacked_mnist(root: Path) -> None:
     assert found.samples.shape == (128_000, 3, 28, 28) and found.spec.classes == 1000
     assert found.labels.bincount(minlength=1000).min() > 0
     plain = stacked_mnist(root=root)
-    assert plain.labels is None and plain.spec.classes == 0 and torch.equal(plain.samples[:500], found.samples[:500])
+    assert (
+        plain.labels is None
+        and plain.spec.classes == 0
+        and torch.equal(plain.samples[:500], found.samples[:500])
+    )
     one = mnist(root=root)
     for k in (0, 77, 127_999):
         for channel, digit in enumerate(f"{int(found.labels[k]):03d}"):
@@ -112,14 +139,20 @@ def test_stacked_mnist(root: Path) -> None:
 
 
 def idx(values: np.ndarray) -> bytes:
-    return bytes((0, 0, 8, values.ndim)) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
+    return (
+        bytes((0, 0, 8, values.ndim))
+        + struct.pack(f">{values.ndim}I", *values.shape)
+        + values.tobytes()
+    )
 
 
 def write_idx(folder: Path, count: int = 20) -> Path:
     folder.mkdir(parents=True)
     pictures = np.random.default_rng(0).integers(0, 256, (count, 28, 28), dtype=np.uint8)
     (folder / "train-images-idx3-ubyte").write_bytes(idx(pictures))
-    (folder / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(np.arange(count, dtype=np.uint8) % 10)))
+    (folder / "train-labels-idx1-ubyte.gz").write_bytes(
+        gzip.compress(idx(np.arange(count, dtype=np.uint8) % 10))
+    )
     return folder
 
 
@@ -130,7 +163,9 @@ def write_idx(folder: Path, count: int = 20) -> Path:
         (fashion_mnist, ["FashionMNIST/raw", "fashion-mnist"], ["mnist", "MNIST/raw", "."]),
     ],
 )
-def test_layouts_of_idx_files(make: object, layouts: list[str], others: list[str], tmp_path: Path, offline: list[str]) -> None:
+def test_layouts_of_idx_files(
+    make: object, layouts: list[str], others: list[str], tmp_path: Path, offline: list[str]
+) -> None:
     for layout in layouts:
         top = tmp_path / f"x{layouts.index(layout)}"
         write_idx(top / layout if layout != "." else top)
@@ -144,7 +179,9 @@ def test_layouts_of_idx_files(make: object, layouts: list[str], others: list[str
     assert len(offline) == len(others)
 
 
-@pytest.mark.parametrize(("make", "name"), [(mnist, "MNIST"), (fashion_mnist, "FashionMNIST"), (cifar10, "CIFAR10")])
+@pytest.mark.parametrize(
+    ("make", "name"), [(mnist, "MNIST"), (fashion_mnist, "FashionMNIST"), (cifar10, "CIFAR10")]
+)
 def test_a_missing_set_is_one_line_that_says_where(
     make: object, name: str, tmp_path: Path, offline: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -179,11 +216,17 @@ def test_cifar10_as_torchvision_gives_it(tmp_path: Path, monkeypatch: pytest.Mon
 
         def __init__(self, root: Path, train: bool = True, download: bool = False) -> None:
             assert root == tmp_path and not download
-            self.data = np.arange(6 * 32 * 32 * 3, dtype=np.uint32).astype(np.uint8).reshape(6, 32, 32, 3)
+            self.data = (
+                np.arange(6 * 32 * 32 * 3, dtype=np.uint32).astype(np.uint8).reshape(6, 32, 32, 3)
+            )
             self.data, self.targets = self.data[: 6 if train else 2], [0, 1] * (3 if train else 1)
 
     monkeypatch.setattr(cifar.torchvision.datasets, "CIFAR10", Found)
     found = cifar10(root=tmp_path)
-    assert found.samples.shape == (6, 3, 32, 32) and found.labels.tolist() == [0, 1] * 3 and found.samples.is_contiguous()
+    assert (
+        found.samples.shape == (6, 3, 32, 32)
+        and found.labels.tolist() == [0, 1] * 3
+        and found.samples.is_contiguous()
+    )
     assert found.samples[0, :, 0, 1].tolist() == [3, 4, 5]
     assert cifar10(root=tmp_path, split="test", resolution=(16, 16)).samples.shape == (2, 3, 16, 16)

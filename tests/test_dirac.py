@@ -39,7 +39,9 @@ def update(state, loss, penalties=(), way="double"):
     generator, discriminator = Point(state[0]), Line(state[1])
     registry = zoo().registry
     loss = registry.create("loss", loss)
-    slopes = [(name, registry.create("regularizer", name, weight=weight)) for name, weight in penalties]
+    slopes = [
+        (name, registry.create("regularizer", name, weight=weight)) for name, weight in penalties
+    ]
     data, latents = torch.zeros(2, 1), torch.zeros(2, 1)
     step = Step("discriminator", generator, discriminator, data, latents, slopes=slopes, way=way)
     total = loss.discriminator(step) + step.finish_slopes()
@@ -53,7 +55,12 @@ def radius(*arguments):
     """The factor by which small states grow in one update: the spectral radius of its Jacobian at the equilibrium."""
     small = 1e-3
     columns = [update(state, *arguments) for state in ((small, 0.0), (0.0, small))]
-    return torch.linalg.eigvals(torch.tensor(columns, dtype=torch.float64).T / small).abs().max().item()
+    return (
+        torch.linalg.eigvals(torch.tensor(columns, dtype=torch.float64).T / small)
+        .abs()
+        .max()
+        .item()
+    )
 
 
 FORCES = {  # (theta, psi) -> what the generator's descent adds to theta, the discriminator's to psi
@@ -96,7 +103,9 @@ def test_without_a_penalty_small_states_grow(loss):
     assert radius(loss) == pytest.approx(math.sqrt(1 + RATE**2 / 4), abs=2e-5)
 
 
-@pytest.mark.parametrize(("gamma", "wanted"), [(0.1, 0.99499), (0.3, 0.97468), (1.0, 0.9), (2.0, 0.97321)])
+@pytest.mark.parametrize(
+    ("gamma", "wanted"), [(0.1, 0.99499), (0.3, 0.97468), (1.0, 0.9), (2.0, 0.97321)]
+)
 @pytest.mark.parametrize("name", ["r1", "r2"])
 @pytest.mark.parametrize("loss", ["minimax", "nonsat", "rpgan"])
 def test_zero_centred_penalties_converge_at_the_known_rate(loss, name, gamma, wanted):

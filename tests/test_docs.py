@@ -34,7 +34,11 @@ def name(page):
 def blocks(page, *languages):
     """(file name or "", text) of every fenced block in one of the languages."""
     found = FENCE.findall(page.read_text("utf-8"))
-    return [(info.partition("file=")[2].strip(), text) for language, info, text in found if language in languages]
+    return [
+        (info.partition("file=")[2].strip(), text)
+        for language, info, text in found
+        if language in languages
+    ]
 
 
 def without_code(page):
@@ -50,7 +54,9 @@ def test_library_page_runs(tmp_path, monkeypatch):
         exec(compile(code, f"{name(page)}, block {number}", "exec"), namespace)
     assert namespace["samples"].shape == (16, 1, 16, 16) and namespace["samples"].abs().max() <= 1
     assert namespace["points"].shape == (16, 2)
-    assert {p.name for p in tmp_path.iterdir()} == {"ring-run"}, "only the training with a folder writes"
+    assert {p.name for p in tmp_path.iterdir()} == {"ring-run"}, (
+        "only the training with a folder writes"
+    )
 
 
 @pytest.fixture
@@ -66,7 +72,9 @@ def written(tmp_path, monkeypatch):
     install(tmp_path, "ganzoo-tour", "0.1.0", {"tour": "ganzoo_tour"})
     monkeypatch.syspath_prepend(str(tmp_path))
     yield plugins.load(entry_points(group="ganzoo"))
-    for module in [m for m in sys.modules if m.partition(".")[0] in ("ganzoo_softhinge", "ganzoo_tour")]:
+    for module in [
+        m for m in sys.modules if m.partition(".")[0] in ("ganzoo_softhinge", "ganzoo_tour")
+    ]:
         del sys.modules[module]
 
 
@@ -75,7 +83,9 @@ def install(folder, project, version, entries):
     about = folder / f"{project.replace('-', '_')}-{version}.dist-info"
     about.mkdir()
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\n")
-    (about / "entry_points.txt").write_text("[ganzoo]\n" + "".join(f"{key} = {value}\n" for key, value in entries.items()))
+    (about / "entry_points.txt").write_text(
+        "[ganzoo]\n" + "".join(f"{key} = {value}\n" for key, value in entries.items())
+    )
 
 
 def train(zoo, tree, updates=5, **small):
@@ -101,17 +111,29 @@ def test_first_plugin_trains(written):
     component = written.registry.get("loss", "softhinge")
     assert component.summary == "The hinge loss with a rounded corner"
     assert component.options()["sharpness"].help
-    train(written, {"gen": {"width": 8}, "disc": {"width": 8}, "loss": {"name": "softhinge", "sharpness": 4.0}})
+    train(
+        written,
+        {
+            "gen": {"width": 8},
+            "disc": {"width": 8},
+            "loss": {"name": "softhinge", "sharpness": 4.0},
+        },
+    )
 
 
 def test_first_plugin_is_a_soft_hinge(written):
     """The sharper, the nearer to the hinge loss that ganzoo ships."""
 
     class Logits:
-        real_logits, fake_logits = torch.randn(2, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        real_logits, fake_logits = torch.randn(
+            2, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+        )
 
     hinge = written.registry.create("loss", "hinge").discriminator(Logits)
-    soft = [written.registry.create("loss", "softhinge", sharpness=s).discriminator(Logits) - hinge for s in (2, 20, 2000)]
+    soft = [
+        written.registry.create("loss", "softhinge", sharpness=s).discriminator(Logits) - hinge
+        for s in (2, 20, 2000)
+    ]
     assert soft[0] > soft[1] > soft[2] >= 0 and soft[2] < 1e-3
 
 
@@ -121,7 +143,11 @@ def test_every_part_of_the_tour_trains(written, tmp_path):
     training = train(written, recipe, updates=9, data={})
     tour = [c for c in written.registry.components() if c.plugin == "tour"]
     used = {(kind, name) for _, kind, name in configuration.parts_of(training.config)}
-    unused = {(c.kind, c.name) for c in tour} - used - {("dataset", "stripes"), ("recipe", "stripes"), ("discriminator", "linear")}
+    unused = (
+        {(c.kind, c.name) for c in tour}
+        - used
+        - {("dataset", "stripes"), ("recipe", "stripes"), ("discriminator", "linear")}
+    )
     assert not unused, f"not in the recipe: {unused}"
     parts = training.pipeline.parts
     assert parts.regularizers["drift"].average != 0 and parts.regularizers["even-steps"].mean > 0
@@ -133,7 +159,10 @@ def test_every_part_of_the_tour_trains(written, tmp_path):
 
 
 def test_discriminator_with_forward_alone_trains(written):
-    train(written, {"gen": {"name": "shallow"}, "disc": {"name": "linear"}, "reg": {"flat": {}, "r1": {}}})
+    train(
+        written,
+        {"gen": {"name": "shallow"}, "disc": {"name": "linear"}, "reg": {"flat": {}, "r1": {}}},
+    )
 
 
 def test_qualified_name(written):
@@ -142,17 +171,34 @@ def test_qualified_name(written):
 
 def test_parts_of_the_page_pass_the_test_kit(written, tmp_path):
     tour = [c for c in written.registry.components() if c.plugin == "tour"]
-    assert {c.kind for c in tour} == set(KINDS) - {"loss"}, "the tour shows every kind; the loss is the first plugin's"
+    assert {c.kind for c in tour} == set(KINDS) - {"loss"}, (
+        "the tour shows every kind; the loss is the first plugin's"
+    )
     for component in tour:
-        given = {"tracker": {"path": tmp_path / "lines.jsonl"}, "recipe": {"registry": written.registry}}
+        given = {
+            "tracker": {"path": tmp_path / "lines.jsonl"},
+            "recipe": {"registry": written.registry},
+        }
         testing.check(component, **given.get(component.kind, {}))
 
 
 def test_own_tests_of_the_page_pass(written, tmp_path):
     """The test file that the page shows, run by pytest in the project's folder."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_parts.py"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "tests/test_parts.py",
+    ]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    }
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
 
 
@@ -162,7 +208,9 @@ def test_other_blocks_are_valid(page):
     for file, text in blocks(page, "toml"):
         tree = tomllib.loads(text)
         if not file and set(tree) & set(configuration.Config.model_fields):
-            configuration.check(configuration.merge(configuration.defaults(), runs.settings(tree)), name(page))
+            configuration.check(
+                configuration.merge(configuration.defaults(), runs.settings(tree)), name(page)
+            )
     for _, text in blocks(page, "python", "py"):
         compile(text, name(page), "exec")
 
@@ -179,7 +227,10 @@ def command_lines(page):
             joined = block.replace("\\\n", " ").splitlines()
             after = [line if line.startswith("Error: ") else "" for line in [*joined[1:], ""]]
             lines += zip((re.sub(r"^\s*[$%]\s+", "", line) for line in joined), after, strict=True)
-    lines += [(line, "") for line in re.findall(r"(?<!`)`((?:[\w./-]*/)?ganzoo [^`\n]+)`(?!`)", without_code(page))]
+    lines += [
+        (line, "")
+        for line in re.findall(r"(?<!`)`((?:[\w./-]*/)?ganzoo [^`\n]+)`(?!`)", without_code(page))
+    ]
     for line, error in lines:
         for part in re.split(r"&&|\|\||;|\|(?!\w)", line):
             found = re.match(r"\s*(?:[A-Z_]+=\S+\s+)*(?:[\w./-]*/)?ganzoo\s+(.*)", part)
@@ -210,20 +261,42 @@ def check_parts(registry, given):
     """Raises GanzooError or AssertionError unless a `train` line names parts that are there and options that they take."""
     recipe = registry.get("recipe", given["recipe"]).recipe() if given["recipe"] else {}
     parts = {}
-    for section, kind in (("gen", "generator"), ("disc", "discriminator"), ("loss", "loss"), ("data", "dataset")):
-        layers = (given[section], recipe.get(section, {}).get("name"), configuration.defaults()[section]["name"])
+    for section, kind in (
+        ("gen", "generator"),
+        ("disc", "discriminator"),
+        ("loss", "loss"),
+        ("data", "dataset"),
+    ):
+        layers = (
+            given[section],
+            recipe.get(section, {}).get("name"),
+            configuration.defaults()[section]["name"],
+        )
         parts[section] = kind, next(name for name in layers if name)
     if parts["disc"][1] == "auto":
         parts["disc"] = "discriminator", registry.get(*parts["gen"]).load().partner
     for family, kind in (("reg", "regularizer"), ("aug", "augmentation")):
-        parts |= {f"{family}.{n}": (kind, n) for n in [*recipe.get(family, {}), *given[family]] if n != "none"}
+        parts |= {
+            f"{family}.{n}": (kind, n)
+            for n in [*recipe.get(family, {}), *given[family]]
+            if n != "none"
+        }
     for side in ("gen", "disc"):
-        parts[f"optim.{side}"] = "optimizer", recipe.get("optim", {}).get(side, {}).get("name", "adam")
+        parts[f"optim.{side}"] = (
+            "optimizer",
+            recipe.get("optim", {}).get(side, {}).get("name", "adam"),
+        )
     pictures = re.search(r"[/.]|^photos", parts["data"][1])  # a folder or zip
-    known = {section: registry.get(*part).options() for section, part in parts.items() if section != "data" or not pictures}
+    known = {
+        section: registry.get(*part).options()
+        for section, part in parts.items()
+        if section != "data" or not pictures
+    }
     for text in given["settings"]:
         section, _, key = text.partition("=")[0].rpartition(".")
-        core = functools.reduce(lambda tree, step: tree.get(step, {}), section.split("."), configuration.defaults())
+        core = functools.reduce(
+            lambda tree, step: tree.get(step, {}), section.split("."), configuration.defaults()
+        )
         assert key in core or key in known.get(section, {}), f"--set {text}: no such setting"
 
 
@@ -255,7 +328,9 @@ def test_errors_are_as_shown(page, tmp_path, monkeypatch, capsys):
 def test_command_lines_are_found():
     """The checks above see the commands: a parser that finds none would pass for ever."""
     lines = [line for page in PAGES for line in command_lines(page)]
-    assert {"train", "list", "info", "generate", "data", "plugins"} <= {words[0] for words, _ in lines}
+    assert {"train", "list", "info", "generate", "data", "plugins"} <= {
+        words[0] for words, _ in lines
+    }
     assert sum(bool(error) for _, error in lines) >= 4
     with pytest.raises(click.UsageError):
         parse(["train", "--gne", "dcgan"])
@@ -285,8 +360,12 @@ def test_links_resolve(page):
     for target, file, anchor in links(page):
         if file is not None:
             assert file.exists(), f"{name(page)}: {target} leads nowhere"
-            assert file == ROOT or ROOT in file.parents, f"{name(page)}: {target} leads out of the repository"
-            assert not anchor or file.suffix != ".md" or anchor in anchors(file), f"{name(page)}: {target}: no such heading"
+            assert file == ROOT or ROOT in file.parents, (
+                f"{name(page)}: {target} leads out of the repository"
+            )
+            assert not anchor or file.suffix != ".md" or anchor in anchors(file), (
+                f"{name(page)}: {target}: no such heading"
+            )
 
 
 def test_index_leads_to_every_page():
@@ -296,4 +375,6 @@ def test_index_leads_to_every_page():
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_no_path_of_a_machine(page):
-    assert not re.findall(r"(?<![\w.])/(?:home|tmp|work|root|Users|usr|mnt)/\w*", page.read_text("utf-8"))
+    assert not re.findall(
+        r"(?<![\w.])/(?:home|tmp|work|root|Users|usr|mnt)/\w*", page.read_text("utf-8")
+    )

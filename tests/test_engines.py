@@ -15,7 +15,12 @@ from ganzoo.plugins import zoo
 from ganzoo.update import choose_way, terms
 
 REGISTRY = zoo().registry
-TINY = {"data": {"resolution": 8}, "train": {"images": 1000, "batch_size": 8}, "gen": {"width": 8}, "disc": {"width": 8}}
+TINY = {
+    "data": {"resolution": 8},
+    "train": {"images": 1000, "batch_size": 8},
+    "gen": {"width": 8},
+    "disc": {"width": 8},
+}
 
 
 def names(kind):
@@ -39,8 +44,12 @@ def singles():
 
 def pipeline(gen, loss, reg):
     regs = reg if isinstance(reg, tuple) else (reg,) if reg else ()
-    layer = configuration.merge(TINY, {"gen": {"name": gen}, "loss": {"name": loss}, "reg": {name: {} for name in regs}})
-    built = assemble(configuration.check(configuration.merge(configuration.defaults(), layer)), REGISTRY)
+    layer = configuration.merge(
+        TINY, {"gen": {"name": gen}, "loss": {"name": loss}, "reg": {name: {} for name in regs}}
+    )
+    built = assemble(
+        configuration.check(configuration.merge(configuration.defaults(), layer)), REGISTRY
+    )
     if any(isinstance(r, SlopePenalty) for r in built.parts.regularizers.values()):
         built.parts.way = choose_way(built.parts.discriminator, built.spec)  # as on a GPU
     return built
@@ -69,13 +78,26 @@ def check_first_update(gen, loss, reg, backend):
             torch.manual_seed(0)
             net.zero_grad()
             with only(net, built.parts.net(SIDES[side == SIDES[0]])):
-                total, labels, values = run(*batch(built, 0), torch.tensor(0.3), built.parts.due(side, 0))
+                total, labels, values = run(
+                    *batch(built, 0), torch.tensor(0.3), built.parts.due(side, 0)
+                )
                 total.backward()
-            found.append((labels, values, torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])))
+            found.append(
+                (
+                    labels,
+                    values,
+                    torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None]),
+                )
+            )
         (names_a, values_a, gradient_a), (names_b, values_b, gradient_b) = found
         assert names_a == names_b
         torch.testing.assert_close(values_b, values_a, rtol=1e-4, atol=1e-6)
-        assert torch.dist(gradient_a, gradient_b) <= 1e-4 * gradient_a.norm() + 1e-9, (side, gen, loss, reg)
+        assert torch.dist(gradient_a, gradient_b) <= 1e-4 * gradient_a.norm() + 1e-9, (
+            side,
+            gen,
+            loss,
+            reg,
+        )
     return True
 
 
@@ -114,7 +136,9 @@ def ten_updates(gen, loss, reg, mode):
         for side in SIDES:
             losses.append(engine.update(side, *batch(built, n), n).values)
     assert engine.mode == mode, said
-    weights = torch.cat([p.detach().flatten() for side in SIDES for p in built.parts.net(side).parameters()])
+    weights = torch.cat(
+        [p.detach().flatten() for side in SIDES for p in built.parts.net(side).parameters()]
+    )
     return torch.cat(losses), weights
 
 

@@ -26,14 +26,34 @@ TINY = {
     "log": {"images": 1},
 }
 IDEAS = {
-    "projection": {"gen": {"name": "labelled"}, "disc": {"name": "projection"}, "reg": {"r1": {"weight": 1.0}}},
-    "auxiliary": {"gen": {"name": "labelled"}, "disc": {"name": "classifying"}, "reg": {"auxiliary": {}}},
+    "projection": {
+        "gen": {"name": "labelled"},
+        "disc": {"name": "projection"},
+        "reg": {"r1": {"weight": 1.0}},
+    },
+    "auxiliary": {
+        "gen": {"name": "labelled"},
+        "disc": {"name": "classifying"},
+        "reg": {"auxiliary": {}},
+    },
     "path length": {"gen": {"name": "mapped"}, "reg": {"path-length": {"every": 1}, "gp": {}}},
     "adaptive": {"aug": {"adaptive": {"rate": 0.25}}, "reg": {"r1": {}}},
-    "packing": {"aug": {"packing": {"m": 4}}, "reg": {"gp": {}, "r2": {}}, "loss": {"name": "rpgan"}},
-    "packing points": {"aug": {"packing": {"m": 2}}, "gen": {"name": "mlp"}, "data": {"name": "ring"}, "reg": {"gp": {}}},
+    "packing": {
+        "aug": {"packing": {"m": 4}},
+        "reg": {"gp": {}, "r2": {}},
+        "loss": {"name": "rpgan"},
+    },
+    "packing points": {
+        "aug": {"packing": {"m": 2}},
+        "gen": {"name": "mlp"},
+        "data": {"name": "ring"},
+        "reg": {"gp": {}},
+    },
     "consistency": {"reg": {"consistency": {"shift": 2}, "noise": {}, "r1": {}}},
-    "packed, adaptive, consistent": {"aug": {"adaptive": {}, "packing": {}}, "reg": {"consistency": {}, "gp": {}}},
+    "packed, adaptive, consistent": {
+        "aug": {"adaptive": {}, "packing": {}},
+        "reg": {"consistency": {}, "gp": {}},
+    },
 }
 
 
@@ -48,17 +68,26 @@ class Heard(Tracker):
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory):
     """The built-ins, the parts of tests/parts as a distribution of their own, and a small set of labelled pictures."""
-    parts = entries(tmp_path_factory.mktemp("site"), "ganzoo-parts", {name: f"parts.{name}" for name in PARTS})
+    parts = entries(
+        tmp_path_factory.mktemp("site"), "ganzoo-parts", {name: f"parts.{name}" for name in PARTS}
+    )
     zoo = plugins.load([*entry_points(group=plugins.GROUP), *parts])
     assert zoo.broken == []
     stream = torch.Generator().manual_seed(0)
     pictures = torch.randint(0, 256, (40, 1, 8, 8), generator=stream, dtype=torch.uint8)
     few = Dataset(pictures, torch.arange(40) % 3, ("a", "b", "c"))
-    return Registry([*zoo.registry.components(), Component("dataset", "few", lambda: few, "tests", "tests", "0")])
+    return Registry(
+        [
+            *zoo.registry.components(),
+            Component("dataset", "few", lambda: few, "tests", "tests", "0"),
+        ]
+    )
 
 
 def pipeline(registry, idea, **sections):
-    tree = configuration.merge(configuration.defaults(), {"gen": {"name": "dcgan"}, "data": {"name": "few"}})
+    tree = configuration.merge(
+        configuration.defaults(), {"gen": {"name": "dcgan"}, "data": {"name": "few"}}
+    )
     for layer in (TINY, {"gen": {"name": "mlp"}}, idea, sections):
         tree = configuration.merge(tree, layer)
     return assemble(configuration.check(tree), registry)
@@ -87,14 +116,20 @@ def test_idea_trains_and_goes_on_from_its_state(registry, idea):
     update(one, 16)
     saved, middle = copy.deepcopy(one.state_dict()), state(one)
     assert estimate(one.pipeline)["total"] > 0
-    moved = [k for k in before if k.startswith(("generator.", "discriminator.")) and not torch.equal(before[k], middle[k])]
+    moved = [
+        k
+        for k in before
+        if k.startswith(("generator.", "discriminator.")) and not torch.equal(before[k], middle[k])
+    ]
     assert {k.split(".")[0] for k in moved} == {"generator", "discriminator"}
     for line in heard.lines:
         terms = [v for side in ("discriminator", "generator") for v in line[side].values()]
         assert len(terms) > 3 and all(map(math.isfinite, terms))
     for name in IDEAS[idea].get("reg", {}):
         if name != "noise":
-            sides = [side for side in ("discriminator", "generator") if name in heard.lines[0][side]]
+            sides = [
+                side for side in ("discriminator", "generator") if name in heard.lines[0][side]
+            ]
             assert sides, f"{name} reports nothing"
     update(one, 16)
     other = Training(pipeline(registry, IDEAS[idea]))
@@ -110,7 +145,16 @@ def step(pipeline, side="discriminator", **more):
     parts = pipeline.parts
     data, labels = pipeline.dataset.batch(torch.arange(8))
     latents = parts.generator.draw_latents(8, torch.Generator().manual_seed(1))
-    return Step(side, parts.generator, parts.discriminator, data, latents, labels, views=parts.views(side), **more)
+    return Step(
+        side,
+        parts.generator,
+        parts.discriminator,
+        data,
+        latents,
+        labels,
+        views=parts.views(side),
+        **more,
+    )
 
 
 # (a) Class-conditional generator, projection discriminator.
@@ -149,9 +193,13 @@ def test_auxiliary_loss_is_cross_entropy_and_reaches_both_nets(registry):
     auxiliary = found.parts.regularizers["auxiliary"]
     for side in ("discriminator", "generator"):
         at = step(found, side)
-        wanted = cross_entropy(at.discriminator.classify(at.discriminator.features(at.fake)), at.labels)
+        wanted = cross_entropy(
+            at.discriminator.classify(at.discriminator.features(at.fake)), at.labels
+        )
         if side == "discriminator":
-            wanted = wanted + cross_entropy(at.discriminator.classify(at.discriminator.features(at.real)), at.labels)
+            wanted = wanted + cross_entropy(
+                at.discriminator.classify(at.discriminator.features(at.real)), at.labels
+            )
         penalty = auxiliary.penalty(at)
         assert penalty.item() == pytest.approx(wanted.item(), rel=1e-5)
         gradients = torch.autograd.grad(penalty, list(at.net.parameters()), allow_unused=True)
@@ -164,7 +212,10 @@ def test_auxiliary_loss_is_cross_entropy_and_reaches_both_nets(registry):
 @pytest.mark.parametrize("also", [{}, {"r1": {}}], ids=["alone", "beside r1"])
 def test_path_length_has_the_gradient_of_plain_double_backward(registry, also):
     """Beside r1 the engine may take the dual way for the discriminator; LayerNorm in the generator has no right dual."""
-    found = pipeline(registry, {"gen": {"name": "mapped"}, "reg": {"path-length": {"every": 1, "weight": 3.0}, **also}})
+    found = pipeline(
+        registry,
+        {"gen": {"name": "mapped"}, "reg": {"path-length": {"every": 1, "weight": 3.0}, **also}},
+    )
     parts = found.parts
     net, penalty = parts.generator.double(), parts.regularizers["path-length"].double()
     penalty.mean.fill_(0.5)
@@ -180,12 +231,16 @@ def test_path_length_has_the_gradient_of_plain_double_backward(registry, also):
     noise = torch.randn_like(samples) / math.sqrt(64)
     slope = torch.autograd.grad((samples * noise).sum(), w, create_graph=True)[0]
     reference.observe(slope.detach())
-    assert penalty.mean.item() == pytest.approx(reference.mean.item()) and penalty.mean.item() != 0.5
+    assert (
+        penalty.mean.item() == pytest.approx(reference.mean.item()) and penalty.mean.item() != 0.5
+    )
     wanted_total = 3.0 * (slope.norm(dim=1) - reference.mean).square().mean()
     wanted = torch.autograd.grad(wanted_total, list(net.draw.parameters()), allow_unused=True)
     assert total.item() == pytest.approx(wanted_total.item(), rel=1e-6)
     for a, b in zip(found, wanted, strict=True):
-        assert (a is None or not a.any()) if b is None else torch.allclose(a, b, rtol=1e-5, atol=1e-9)
+        assert (
+            (a is None or not a.any()) if b is None else torch.allclose(a, b, rtol=1e-5, atol=1e-9)
+        )
 
 
 # (d) Adaptive augmentation.
@@ -202,7 +257,11 @@ def test_probability_follows_the_sign_of_the_real_logits(registry, logit, wanted
 
 
 def test_probability_is_observed_once_a_discriminator_update_and_saved(registry):
-    found = pipeline(registry, {"aug": {"adaptive": {"rate": 0.25, "target": 0.0}}}, train={"n_critic": 2, "images": 16})
+    found = pipeline(
+        registry,
+        {"aug": {"adaptive": {"rate": 0.25, "target": 0.0}}},
+        train={"n_critic": 2, "images": 16},
+    )
     part = found.parts.augmentations["adaptive"]
     calls, observe = [], part.observe
     part.observe = lambda logits: (calls.append(logits), observe(logits))
@@ -218,7 +277,11 @@ def test_probability_is_observed_once_a_discriminator_update_and_saved(registry)
 def test_discriminator_sees_packed_samples(registry):
     found = pipeline(registry, IDEAS["packing"])
     at = step(found)
-    assert found.parts.discriminator.spec.shape == (4, 8, 8) and found.parts.generator.spec.shape == (1, 8, 8)
+    assert found.parts.discriminator.spec.shape == (
+        4,
+        8,
+        8,
+    ) and found.parts.generator.spec.shape == (1, 8, 8)
     assert at.real.shape == (2, 4, 8, 8) and at.real_logits.shape == at.fake_logits.shape == (2,)
     assert torch.equal(at.real[1, 2], at.data[6, 0])
 
@@ -239,15 +302,24 @@ def test_consistency_compares_two_views_of_one_sample(registry):
 
 def test_signals_of_8000_train_from_a_recipe(registry, tmp_path):
     recipe = registry.get("recipe", "tones").recipe()
-    tree = configuration.merge(configuration.defaults(), {k: v for k, v in recipe.items() if isinstance(v, dict)})
-    tree = configuration.merge(tree, {**TINY, "tracker": {"diary": {"path": str(tmp_path / "diary")}}})
+    tree = configuration.merge(
+        configuration.defaults(), {k: v for k, v in recipe.items() if isinstance(v, dict)}
+    )
+    tree = configuration.merge(
+        tree, {**TINY, "tracker": {"diary": {"path": str(tmp_path / "diary")}}}
+    )
     found = assemble(configuration.check(tree), registry)
     assert found.spec.shape == (1, 8000) and found.spec.sort == "signal"
     training = Training(found, tmp_path)
     training.run()
     assert math.isfinite(training.scores["loudness.difference"])
     heard = (tmp_path / "diary").read_text().splitlines()
-    assert heard[0] == "start" and heard[-1] == "finish" and "log 24" in heard and "picture real" in heard
+    assert (
+        heard[0] == "start"
+        and heard[-1] == "finish"
+        and "log 24" in heard
+        and "picture real" in heard
+    )
     assert len(list((tmp_path / "samples").glob("*.png"))) >= 1
     assert found.owners["optim.gen"] == "ganzoo-parts:signals"
 
@@ -267,9 +339,16 @@ def test_idea_compiles_as_one_graph(registry, idea):
         for wrap in (lambda f: f, lambda f: torch.compile(f, fullgraph=True, backend="aot_eager")):
             parts = copy.deepcopy(found.parts)
             torch.manual_seed(2)
-            total = wrap(terms(parts, side))(data, labels, latents, torch.tensor(0.1), parts.due(side, 0))[0]
+            total = wrap(terms(parts, side))(
+                data, labels, latents, torch.tensor(0.1), parts.due(side, 0)
+            )[0]
             total.backward()
-            values.append([total.detach(), *(p.grad for p in parts.net(side).parameters() if p.grad is not None)])
+            values.append(
+                [
+                    total.detach(),
+                    *(p.grad for p in parts.net(side).parameters() if p.grad is not None),
+                ]
+            )
         assert len(values[0]) == len(values[1]) > 1
         assert all(torch.allclose(a, b, rtol=1e-3, atol=1e-5) for a, b in zip(*values, strict=True))
 

@@ -77,16 +77,27 @@ def test_streaming_keeps_up(tmp_path):
     from ganzoo.training import Training
 
     n = 6000
-    store = torch.from_file(str(tmp_path / "store"), shared=True, size=n * 32 * 32, dtype=torch.uint8)
+    store = torch.from_file(
+        str(tmp_path / "store"), shared=True, size=n * 32 * 32, dtype=torch.uint8
+    )
     store.random_(0, 256)
     speeds = {"gpu": [], "auto": []}
-    tree = {"gen": {"width": 16}, "disc": {"width": 16}, "data": {"resolution": 32}, "train": {"images": 64 * 12}}
-    pipeline = assemble(configuration.check(configuration.merge(configuration.defaults(), tree)), zoo().registry)
+    tree = {
+        "gen": {"width": 16},
+        "disc": {"width": 16},
+        "data": {"resolution": 32},
+        "train": {"images": 64 * 12},
+    }
+    pipeline = assemble(
+        configuration.check(configuration.merge(configuration.defaults(), tree)), zoo().registry
+    )
     pipeline.dataset = Dataset(store.view(n, 1, 32, 32))
     for _ in range(5):  # interleaved, so that a busy machine slows both
         for resident in speeds:
             training = Training(pipeline)
-            training.feed = Feed(pipeline.dataset, Order(n, 64, 0, flip=False), CPU, resident, store.numel() // 4)
+            training.feed = Feed(
+                pipeline.dataset, Order(n, 64, 0, flip=False), CPU, resident, store.numel() // 4
+            )
             assert training.feed.resident == (resident == "gpu")
             began = time.perf_counter()
             training.run()

@@ -63,5 +63,10 @@ def test_the_fuzzer_sees_what_it_looks_for(monkeypatch):
     with fuzzing.watched():
         assert fuzzing.attempt(lambda: None)[0] == "accepted"
         assert fuzzing.attempt(lambda: throw(BadFile("a file: bad")))[0] == "refused"
-        for call in (lambda: throw(raw), lambda: throw(BadFile("can't allocate memory")), lambda: throw(KeyError("x")), hang):
+        for call in (
+            lambda: throw(raw),
+            lambda: throw(BadFile("can't allocate memory")),
+            lambda: throw(KeyError("x")),
+            hang,
+        ):
             assert fuzzing.attempt(call)[0] == "failed"

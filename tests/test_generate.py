@@ -34,13 +34,19 @@ def test_generate_gives_the_same_bytes_twice_and_from_the_file_alone(
     monkeypatch.chdir(alone)
     text = ran("generate", "copy.safetensors", "--count", 64, "--seed", 1, "--out", "grid.png")
     assert text == "grid.png  (64 samples, seed 1)\n"
-    assert (alone / "grid.png").read_bytes() == (tmp_path / "0.png").read_bytes() == (tmp_path / "1.png").read_bytes()
+    assert (
+        (alone / "grid.png").read_bytes()
+        == (tmp_path / "0.png").read_bytes()
+        == (tmp_path / "1.png").read_bytes()
+    )
     assert sorted(p.name for p in alone.iterdir()) == ["copy.safetensors", "grid.png"]
     ran("generate", "copy.safetensors", "--count", 64, "--seed", 2, "--out", "other.png")
     assert (alone / "grid.png").read_bytes() != (alone / "other.png").read_bytes()
 
 
-def test_a_seed_that_was_drawn_is_printed_and_works(tmp_path: Path, ran: Run, trained: Path) -> None:
+def test_a_seed_that_was_drawn_is_printed_and_works(
+    tmp_path: Path, ran: Run, trained: Path
+) -> None:
     text = ran("generate", trained, "--count", 4, "--out", tmp_path / "a.png")
     seed = text.rpartition("seed ")[2].rstrip(")\n")
     ran("generate", trained, "--count", 4, "--seed", seed, "--out", tmp_path / "b.png")
@@ -49,7 +55,18 @@ def test_a_seed_that_was_drawn_is_printed_and_works(tmp_path: Path, ran: Run, tr
 
 def test_generate_writes_a_folder_and_a_walk(tmp_path: Path, ran: Run, trained: Path) -> None:
     walk = tmp_path / "deep" / "walk.gif"
-    ran("generate", trained, "--count", 3, "--seed", 1, "--out", tmp_path / "many", "--interpolate", walk)
+    ran(
+        "generate",
+        trained,
+        "--count",
+        3,
+        "--seed",
+        1,
+        "--out",
+        tmp_path / "many",
+        "--interpolate",
+        walk,
+    )
     names = sorted(p.name for p in (tmp_path / "many").iterdir())
     assert names == ["000000.png", "000001.png", "000002.png"]
     with Image.open(tmp_path / "many" / "000000.png") as image:
@@ -61,9 +78,22 @@ def test_generate_writes_a_folder_and_a_walk(tmp_path: Path, ran: Run, trained: 
             frames.append(np.asarray(gif.convert("L"), dtype=np.float32))
     steps = [np.abs(a - b).mean() for a, b in zip(frames, [*frames[1:], frames[0]], strict=True)]
     apart = np.abs(frames[0] - frames[len(frames) // 2]).mean()
-    assert len(frames) >= 30 and 0 < max(steps) < apart, "small steps, and the last leads back to the first"
+    assert len(frames) >= 30 and 0 < max(steps) < apart, (
+        "small steps, and the last leads back to the first"
+    )
     again = tmp_path / "again.gif"
-    ran("generate", trained, "--count", 3, "--seed", 1, "--out", tmp_path / "x.png", "--interpolate", again)
+    ran(
+        "generate",
+        trained,
+        "--count",
+        3,
+        "--seed",
+        1,
+        "--out",
+        tmp_path / "x.png",
+        "--interpolate",
+        again,
+    )
     assert again.read_bytes() == walk.read_bytes()
 
 
@@ -78,7 +108,12 @@ def tones(*, count: int = 64) -> Dataset:
 
 @pytest.mark.parametrize(("data", "shape"), [("ring", (2,)), ("tones", (1, 200))])
 def test_points_and_signals_go_all_the_way(
-    data: str, shape: tuple[int, ...], tmp_path: Path, ran: Run, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    data: str,
+    shape: tuple[int, ...],
+    tmp_path: Path,
+    ran: Run,
+    small: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     registry = zoo().registry
     extra = Component("dataset", "tones", tones, "tones", "ganzoo-tones", "1.0")
@@ -87,7 +122,9 @@ def test_points_and_signals_go_all_the_way(
     (folder,) = (tmp_path / "runs").iterdir()
     assert (folder / "real.png").is_file() and (folder / "samples/000000256.png").is_file()
     flags = ("--seed", 1, "--count", 5)
-    ran("generate", folder, *flags, "--out", tmp_path / "a.png", "--interpolate", tmp_path / "a.gif")
+    ran(
+        "generate", folder, *flags, "--out", tmp_path / "a.png", "--interpolate", tmp_path / "a.gif"
+    )
     ran("generate", folder, *flags, "--out", tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     ran("generate", folder, *flags, "--out", tmp_path / "numbers")

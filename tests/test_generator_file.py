@@ -24,11 +24,16 @@ SMALL = {
 
 @pytest.mark.parametrize("name", ["mlp", "dcgan"])
 def test_spectral_norm_on_the_generator_is_saved_again_and_again(tmp_path, name):
-    tree = configuration.merge(configuration.defaults(), SMALL | {"gen": {"name": name, "width": 4, "latent_dim": 4}})
+    tree = configuration.merge(
+        configuration.defaults(), SMALL | {"gen": {"name": name, "width": 4, "latent_dim": 4}}
+    )
     training = Training(assemble(configuration.check(tree), zoo().registry), tmp_path)
     training.run()  # writes the file four times, and goes on after each
     loaded = ganzoo.load(tmp_path / "generator.safetensors")
-    assert torch.equal(loaded.sample(5, seed=1), ganzoo.sampling.sample(training.pipeline.average.net, 5, 1, spec=loaded.spec))
+    assert torch.equal(
+        loaded.sample(5, seed=1),
+        ganzoo.sampling.sample(training.pipeline.average.net, 5, 1, spec=loaded.spec),
+    )
     assert not any("parametrizations" in key for key in loaded.net.state_dict())
     assert any("parametrizations" in key for key in training.pipeline.average.net.state_dict())
 

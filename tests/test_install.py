@@ -17,7 +17,12 @@ CATALOGUE = {
     "schema": 1,
     "plugins": {
         "losses": {"distribution": "ganzoo", "summary": "Losses", "losses": ["hinge"]},
-        "big": {"distribution": "ganzoo-biggan", "summary": "Large nets", "generators": ["biggan"], "losses": ["bigloss"]},
+        "big": {
+            "distribution": "ganzoo-biggan",
+            "summary": "Large nets",
+            "generators": ["biggan"],
+            "losses": ["bigloss"],
+        },
     },
 }
 
@@ -38,9 +43,22 @@ def pip(monkeypatch):
 
 def test_install_shows_and_runs_the_pip_of_this_python(pip, cli):
     done = cli("install", "ganzoo-one", "ganzoo-two>=1", "-U", "-e", "some where")
-    expected = [sys.executable, "-m", "pip", "install", "--upgrade", "--editable=some where", "--", "ganzoo-one", "ganzoo-two>=1"]
+    expected = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--upgrade",
+        "--editable=some where",
+        "--",
+        "ganzoo-one",
+        "ganzoo-two>=1",
+    ]
     assert done.code == 0 and pip.lines == [expected] and done.out == ""
-    assert f"running: {sys.executable} -m pip install --upgrade '--editable=some where' -- ganzoo-one 'ganzoo-two>=1'" in done.err
+    assert (
+        f"running: {sys.executable} -m pip install --upgrade '--editable=some where' -- ganzoo-one 'ganzoo-two>=1'"
+        in done.err
+    )
     assert "ganzoo-one is not in ganzoo's catalogue" in done.err
 
 
@@ -66,13 +84,22 @@ def test_a_name_is_never_an_option_of_pip(command, words, pip, cli):
 def test_a_failing_pip_is_one_line_with_its_code(pip, cli):
     pip.code = 23
     done = cli("install", "ganzoo-one")
-    assert done.code == 1 and done.err.splitlines()[-1] == "Error: pip install failed with exit code 23; what it said is above"
+    assert (
+        done.code == 1
+        and done.err.splitlines()[-1]
+        == "Error: pip install failed with exit code 23; what it said is above"
+    )
 
 
 def test_without_pip_the_way_out_is_said(pip, cli, monkeypatch):
     monkeypatch.setattr(_pip.importlib.util, "find_spec", lambda name: None)
     done = cli("install", "ganzoo-one")
-    assert done.code == 1 and "there is no pip" in done.err and "ensurepip" in done.err and pip.lines == []
+    assert (
+        done.code == 1
+        and "there is no pip" in done.err
+        and "ensurepip" in done.err
+        and pip.lines == []
+    )
 
 
 def test_uninstall_takes_distributions_that_brought_plugins(pip, cli, tmp_path, monkeypatch):
@@ -117,7 +144,12 @@ def site(tmp_path):
     def run(*arguments, **environment):
         path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
         command = [sys.executable, "-c", MAIN, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path} | environment)
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PYTHONPATH": path} | environment,
+        )
 
     return run
 
@@ -129,12 +161,17 @@ def test_core_commands_work_whatever_is_installed(site, strict):
         assert done.returncode == 0 and done.stderr == ""
     done = site("plugins", "--json", GANZOO_STRICT_PLUGINS=strict)
     listed = {p["plugin"]: p for p in json.loads(done.stdout)}
-    assert done.returncode == 0 and {name for name, p in listed.items() if p["broken"]} == {*BROKEN, "nameless"}
+    assert done.returncode == 0 and {name for name, p in listed.items() if p["broken"]} == {
+        *BROKEN,
+        "nameless",
+    }
     assert listed["misspelt"]["broken"].startswith("unknown hook 'register_lossses'")
     assert listed["misspelt"]["broken"].endswith("did you mean 'register_losses'?")
     assert listed["raises"]["broken"] == "RuntimeError: no engine no wheels"
     assert site("plugins", GANZOO_STRICT_PLUGINS=strict).stdout.count("BROKEN: ") == len(BROKEN) + 1
-    done = site("uninstall", "-y", "ganzoo-gone", GANZOO_STRICT_PLUGINS=strict)  # refused for its name, not for the others
+    done = site(
+        "uninstall", "-y", "ganzoo-gone", GANZOO_STRICT_PLUGINS=strict
+    )  # refused for its name, not for the others
     assert done.returncode == 2 and "no plugin was installed by it" in done.stderr
 
     done = site("list", "--json", GANZOO_STRICT_PLUGINS=strict)
@@ -143,7 +180,9 @@ def test_core_commands_work_whatever_is_installed(site, strict):
     else:
         assert {c["distribution"] for c in json.loads(done.stdout)} == {"ganzoo"}
         warned = done.stderr.splitlines()
-        assert len(warned) == len(BROKEN) + 1 and all(w.startswith("Warning: plugin ") for w in warned)
+        assert len(warned) == len(BROKEN) + 1 and all(
+            w.startswith("Warning: plugin ") for w in warned
+        )
 
 
 # The catalogue.
@@ -154,11 +193,20 @@ def test_list_all_adds_what_is_not_installed(cli, monkeypatch):
     plain = json.loads(cli("list", "--json").out)
     everything = json.loads(cli("list", "--all", "--json").out)
     assert all(c["installed"] for c in plain) and everything[: len(plain)] == plain
-    added = [(c["kind"], c["name"], c["distribution"], c["installed"], c["summary"]) for c in everything[len(plain) :]]
+    added = [
+        (c["kind"], c["name"], c["distribution"], c["installed"], c["summary"])
+        for c in everything[len(plain) :]
+    ]
     assert added == [
         ("generator", "biggan", "ganzoo-biggan", False, "Large nets"),
         ("loss", "bigloss", "ganzoo-biggan", False, "Large nets"),
     ]
     losses = cli("list", "--all", "losses").out.splitlines()
-    assert losses[-1].split("\t") == ["loss", "bigloss", "Large nets", "", "ganzoo-biggan:big (not installed)"]
+    assert losses[-1].split("\t") == [
+        "loss",
+        "bigloss",
+        "Large nets",
+        "",
+        "ganzoo-biggan:big (not installed)",
+    ]
     assert "biggan\t" not in cli("list").out

@@ -47,7 +47,9 @@ FORMULAS = {
 
 def logits(real, fake):
     """As much of a step as a loss reads."""
-    tensor = [torch.tensor(values, dtype=torch.float64, requires_grad=True) for values in (real, fake)]
+    tensor = [
+        torch.tensor(values, dtype=torch.float64, requires_grad=True) for values in (real, fake)
+    ]
     return SimpleNamespace(real_logits=tensor[0], fake_logits=tensor[1])
 
 
@@ -82,7 +84,9 @@ def test_slope_in_the_logits(name, side):
 
 @pytest.mark.parametrize("name", ["minimax", "nonsat", "rpgan"])
 def test_logits_of_thousands_stay_finite(name):
-    step = SimpleNamespace(real_logits=torch.tensor([-1e4, 1e4]), fake_logits=torch.tensor([1e4, -1e4]))
+    step = SimpleNamespace(
+        real_logits=torch.tensor([-1e4, 1e4]), fake_logits=torch.tensor([1e4, -1e4])
+    )
     loss = zoo().registry.create("loss", name)
     assert loss.discriminator(step).isfinite() and loss.generator(step).isfinite()
 
@@ -100,7 +104,9 @@ def test_smoothing_is_cross_entropy_with_the_target(name, target):
     registry = zoo().registry
     smooth = registry.create("regularizer", "smooth", target=target)
     found = registry.create("loss", name).discriminator(step) + smooth.weight * smooth.penalty(step)
-    wanted = mean(-target * math.log(sigmoid(x)) - (1 - target) * math.log(1 - sigmoid(x)) for x in REAL)
+    wanted = mean(
+        -target * math.log(sigmoid(x)) - (1 - target) * math.log(1 - sigmoid(x)) for x in REAL
+    )
     wanted -= mean(math.log(1 - sigmoid(x)) for x in FAKE)
     assert found.item() == pytest.approx(wanted, rel=1e-12)
 

@@ -28,7 +28,9 @@ def pipeline(*regs, batch=16, resolution=32, device="cpu", width=16):
         "reg": {name: {} for name in regs},
     }
     tree |= {"gen": {"width": width}, "disc": {"width": width}}
-    return assemble(configuration.check(configuration.merge(configuration.defaults(), tree)), zoo().registry)
+    return assemble(
+        configuration.check(configuration.merge(configuration.defaults(), tree)), zoo().registry
+    )
 
 
 def really(built):
@@ -40,7 +42,9 @@ def really(built):
         latents = built.parts.generator.draw_latents(len(data))
         other = built.parts.net("generator" if side == "discriminator" else "discriminator")
         with Peak() as counter, only(net, other):
-            terms(built.parts, side)(data, None, latents, torch.zeros(()), built.parts.due(side, 0))[0].backward()
+            terms(built.parts, side)(
+                data, None, latents, torch.zeros(()), built.parts.due(side, 0)
+            )[0].backward()
         net.zero_grad()
         peaks.append(counter.peak)
     return max(peaks)
@@ -98,7 +102,10 @@ def test_a_compiled_update_holds_less(regs):
 
 def allocated(run):
     """The most bytes that PyTorch's allocator handed out and had not got back during a run."""
-    with ceiling.no_stderr(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+    with (
+        ceiling.no_stderr(),
+        profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler,
+    ):
         run()
     events = sorted(profiler.profiler.kineto_results.events(), key=lambda e: e.start_ns())
     return max(itertools.accumulate(e.nbytes() for e in events if e.name() == "[memory]"))
@@ -110,7 +117,10 @@ def allocated(run):
 def test_estimate_of_a_compiled_update(regs, precision):
     """Against what the allocator of a CPU hands out while inductor's code runs."""
     built = pipeline(*regs, batch=128, resolution=64, width=32)
-    built.parts.way, built.parts.precision = choose_way(built.parts.discriminator, built.spec), precision
+    built.parts.way, built.parts.precision = (
+        choose_way(built.parts.discriminator, built.spec),
+        precision,
+    )
     built.engine = "compiled"
     engine = Training(built).engine
     data = torch.rand(128, *built.spec.shape)
@@ -119,7 +129,11 @@ def test_estimate_of_a_compiled_update(regs, precision):
         latents = built.parts.generator.draw_latents(128)
         for _ in range(2):
             engine.update(side, data, None, latents, 0)
-        peaks.append(allocated(lambda side=side, latents=latents: engine.update(side, data, None, latents, 0)))
+        peaks.append(
+            allocated(
+                lambda side=side, latents=latents: engine.update(side, data, None, latents, 0)
+            )
+        )
     assert engine.mode == "compiled"
     print(memory.estimate(built)["update"] / max(peaks))
     assert memory.estimate(built)["update"] == pytest.approx(max(peaks), rel=0.2)
@@ -139,7 +153,9 @@ def test_a_part_that_reads_values_is_estimated_too():
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
-    assert memory.estimate(built)["update"] == pytest.approx(memory.estimate(plain)["update"], rel=0.2)
+    assert memory.estimate(built)["update"] == pytest.approx(
+        memory.estimate(plain)["update"], rel=0.2
+    )
     assert torch.equal(torch.rand(4), expected)
     assert all(torch.equal(t, before[name]) for name, t in built.state_dict()["generator"].items())
     memory.check_fits(built)
@@ -153,7 +169,9 @@ def test_estimate_changes_nothing():
     torch.manual_seed(3)
     memory.estimate(built)
     assert torch.equal(torch.rand(4), expected)
-    assert all(torch.equal(t, before[name]) for name, t in built.state_dict()["discriminator"].items())
+    assert all(
+        torch.equal(t, before[name]) for name, t in built.state_dict()["discriminator"].items()
+    )
 
 
 def test_too_large_a_batch_is_refused_with_one_that_fits():
@@ -162,7 +180,10 @@ def test_too_large_a_batch_is_refused_with_one_that_fits():
     needed = memory.needed(built, found)
     memory.check_fits(built, needed)
     free = needed - found["update"] // 2
-    with pytest.raises(DeviceError, match=r"--batch-size 64: needs about .* the largest batch that fits is about \d+") as caught:
+    with pytest.raises(
+        DeviceError,
+        match=r"--batch-size 64: needs about .* the largest batch that fits is about \d+",
+    ) as caught:
         memory.check_fits(built, free)
     fits = int(re.search(r"about (\d+)$", str(caught.value))[1])
     assert 24 <= fits < 64

@@ -11,12 +11,24 @@ from ganzoo.contracts import Spec
 from ganzoo.errors import Incompatible
 from ganzoo.plugins import zoo
 
-SHAPES = [(1, 28, 28), (3, 37, 53), (4, 32, 16), (1, 8, 8), (3, 64, 64), (1, 4, 4), (2, 5, 7), (3, 4, 31), (12, 9, 15)]
+SHAPES = [
+    (1, 28, 28),
+    (3, 37, 53),
+    (4, 32, 16),
+    (1, 8, 8),
+    (3, 64, 64),
+    (1, 4, 4),
+    (2, 5, 7),
+    (3, 4, 31),
+    (12, 9, 15),
+]
 
 
 def nets(name, shape, **options):
     registry, spec = zoo().registry, Spec(shape)
-    return registry.create("generator", name, spec, **options), registry.create("discriminator", name, spec, **options)
+    return registry.create("generator", name, spec, **options), registry.create(
+        "discriminator", name, spec, **options
+    )
 
 
 def count(net):
@@ -64,7 +76,9 @@ def test_dcgan_first_layer_is_a_transposed_convolution_on_one_pixel():
     latents, (channels, height, width) = torch.randn(5, 100), generator.base
     weight = generator.project.weight.view(channels, height, width, 100).permute(3, 0, 1, 2)
     wanted = nn.functional.conv_transpose2d(latents[:, :, None, None], weight)
-    assert torch.allclose(generator.project(latents).view(5, channels, height, width), wanted, atol=1e-6)
+    assert torch.allclose(
+        generator.project(latents).view(5, channels, height, width), wanted, atol=1e-6
+    )
 
 
 def test_dcgan_initial_weights():
@@ -93,9 +107,15 @@ def test_dcgan_adapts_to_a_slope_penalty():
 
 @pytest.mark.parametrize(("kind", "flag"), [("generator", "--gen"), ("discriminator", "--disc")])
 def test_dcgan_refuses_what_it_cannot_make(kind, flag):
-    with pytest.raises(Incompatible, match=rf"{flag} dcgan: 3x17 .* smallest possible is 4x4; use --resolution 4x17"):
+    with pytest.raises(
+        Incompatible,
+        match=rf"{flag} dcgan: 3x17 .* smallest possible is 4x4; use --resolution 4x17",
+    ):
         zoo().registry.create(kind, "dcgan", Spec((1, 3, 17)))
-    with pytest.raises(Incompatible, match=rf"{flag} dcgan: it works on images, not on points \[2\]; use {flag} mlp"):
+    with pytest.raises(
+        Incompatible,
+        match=rf"{flag} dcgan: it works on images, not on points \[2\]; use {flag} mlp",
+    ):
         zoo().registry.create(kind, "dcgan", Spec((2,)))
 
 
@@ -104,16 +124,23 @@ def test_dcgan_refuses_what_it_cannot_make(kind, flag):
 def test_mlp_fits_every_sort_of_sample(shape, norm):
     torch.manual_seed(0)
     registry, spec = zoo().registry, Spec(shape)
-    generator = registry.create("generator", "mlp", spec, latent_dim=7, width=32, depth=2, norm=norm)
+    generator = registry.create(
+        "generator", "mlp", spec, latent_dim=7, width=32, depth=2, norm=norm
+    )
     discriminator = registry.create("discriminator", "mlp", spec, width=32, depth=2)
     samples = generator(100 * generator.draw_latents(64))
     assert samples.shape == (64, *shape)
-    assert (samples.abs().max() <= 1) == (spec.sort == "image" or (norm == "batch" and bool(samples.abs().max() <= 1)))
+    assert (samples.abs().max() <= 1) == (
+        spec.sort == "image" or (norm == "batch" and bool(samples.abs().max() <= 1))
+    )
     logits = discriminator(samples)
     assert logits.shape == (64,) and discriminator.per_sample
     logits.square().sum().backward()
     trained = [p for net in (generator, discriminator) for p in net.parameters()]
-    assert all(p.grad is not None for p in trained) and sum(p.grad.abs().sum() > 0 for p in trained) >= len(trained) - 2
+    assert (
+        all(p.grad is not None for p in trained)
+        and sum(p.grad.abs().sum() > 0 for p in trained) >= len(trained) - 2
+    )
 
 
 def test_mlp_depth_and_width():
@@ -137,14 +164,28 @@ def test_native_batch_norm_is_the_elementary_one():
     for native in (False, True):
         norm.native = native
         y = norm(x)
-        found.append((y, *torch.autograd.grad((y * torch.arange(72.0).view(3, 4, 6)).square().sum(), (x, *norm.parameters()))))
+        found.append(
+            (
+                y,
+                *torch.autograd.grad(
+                    (y * torch.arange(72.0).view(3, 4, 6)).square().sum(), (x, *norm.parameters())
+                ),
+            )
+        )
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-8)
 
 
-@pytest.mark.parametrize(("regs", "native"), [((), True), (("sn", "noise"), True), (("gp",), False), (("sn", "r1"), False)])
+@pytest.mark.parametrize(
+    ("regs", "native"),
+    [((), True), (("sn", "noise"), True), (("gp",), False), (("sn", "r1"), False)],
+)
 def test_native_norms_only_where_no_slope_is_taken(regs, native):
     layer = {"reg": {name: {} for name in regs}, "disc": {"width": 8}, "gen": {"width": 8}}
-    built = assemble(configuration.check(configuration.merge(configuration.defaults(), layer)), zoo().registry)
-    norms = [module for module in built.parts.discriminator.modules() if isinstance(module, MomentNorm)]
+    built = assemble(
+        configuration.check(configuration.merge(configuration.defaults(), layer)), zoo().registry
+    )
+    norms = [
+        module for module in built.parts.discriminator.modules() if isinstance(module, MomentNorm)
+    ]
     assert norms and all(module.native == native for module in norms)

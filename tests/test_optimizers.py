@@ -10,9 +10,18 @@ from ganzoo.errors import BadOption
 from ganzoo.plugins import zoo
 
 PLAIN = {
-    "adam": (torch.optim.Adam, {"lr": 0.003, "betas": (0.4, 0.9), "eps": 1e-6, "weight_decay": 0.1}),
-    "adamw": (torch.optim.AdamW, {"lr": 0.003, "betas": (0.4, 0.9), "eps": 1e-6, "weight_decay": 0.1}),
-    "rmsprop": (torch.optim.RMSprop, {"lr": 0.003, "alpha": 0.8, "eps": 1e-6, "momentum": 0.3, "weight_decay": 0.1}),
+    "adam": (
+        torch.optim.Adam,
+        {"lr": 0.003, "betas": (0.4, 0.9), "eps": 1e-6, "weight_decay": 0.1},
+    ),
+    "adamw": (
+        torch.optim.AdamW,
+        {"lr": 0.003, "betas": (0.4, 0.9), "eps": 1e-6, "weight_decay": 0.1},
+    ),
+    "rmsprop": (
+        torch.optim.RMSprop,
+        {"lr": 0.003, "alpha": 0.8, "eps": 1e-6, "momentum": 0.3, "weight_decay": 0.1},
+    ),
     "sgd": (torch.optim.SGD, {"lr": 0.003, "momentum": 0.7, "weight_decay": 0.1}),
     "adagrad": (torch.optim.Adagrad, {"lr": 0.003, "eps": 1e-6, "weight_decay": 0.1}),
     "adadelta": (torch.optim.Adadelta, {"lr": 0.3, "rho": 0.8, "eps": 1e-5, "weight_decay": 0.1}),
@@ -51,7 +60,9 @@ def test_steps_equal_the_plain_loop(name, rate):
 def test_state_survives_a_round_trip(name):
     first, second = net(), net()
     create = zoo().registry.create
-    one, two = (create("optimizer", name, m.parameters(), **PLAIN[name][1]) for m in (first, second))
+    one, two = (
+        create("optimizer", name, m.parameters(), **PLAIN[name][1]) for m in (first, second)
+    )
     descend(first, one)
     second.load_state_dict(first.state_dict())
     two.load_state_dict(copy.deepcopy(one.state_dict()))  # what a file would hold
@@ -64,7 +75,9 @@ def test_defaults_that_gans_need():
     assert group["fused"]
 
 
-@pytest.mark.parametrize("given", [{"lr": 0}, {"lr": -1e-4}, {"betas": [0.5, 1.0]}, {"momentum": 0.9}])
+@pytest.mark.parametrize(
+    "given", [{"lr": 0}, {"lr": -1e-4}, {"betas": [0.5, 1.0]}, {"momentum": 0.9}]
+)
 def test_impossible_options_are_refused(given):
     with pytest.raises(BadOption):
         zoo().registry.create("optimizer", "adam", net().parameters(), **given)

@@ -25,11 +25,24 @@ def environment(built, tmp_path_factory):
 def test_the_sdist_is_complete(built):
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    wanted = {"pyproject.toml", "README.md", "LICENSE", "registry.toml", "ganzoo/defaults.toml", "docs/make_components.py"}
-    wanted |= {str(p.relative_to(ROOT)) for p in (ROOT / "plugins").rglob("*") if p.is_file() and p.suffix in (".py", ".toml")}
+    wanted = {
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "registry.toml",
+        "ganzoo/defaults.toml",
+        "docs/make_components.py",
+    }
+    wanted |= {
+        str(p.relative_to(ROOT))
+        for p in (ROOT / "plugins").rglob("*")
+        if p.is_file() and p.suffix in (".py", ".toml")
+    }
     wanted |= {str(p.relative_to(ROOT)) for p in Path(__file__).parent.glob("test_*.py")}
     assert wanted <= names
-    assert not [n for n in names if "__pycache__" in n or n.startswith((".git/", ".venv/", "runs/"))]
+    assert not [
+        n for n in names if "__pycache__" in n or n.startswith((".git/", ".venv/", "runs/"))
+    ]
 
 
 def test_the_wheel_carries_what_is_needed_and_no_more(built):
@@ -37,12 +50,21 @@ def test_the_wheel_carries_what_is_needed_and_no_more(built):
         names = set(archive.namelist())
         points = archive.read(f"ganzoo-{VERSION}.dist-info/entry_points.txt").decode()
     recipes = {
-        f"ganzoo_plugins/{p.relative_to(ROOT / 'plugins' / 'ganzoo_plugins')}" for p in ROOT.glob("plugins/*/*/recipes/*.toml")
+        f"ganzoo_plugins/{p.relative_to(ROOT / 'plugins' / 'ganzoo_plugins')}"
+        for p in ROOT.glob("plugins/*/*/recipes/*.toml")
     }
     modules = {str(p.relative_to(ROOT)) for p in (ROOT / "ganzoo").rglob("*.py")}
     assert len(recipes) >= 9
-    assert {"ganzoo/registry.toml", "ganzoo/defaults.toml", "ganzoo/py.typed"} | recipes | modules <= names
-    assert {n.split("/")[0] for n in names} == {"ganzoo", "ganzoo_plugins", f"ganzoo-{VERSION}.dist-info"}
+    assert {
+        "ganzoo/registry.toml",
+        "ganzoo/defaults.toml",
+        "ganzoo/py.typed",
+    } | recipes | modules <= names
+    assert {n.split("/")[0] for n in names} == {
+        "ganzoo",
+        "ganzoo_plugins",
+        f"ganzoo-{VERSION}.dist-info",
+    }
     for family, module in PROJECT["entry-points"]["ganzoo"].items():
         assert f"{family} = {module}" in points
     assert "ganzoo = ganzoo.cli:main" in points
@@ -54,7 +76,9 @@ def test_the_wheel_is_what_runs(environment):
     assert Path(file).is_relative_to(environment.folder) and version == VERSION
     assert int(known) == len(PROJECT["entry-points"]["ganzoo"])
     parts = environment.parts()
-    assert {c["distribution"] for c in parts.values()} == {"ganzoo"} and {c["version"] for c in parts.values()} == {VERSION}
+    assert {c["distribution"] for c in parts.values()} == {"ganzoo"} and {
+        c["version"] for c in parts.values()
+    } == {VERSION}
     assert ("generator", "dcgan") in parts and ("recipe", "wgan-gp") in parts
 
 
@@ -62,9 +86,17 @@ def test_a_plugin_comes_trains_and_goes(environment):
     before = environment.parts()
     source = environment.install("ganzoo-example")
     added = {key: c for key, c in environment.parts().items() if key not in before}
-    assert added.keys() == {("generator", "upsample"), ("loss", "softhinge"), ("regularizer", "anchor")}
+    assert added.keys() == {
+        ("generator", "upsample"),
+        ("loss", "softhinge"),
+        ("regularizer", "anchor"),
+    }
     for part in added.values():
-        assert (part["distribution"], part["plugin"], part["version"]) == ("ganzoo-example", "example", "0.3.0")
+        assert (part["distribution"], part["plugin"], part["version"]) == (
+            "ganzoo-example",
+            "example",
+            "0.3.0",
+        )
         assert part["summary"] and part["summary"].isprintable()
     environment.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", source)
 
@@ -82,24 +114,47 @@ def test_a_plugin_comes_trains_and_goes(environment):
         "--set",
         "log.images=8",
     ]
-    environment.run("ganzoo", "train", *flags, "--device", "cpu", "--set", "gen.width=8", "--set", "disc.width=8")
+    environment.run(
+        "ganzoo",
+        "train",
+        *flags,
+        "--device",
+        "cpu",
+        "--set",
+        "gen.width=8",
+        "--set",
+        "disc.width=8",
+    )
     run = next((environment.work / "runs").iterdir())
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert lines[-1]["updates"] == 20 and lines[-1]["images"] == 160
     assert all(math.isfinite(line["discriminator"]["anchor"]) for line in lines)
     about = tomllib.loads((run / "run.toml").read_text())["run"]
-    assert about["plugins"]["gen"] == "ganzoo-example:example" and about["versions"]["ganzoo-example"] == "0.3.0"
+    assert (
+        about["plugins"]["gen"] == "ganzoo-example:example"
+        and about["versions"]["ganzoo-example"] == "0.3.0"
+    )
     environment.run("ganzoo", "generate", run, "--count", 4, "--seed", 1, "--out", "grid.png")
     assert (environment.work / "grid.png").stat().st_size > 100
 
     environment.pip("uninstall", "--yes", "ganzoo-example")
     assert environment.parts() == before
     gone = environment.run("ganzoo", "train", *flags, code=2).stderr.strip()
-    assert gone.count("\n") == 0 and any(f"named {name!r}" in gone for name in ("upsample", "softhinge", "anchor"))
-    gone = environment.run("ganzoo", "generate", run, "--count", 4, "--out", "again.png", code=1).stderr.strip()
+    assert gone.count("\n") == 0 and any(
+        f"named {name!r}" in gone for name in ("upsample", "softhinge", "anchor")
+    )
+    gone = environment.run(
+        "ganzoo", "generate", run, "--count", 4, "--out", "again.png", code=1
+    ).stderr.strip()
     assert gone.count("\n") == 0 and "pip install ganzoo-example" in gone
-    gone = environment.run("ganzoo", "train", "--resume", run, "--images", 320, code=1).stderr.strip()
-    assert gone.count("\n") == 0 and "came from ganzoo-example 0.3.0" in gone and "pip install ganzoo-example" in gone
+    gone = environment.run(
+        "ganzoo", "train", "--resume", run, "--images", 320, code=1
+    ).stderr.strip()
+    assert (
+        gone.count("\n") == 0
+        and "came from ganzoo-example 0.3.0" in gone
+        and "pip install ganzoo-example" in gone
+    )
 
 
 def test_a_broken_plugin_is_one_warning(environment):
@@ -110,7 +165,9 @@ def test_a_broken_plugin_is_one_warning(environment):
     assert done.stderr == (
         "Warning: plugin ganzoo-broken:broken is broken and left out: RuntimeError: needs ganzoo 99 and a better world\n"
     )
-    listed = {p["plugin"]: p for p in json.loads(environment.run("ganzoo", "plugins", "--json").stdout)}
+    listed = {
+        p["plugin"]: p for p in json.loads(environment.run("ganzoo", "plugins", "--json").stdout)
+    }
     assert listed["broken"]["broken"] == "RuntimeError: needs ganzoo 99 and a better world"
     assert listed["broken"]["distribution"] == "ganzoo-broken" and listed["dcgan"]["broken"] is None
     environment.pip("uninstall", "--yes", "ganzoo-broken")

@@ -87,12 +87,23 @@ def test_value_from_finite_differences(name):
     slope = (torch.stack(ahead, 1) - torch.stack(behind, 1)) / (2 * width)
     wanted = value_at(name, slope.norm(dim=1).tolist())
     for way in WAYS:
-        found = slope_penalty(lambda x: (discriminator(x), ()), points, lambda g: (penalty.of(g), ()), lambda g: None, way)
+        found = slope_penalty(
+            lambda x: (discriminator(x), ()),
+            points,
+            lambda g: (penalty.of(g), ()),
+            lambda g: None,
+            way,
+        )
         assert found[0].item() == pytest.approx(wanted, rel=1e-8)
 
 
 def gradients(loss, net):
-    return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(net.parameters()), materialize_grads=True)])
+    return torch.cat(
+        [
+            g.flatten()
+            for g in torch.autograd.grad(loss, list(net.parameters()), materialize_grads=True)
+        ]
+    )
 
 
 @pytest.mark.parametrize("norm", ["none", "layer", "instance", "mlp", "sn"])
@@ -104,11 +115,15 @@ def test_gradient_equals_double_backward(name, norm):
     if norm == "mlp":
         net = zoo().registry.create("discriminator", "mlp", spec, width=16, depth=2)
     else:
-        net = zoo().registry.create("discriminator", "dcgan", spec, width=6, norm="none" if norm == "sn" else norm)
+        net = zoo().registry.create(
+            "discriminator", "dcgan", spec, width=6, norm="none" if norm == "sn" else norm
+        )
     if norm == "sn":
         create("sn").prepare(Shift(spec), net)
     net = net.double()
-    with torch.no_grad():  # DCGAN's small weights make slopes too small to tell a norm from its square
+    with (
+        torch.no_grad()
+    ):  # DCGAN's small weights make slopes too small to tell a norm from its square
         [p.mul_(5) for p in net.parameters() if p.dim() >= 2]
     x = torch.randn(4, *spec.shape, dtype=torch.float64)
     leaf = x.clone().requires_grad_()
@@ -116,7 +131,9 @@ def test_gradient_equals_double_backward(name, norm):
     wanted = gradients(penalty.of(slope), net)
     assert wanted.norm() > 1e-8
     for way in WAYS:
-        found = slope_penalty(lambda x: (net(x), ()), x, lambda g: (penalty.of(g), ()), lambda g: None, way)
+        found = slope_penalty(
+            lambda x: (net(x), ()), x, lambda g: (penalty.of(g), ()), lambda g: None, way
+        )
         assert found[0].item() == pytest.approx(penalty.of(slope).item(), rel=1e-5)
         assert (gradients(found[0], net) - wanted).norm() < 1e-5 * wanted.norm()
 
@@ -146,7 +163,11 @@ def test_each_penalty_looks_where_it_should():
         assert torch.equal(found, getattr(step, wanted))
     found, step = point("gp")
     mix = (found - step.real) / (step.fake - step.real)
-    assert torch.allclose(mix, mix[:, :1].expand_as(mix), atol=1e-4) and mix.min() >= 0 and mix.max() <= 1
+    assert (
+        torch.allclose(mix, mix[:, :1].expand_as(mix), atol=1e-4)
+        and mix.min() >= 0
+        and mix.max() <= 1
+    )
     assert mix[:, 0].std() > 0.1  # one weight a sample, not one a batch
     found, step = point("dragan")
     offset = found - step.real
@@ -188,7 +209,9 @@ def test_l1_and_l2_count_matrices_of_the_net_that_is_updated(side):
     assert torch.allclose(found, weights[0])  # weight decay
 
 
-@pytest.mark.parametrize(("progress", "share"), [(0.0, 1.0), (0.2, 0.75), (0.6, 0.25), (0.8, 0.0), (1.0, 0.0)])
+@pytest.mark.parametrize(
+    ("progress", "share"), [(0.0, 1.0), (0.2, 0.75), (0.6, 0.25), (0.8, 0.0), (1.0, 0.0)]
+)
 def test_noise_fades_linearly(progress, share):
     noise = create("noise", std=0.4, until=0.8)
     assert noise.on("discriminator") and noise.on("generator")
@@ -213,12 +236,17 @@ PIPELINES = [
 ]
 
 
-@pytest.mark.parametrize(("loss", "names", "way"), PIPELINES, ids=lambda v: v if isinstance(v, str) else "+".join(v))
+@pytest.mark.parametrize(
+    ("loss", "names", "way"), PIPELINES, ids=lambda v: v if isinstance(v, str) else "+".join(v)
+)
 def test_compiles_as_one_graph_and_agrees(loss, names, way):
     torch.manual_seed(2)
     spec = Spec((1, 8, 8))
     adversarial, parts = zoo().registry.create("loss", loss), {name: create(name) for name in names}
-    net, generator = zoo().registry.create("discriminator", "dcgan", spec, width=4, norm="layer"), Shift(spec)
+    net, generator = (
+        zoo().registry.create("discriminator", "dcgan", spec, width=4, norm="layer"),
+        Shift(spec),
+    )
     [part.prepare(generator, net) for part in parts.values()]
     slopes = [(name, part) for name, part in parts.items() if name in PENALTIES]
     others = [part for name, part in parts.items() if name not in PENALTIES]

@@ -61,7 +61,12 @@ def test_a_component_knows_who_ships_it(site):
 
 
 def test_one_name_from_two_plugins_is_refused_and_the_qualified_forms_work(site):
-    zoo = plugins.load([*sound("ganzoo-one", "softer", site, "plug_one"), *sound("ganzoo-two", "softer", site, "plug_two")])
+    zoo = plugins.load(
+        [
+            *sound("ganzoo-one", "softer", site, "plug_one"),
+            *sound("ganzoo-two", "softer", site, "plug_two"),
+        ]
+    )
     with pytest.raises(AmbiguousComponent) as caught:
         zoo.registry.get("loss", "softer")
     assert str(caught.value) == (
@@ -75,7 +80,9 @@ def test_one_name_from_two_plugins_is_refused_and_the_qualified_forms_work(site)
 def test_two_plugins_of_one_distribution_are_told_apart():
     both = [Component("loss", "softer", int, plugin, "ganzoo-one", "1") for plugin in ("a", "b")]
     registry = Registry(both)
-    with pytest.raises(AmbiguousComponent, match="write ganzoo-one:a/softer or ganzoo-one:b/softer"):
+    with pytest.raises(
+        AmbiguousComponent, match="write ganzoo-one:a/softer or ganzoo-one:b/softer"
+    ):
         registry.get("loss", "softer")
     assert registry.get("loss", "ganzoo-one:b/softer") is both[1]
 
@@ -88,8 +95,13 @@ def test_a_third_party_cannot_take_a_built_in_name_in_silence(site):
     def register_losses(register): register("hinge", Mine)
     """
     )
-    registry = plugins.load([*entry_points(group=plugins.GROUP), *site("ganzoo-one", "plug_one", code)]).registry
-    with pytest.raises(AmbiguousComponent, match=r"ganzoo:losses and ganzoo-one:one: write ganzoo/hinge or ganzoo-one/hinge"):
+    registry = plugins.load(
+        [*entry_points(group=plugins.GROUP), *site("ganzoo-one", "plug_one", code)]
+    ).registry
+    with pytest.raises(
+        AmbiguousComponent,
+        match=r"ganzoo:losses and ganzoo-one:one: write ganzoo/hinge or ganzoo-one/hinge",
+    ):
         registry.get("loss", "hinge")
     assert registry.get("loss", "ganzoo/hinge").distribution == "ganzoo"
 
@@ -100,7 +112,10 @@ BROKEN = {
     "missing": ("import no_such_module_anywhere", "No module named 'no_such_module_anywhere'"),
     "syntax": ("def (", "SyntaxError"),
     "lines": ("raise ValueError('one\\ntwo \\x1b[31mred')", "ValueError: one two [31mred"),
-    "misspelt": ("@hookimpl\n    def register_loses(register): pass", "unknown hook 'register_loses'"),
+    "misspelt": (
+        "@hookimpl\n    def register_loses(register): pass",
+        "unknown hook 'register_loses'",
+    ),
     "arguments": ("@hookimpl\n    def register_losses(registry): pass", "registry"),
     "hook": ("@hookimpl\n    def register_losses(register): raise KeyError('x')", "KeyError"),
     "rubbish": (
@@ -111,9 +126,15 @@ BROKEN = {
         "@hookimpl\n    def register_losses(register): register('Not A Name', Loss)",
         "loss name 'Not A Name': use lower-case",
     ),
-    "about": ("@hookimpl\n    def register_losses(register): register('odd', Loss, color='red')", "about takes summary and paper"),
+    "about": (
+        "@hookimpl\n    def register_losses(register): register('odd', Loss, color='red')",
+        "about takes summary and paper",
+    ),
     "recipe": ("@hookimpl\n    def register_recipes(register): register('odd', 3)", "recipe 'odd'"),
-    "twice": ("@hookimpl\n    def register_losses(register): register('odd', Loss); register('odd', Loss)", "registered twice"),
+    "twice": (
+        "@hookimpl\n    def register_losses(register): register('odd', Loss); register('odd', Loss)",
+        "registered twice",
+    ),
 }
 
 
@@ -155,7 +176,10 @@ def test_what_a_plugin_registered_before_it_broke_is_taken_back(site):
 @pytest.mark.parametrize(
     ("requires", "broken"),
     [
-        (["ganzoo>=0.2,<0.3"], "it is for ganzoo <0.3,>=0.2, and this is ganzoo 0.1.7; install a version of ganzoo-for for it"),
+        (
+            ["ganzoo>=0.2,<0.3"],
+            "it is for ganzoo <0.3,>=0.2, and this is ganzoo 0.1.7; install a version of ganzoo-for for it",
+        ),
         (["numpy", "Ganzoo (<0.1)"], "it is for ganzoo <0.1, and this is ganzoo 0.1.7"),
         (["ganzoo[dev]==0.1.6"], "it is for ganzoo ==0.1.6"),
         (["ganzoo>=0.1,<0.2"], ""),
@@ -167,7 +191,9 @@ def test_what_a_plugin_registered_before_it_broke_is_taken_back(site):
         (["ganzoo is what it wants"], ""),
     ],
 )
-def test_a_plugin_for_another_ganzoo_is_broken_with_that_reason(requires, broken, site, tmp_path, monkeypatch):
+def test_a_plugin_for_another_ganzoo_is_broken_with_that_reason(
+    requires, broken, site, tmp_path, monkeypatch
+):
     monkeypatch.setattr(plugins, "__version__", "0.1.7")
     sound("ganzoo-one", "softer", site, "plug_one")
     zoo = plugins.load(entries(tmp_path, "ganzoo-for", {"for": "plug_one"}, requires=requires))
@@ -176,21 +202,33 @@ def test_a_plugin_for_another_ganzoo_is_broken_with_that_reason(requires, broken
 
 
 @pytest.mark.parametrize(
-    ("version", "broken"), [("0.2.0.dev3", False), ("0.2.0rc1+local", False), ("0.3.0", True), ("0+unknown", False)]
+    ("version", "broken"),
+    [("0.2.0.dev3", False), ("0.2.0rc1+local", False), ("0.3.0", True), ("0+unknown", False)],
 )
 def test_versions_before_a_release_count_for_it(version, broken, site, tmp_path, monkeypatch):
     monkeypatch.setattr(plugins, "__version__", version)
     sound("ganzoo-one", "softer", site, "plug_one")
-    zoo = plugins.load(entries(tmp_path, "ganzoo-for", {"for": "plug_one"}, requires=["ganzoo>=0.2.0.dev1,<0.3"]))
+    zoo = plugins.load(
+        entries(tmp_path, "ganzoo-for", {"for": "plug_one"}, requires=["ganzoo>=0.2.0.dev1,<0.3"])
+    )
     assert bool(zoo.broken) == broken
 
 
 @pytest.mark.parametrize(
     ("hook", "hint"),
-    [("register_lossses", "did you mean 'register_losses'?"), ("register_samplers", "a newer ganzoo may have it")],
+    [
+        ("register_lossses", "did you mean 'register_losses'?"),
+        ("register_samplers", "a newer ganzoo may have it"),
+    ],
 )
 def test_an_unknown_hook_is_said_by_name(hook, hint, site):
-    zoo = plugins.load(site("ganzoo-odd", "plug_odd", f"@hookimpl\n    def {hook}(register): pass".replace("@", "    @", 1)))
+    zoo = plugins.load(
+        site(
+            "ganzoo-odd",
+            "plug_odd",
+            f"@hookimpl\n    def {hook}(register): pass".replace("@", "    @", 1),
+        )
+    )
     assert zoo.broken[0].broken == f"unknown hook {hook!r} in ganzoo {ganzoo.__version__}; {hint}"
 
 
@@ -210,7 +248,9 @@ def test_a_plugin_that_fails_to_register_does_not_spoil_those_after_it(site):
     @hookimpl
     def register_losses(registry): pass
     """
-    zoo = plugins.load([*site("ganzoo-a", "plug_a", code), *sound("ganzoo-later", "later", site, "plug_later")])
+    zoo = plugins.load(
+        [*site("ganzoo-a", "plug_a", code), *sound("ganzoo-later", "later", site, "plug_later")]
+    )
     assert [p.who for p in zoo.broken] == ["ganzoo-a:a"] and zoo.registry.get("loss", "later")
 
 
@@ -234,9 +274,14 @@ def test_a_plugin_that_registers_nothing_is_no_error(site):
 
 def test_two_distributions_may_use_one_entry_point_name(tmp_path, site):
     first = sound("ganzoo-one", "softer", site, "plug_same")
-    (tmp_path / "other.py").write_text((tmp_path / "plug_same.py").read_text().replace("softer", "harder"))
+    (tmp_path / "other.py").write_text(
+        (tmp_path / "plug_same.py").read_text().replace("softer", "harder")
+    )
     zoo = plugins.load([*first, *entries(tmp_path, "ganzoo-two", {"same": "other"})])
-    assert [c.name for c in zoo.registry.components("loss")] == ["harder", "softer"] and zoo.broken == []
+    assert [c.name for c in zoo.registry.components("loss")] == [
+        "harder",
+        "softer",
+    ] and zoo.broken == []
 
 
 def test_an_entry_point_listed_twice_is_loaded_once(site):
@@ -246,12 +291,17 @@ def test_an_entry_point_listed_twice_is_loaded_once(site):
 
 
 def test_the_environment_narrows_what_is_loaded(site, monkeypatch):
-    found = [*sound("ganzoo-one", "softer", site, "plug_one"), *sound("ganzoo-two", "harder", site, "plug_two")]
+    found = [
+        *sound("ganzoo-one", "softer", site, "plug_one"),
+        *sound("ganzoo-two", "harder", site, "plug_two"),
+    ]
     monkeypatch.setenv("GANZOO_LOAD_PLUGINS", "ganzoo-two, ganzoo-three")
     zoo = plugins.load([*entry_points(group=plugins.GROUP), *found])
     assert {p.distribution for p in zoo.plugins} == {"ganzoo", "ganzoo-two"}
     monkeypatch.setenv("GANZOO_LOAD_PLUGINS", "")
-    assert {p.distribution for p in plugins.load([*entry_points(group=plugins.GROUP), *found]).plugins} == {"ganzoo"}
+    assert {
+        p.distribution for p in plugins.load([*entry_points(group=plugins.GROUP), *found]).plugins
+    } == {"ganzoo"}
 
 
 def test_a_component_that_cannot_be_imported_is_broken_when_used_only(site):
@@ -261,7 +311,9 @@ def test_a_component_that_cannot_be_imported_is_broken_when_used_only(site):
     """
     zoo = plugins.load(site("ganzoo-late", "plug_late", code))
     assert zoo.broken == [] and zoo.registry.get("loss", "late").summary == ""
-    with pytest.raises(Exception, match=r"loss 'late' of ganzoo-late:late cannot be imported: ModuleNotFoundError"):
+    with pytest.raises(
+        Exception, match=r"loss 'late' of ganzoo-late:late cannot be imported: ModuleNotFoundError"
+    ):
         zoo.registry.create("loss", "late")
 
 
@@ -281,16 +333,23 @@ def test_an_unknown_name_says_what_there_is(kind, name, hint):
 def test_the_catalogue_says_what_to_install(monkeypatch):
     known = {"plugins": {"big": {"distribution": "ganzoo-biggan", "generators": ["biggan"]}}}
     monkeypatch.setattr("ganzoo.catalog.catalogue", lambda: known)
-    with pytest.raises(UnknownComponent, match="no generator named 'biggan'; it is in ganzoo-biggan: pip install ganzoo-biggan"):
+    with pytest.raises(
+        UnknownComponent,
+        match="no generator named 'biggan'; it is in ganzoo-biggan: pip install ganzoo-biggan",
+    ):
         plugins.zoo().registry.get("generator", "biggan")
 
 
 def test_without_any_plugin_the_reason_is_said():
-    with pytest.raises(UnknownComponent, match="no plugin is loaded, not even ganzoo's own: pip install it"):
+    with pytest.raises(
+        UnknownComponent, match="no plugin is loaded, not even ganzoo's own: pip install it"
+    ):
         Registry().get("loss", "zzz")
 
 
 def test_every_kind_has_a_hook():
     from ganzoo import hookspecs
 
-    assert {f"register_{PLURALS[kind]}" for kind in KINDS} == {n for n in vars(hookspecs) if n.startswith("register_")}
+    assert {f"register_{PLURALS[kind]}" for kind in KINDS} == {
+        n for n in vars(hookspecs) if n.startswith("register_")
+    }

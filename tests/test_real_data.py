@@ -11,7 +11,20 @@ from PIL import Image
 from ganzoo.sampling import read_header
 
 DATA = Path(os.environ.get("GANZOO_DATA", Path(__file__).parents[2] / "shared" / "data"))
-SMALL = ("--images", "192", "--batch-size", "32", "--set", "gen.width=8", "--set", "disc.width=8", "--loss", "hinge", "--reg", "sn")
+SMALL = (
+    "--images",
+    "192",
+    "--batch-size",
+    "32",
+    "--set",
+    "gen.width=8",
+    "--set",
+    "disc.width=8",
+    "--loss",
+    "hinge",
+    "--reg",
+    "sn",
+)
 
 
 def at_hand(name):
@@ -42,12 +55,21 @@ def test_cifar(ran, tmp_path):
 
 def test_mnist(ran, tmp_path):
     at_hand("mnist")
-    assert trained(ran, tmp_path, "--data", "mnist", "--data-root", DATA, "--gen", "dcgan").shape == [1, 28, 28]
+    assert trained(
+        ran, tmp_path, "--data", "mnist", "--data-root", DATA, "--gen", "dcgan"
+    ).shape == [1, 28, 28]
 
 
 @pytest.mark.parametrize(("channels", "found"), [("auto", 4), ("3", 3)])
 def test_emoji_in_four_channels_and_flattened(ran, tmp_path, channels, found):
-    arguments = ("--data", at_hand("noto-emoji.zip"), "--resolution", "32", "--set", f"data.channels={channels}")
+    arguments = (
+        "--data",
+        at_hand("noto-emoji.zip"),
+        "--resolution",
+        "32",
+        "--set",
+        f"data.channels={channels}",
+    )
     assert trained(ran, tmp_path, *arguments).shape == [found, 32, 32]
 
 
@@ -60,7 +82,11 @@ def test_a_folder_of_odd_rectangles(ran, tmp_path):
     pictures.mkdir()
     for i in range(40):
         Image.effect_noise((53, 37), 20 + i).save(pictures / f"{i}.png")
-    assert trained(ran, tmp_path / "runs", "--data", pictures, "--gen", "dcgan").shape == [1, 37, 53]
+    assert trained(ran, tmp_path / "runs", "--data", pictures, "--gen", "dcgan").shape == [
+        1,
+        37,
+        53,
+    ]
 
 
 def test_ring(ran, tmp_path):

@@ -13,12 +13,18 @@ from ganzoo.plugins import zoo
 from ganzoo.training import Interrupted, Training
 
 RECIPES = [c.name for c in zoo().registry.components("recipe")]
-BATCH, ITERATIONS = 48, 45  # 45 updates of 48 samples run past the end of the 1,797 digits: an epoch border lies within
+BATCH, ITERATIONS = (
+    48,
+    45,
+)  # 45 updates of 48 samples run past the end of the 1,797 digits: an epoch border lies within
 ALL_AT_ONCE = {  # state of every sort: buffers that change, noise, lazy penalties, mirrored pictures, a schedule that ends
     "gen": {"width": 8},
     "disc": {"width": 8, "norm": "none"},
     "reg": {"r1": {"every": 3, "final": 1.0}, "gp": {}, "noise": {}, "sn": {"side": "both"}},
-    "optim": {"gen": {"schedule": "cosine", "clip_norm": 1.0}, "disc": {"name": "rmsprop", "schedule": "linear"}},
+    "optim": {
+        "gen": {"schedule": "cosine", "clip_norm": 1.0},
+        "disc": {"name": "rmsprop", "schedule": "linear"},
+    },
     "data": {"flip": True},
 }
 
@@ -28,8 +34,17 @@ def small(tree):
     tree = configuration.merge(configuration.defaults(), runs.settings(tree))
     width = {"width": 8}
     critic = tree["train"]["n_critic"]
-    small = {"gen": width, "disc": width, "train": {"batch_size": BATCH, "images": BATCH * ITERATIONS}}
-    small |= {"data": {"resolution": 8}, "average": {"half_life": 500}, "samples": {"images": 10**6}, "log": {"images": 500}}
+    small = {
+        "gen": width,
+        "disc": width,
+        "train": {"batch_size": BATCH, "images": BATCH * ITERATIONS},
+    }
+    small |= {
+        "data": {"resolution": 8},
+        "average": {"half_life": 500},
+        "samples": {"images": 10**6},
+        "log": {"images": 500},
+    }
     small |= {"checkpoint": {"images": 0, "minutes": 0}}
     small["train"]["images"] = BATCH * critic * (ITERATIONS // critic)
     return configuration.check(configuration.merge(tree, small))
@@ -96,7 +111,9 @@ def test_optimizer_state_gets_its_parameters_layout(name):
     update(nets[0], optimizers[0], gradients[0])
     update(nets[0], optimizers[0], gradients[1])
     flat = checkpoint.optimizer_state(optimizers[0])
-    flat = {k: v.clone().contiguous() if isinstance(v, torch.Tensor) else v for k, v in flat.items()}  # as from a file
+    flat = {
+        k: v.clone().contiguous() if isinstance(v, torch.Tensor) else v for k, v in flat.items()
+    }  # as from a file
     checkpoint.restore_optimizer(optimizers[1], flat)
     nets[1].load_state_dict(nets[0].state_dict())
     for net, optimizer in zip(nets, optimizers, strict=True):
@@ -127,7 +144,9 @@ def test_extended_run_continues(tmp_path):
     """More images than first asked for: the run goes on from its end and does not begin again."""
     config = small({"gen": {"name": "mlp"}})
     first = trained(config, tmp_path)
-    longer = config.model_copy(update={"train": config.train.model_copy(update={"images": config.train.images * 2})})
+    longer = config.model_copy(
+        update={"train": config.train.model_copy(update={"images": config.train.images * 2})}
+    )
     runs.check_same(config, longer, tmp_path)
     training = Training(assemble(longer, zoo().registry), tmp_path)
     training.load_state_dict(checkpoint.newest(tmp_path, print)[0])
@@ -150,5 +169,6 @@ def test_seed_decides_everything(tmp_path):
     check_equal(one, trained(config, tmp_path / "two"))
     other = config.model_copy(update={"train": config.train.model_copy(update={"seed": 1})})
     assert not torch.equal(
-        next(iter(one["generator"].values())), next(iter(trained(other, tmp_path / "three")["generator"].values()))
+        next(iter(one["generator"].values())),
+        next(iter(trained(other, tmp_path / "three")["generator"].values())),
     )

@@ -23,7 +23,14 @@ from ganzoo.registry import Component, Registry
 from ganzoo.testing import check
 from ganzoo.training import Training
 
-FILES = {"pyproject.toml", "README.md", "LICENSE", ".gitignore", ".github/workflows/test.yml", "tests/test_plugin.py"}
+FILES = {
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    ".gitignore",
+    ".github/workflows/test.yml",
+    "tests/test_plugin.py",
+}
 
 
 class Lines(Tracker):
@@ -35,7 +42,9 @@ class Lines(Tracker):
 
 
 def texts(folder):
-    return {str(p.relative_to(folder)): p.read_text("utf-8") for p in folder.rglob("*") if p.is_file()}
+    return {
+        str(p.relative_to(folder)): p.read_text("utf-8") for p in folder.rglob("*") if p.is_file()
+    }
 
 
 @pytest.fixture
@@ -46,8 +55,12 @@ def loaded(tmp_path, monkeypatch):
     def load(name, kinds):
         folder = scaffold.write_project(name, kinds, tmp_path, plugins.inventory().registry)
         monkeypatch.syspath_prepend(str(folder))
-        declared = tomllib.loads((folder / "pyproject.toml").read_text())["project"]["entry-points"]["ganzoo"]
-        zoo = plugins.load([*entry_points(group=plugins.GROUP), *entries(folder, f"ganzoo-{name}", declared)])
+        declared = tomllib.loads((folder / "pyproject.toml").read_text())["project"][
+            "entry-points"
+        ]["ganzoo"]
+        zoo = plugins.load(
+            [*entry_points(group=plugins.GROUP), *entries(folder, f"ganzoo-{name}", declared)]
+        )
         assert not zoo.broken, zoo.broken
         return folder, zoo.registry
 
@@ -68,8 +81,12 @@ def test_one_component_of_each_kind_keeps_its_contract_and_trains(kind, loaded, 
     given = {n.targets[0].id: n.value for n in tree.body if isinstance(n, ast.Assign)}
     settings = ast.literal_eval(given["TRAINING"]) | ast.literal_eval(given["SHORT"])
     if kind == "recipe":
-        settings = {k: v for k, v in mine[0].recipe().items() if isinstance(v, dict)} | ast.literal_eval(given["SHORT"])
-    pipeline = assemble(configuration.check(configuration.merge(configuration.defaults(), settings)), registry)
+        settings = {
+            k: v for k, v in mine[0].recipe().items() if isinstance(v, dict)
+        } | ast.literal_eval(given["SHORT"])
+    pipeline = assemble(
+        configuration.check(configuration.merge(configuration.defaults(), settings)), registry
+    )
     if kind != "recipe":
         assert f"ganzoo-tried-{kind}:tried-{kind}" in pipeline.owners.values()
     monkeypatch.setattr(plugins, "inventory", lambda: plugins.Zoo([], registry))
@@ -81,7 +98,9 @@ def test_one_component_of_each_kind_keeps_its_contract_and_trains(kind, loaded, 
     heard = Lines()
     training = Training(pipeline, None, [heard])
     training.run()
-    assert training.updates == 20 and all(math.isfinite(line["discriminator"]["total"]) for line in heard.lines)
+    assert training.updates == 20 and all(
+        math.isfinite(line["discriminator"]["total"]) for line in heard.lines
+    )
 
 
 @pytest.mark.parametrize("name", ["a", "soft-hinge-2", "abcdefghij-abcdefghij-abcdefgh"])
@@ -90,12 +109,23 @@ def test_what_is_written_is_clean(name, tmp_path):
     assert folder == tmp_path / f"ganzoo-{name}" and texts(folder).keys() >= FILES
     assert [p.name for p in tmp_path.iterdir()] == [folder.name], "nothing temporary is left"
     for tool in (["check"], ["format", "--check"]):
-        done = subprocess.run([sys.executable, "-m", "ruff", *tool, "--no-cache", "."], cwd=folder, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *tool, "--no-cache", "."],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stdout
-    left = {path: text for path, text in texts(folder).items() if "@" in text.replace("@hookimpl", "").replace("@pytest", "")}
+    left = {
+        path: text
+        for path, text in texts(folder).items()
+        if "@" in text.replace("@hookimpl", "").replace("@pytest", "")
+    }
     assert left.keys() <= {".github/workflows/test.yml"}, "a placeholder was left"
     workflow = texts(folder)[".github/workflows/test.yml"]
-    assert f"ganzoo check-plugin ganzoo-{name}" in workflow and "pip install -e '.[test]'" in workflow
+    assert (
+        f"ganzoo check-plugin ganzoo-{name}" in workflow and "pip install -e '.[test]'" in workflow
+    )
 
 
 @pytest.mark.parametrize(
@@ -147,7 +177,10 @@ def test_a_name_is_free_for_its_own_distribution_and_for_other_kinds():
 def test_the_command_says_what_to_do_next(tmp_path, cli):
     done = cli("new-plugin", "tried-words", "--kind", "disc", "--kind", "losses", "--out", tmp_path)
     assert done.code == 0 and done.err == ""
-    assert "one discriminator, one loss, called tried-words" in done.out and "ganzoo install -e " in done.out
+    assert (
+        "one discriminator, one loss, called tried-words" in done.out
+        and "ganzoo install -e " in done.out
+    )
     assert {p.name for p in (tmp_path / "ganzoo-tried-words" / "ganzoo_tried_words").iterdir()} == {
         "__init__.py", "discriminators.py", "losses.py",
     }  # fmt: skip
@@ -163,7 +196,11 @@ def test_nothing_is_written_over(tmp_path, cli):
     kept.parent.mkdir()
     kept.write_text("months of it")
     done = cli("new-plugin", "tried", "--out", tmp_path)
-    assert done.code == 1 and "exists and is not an empty folder" in done.err and done.err.count("\n") == 1
+    assert (
+        done.code == 1
+        and "exists and is not an empty folder" in done.err
+        and done.err.count("\n") == 1
+    )
     assert texts(tmp_path) == {"ganzoo-tried/work.py": "months of it"}
     kept.unlink()
     assert cli("new-plugin", "tried", "--out", tmp_path).code == 0, "an empty folder is taken"
@@ -177,7 +214,9 @@ def test_a_project_of_all_kinds_lives_in_a_fresh_environment(built, tmp_path):
     """Generated, built, installed, tested, reviewed, trained with and uninstalled, with no change by hand."""
     fresh = Environment(tmp_path)
     fresh.pip("install", next(built.glob("*.whl")), "--no-deps", "--no-index")
-    fresh.run("ganzoo", "new-plugin", "soft-try", *(word for kind in KINDS for word in ("--kind", kind)))
+    fresh.run(
+        "ganzoo", "new-plugin", "soft-try", *(word for kind in KINDS for word in ("--kind", kind))
+    )
     project = fresh.work / "ganzoo-soft-try"
     fresh.run(
         "python",
@@ -193,15 +232,31 @@ def test_a_project_of_all_kinds_lives_in_a_fresh_environment(built, tmp_path):
     wheel = next((fresh.work / "dist").glob("ganzoo_soft_try-*.whl"))
     done = fresh.run("ganzoo", "install", wheel)
     assert "running: " in done.stderr and "-m pip install --" in done.stderr and done.stdout == ""
-    assert {c["kind"] for c in fresh.parts().values() if c["distribution"] == "ganzoo-soft-try"} == set(KINDS)
+    assert {
+        c["kind"] for c in fresh.parts().values() if c["distribution"] == "ganzoo-soft-try"
+    } == set(KINDS)
 
     tested = fresh.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", project)
     assert "13 passed" in tested.stdout
     review = json.loads(fresh.run("ganzoo", "check-plugin", "ganzoo-soft-try", "--json").stdout)
     assert review["holds"] and len(review["components"]) == 10
-    flags = ["--recipe", "soft-try", "--images", "640", "--batch-size", "32", "--device", "cpu", "--set", "log.images=32"]
+    flags = [
+        "--recipe",
+        "soft-try",
+        "--images",
+        "640",
+        "--batch-size",
+        "32",
+        "--device",
+        "cpu",
+        "--set",
+        "log.images=32",
+    ]
     fresh.run("ganzoo", "train", *flags)
-    lines = [json.loads(line) for line in next(fresh.work.glob("runs/*/log.jsonl")).read_text().splitlines()]
+    lines = [
+        json.loads(line)
+        for line in next(fresh.work.glob("runs/*/log.jsonl")).read_text().splitlines()
+    ]
     assert lines[-1]["updates"] == 20 and all("soft-try" in line["discriminator"] for line in lines)
 
     fresh.run("ganzoo", "uninstall", "-y", "ganzoo-soft-try")

@@ -39,13 +39,18 @@ def training(folder, on_nan="stop", after=40, times=1):
         "checkpoint": {"images": 320},
         "log": {"images": 64},
     }
-    pipeline = assemble(configuration.check(configuration.merge(configuration.defaults(), tree)), zoo().registry)
+    pipeline = assemble(
+        configuration.check(configuration.merge(configuration.defaults(), tree)), zoo().registry
+    )
     pipeline.parts.regularizers["poison"] = Poison(after, times)
     return Training(pipeline, folder)
 
 
 def finite(state):
-    return all(torch.isfinite(t).all() for t in [*state["generator"].values(), *state["discriminator"].values()])
+    return all(
+        torch.isfinite(t).all()
+        for t in [*state["generator"].values(), *state["discriminator"].values()]
+    )
 
 
 def test_stops_before_bad_weights_are_saved(tmp_path):

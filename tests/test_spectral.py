@@ -15,7 +15,9 @@ def create(name, **options):
 
 def largest(module):
     weight = module.weight.detach()
-    return torch.linalg.matrix_norm((weight.transpose(0, 1) if isinstance(module, nn.ConvTranspose2d) else weight).flatten(1), 2)
+    return torch.linalg.matrix_norm(
+        (weight.transpose(0, 1) if isinstance(module, nn.ConvTranspose2d) else weight).flatten(1), 2
+    )
 
 
 def body():
@@ -63,10 +65,12 @@ def test_spectral_norm_of_held_vectors_is_pure_and_has_the_exact_gradient():
 def test_spectral_norm_sides_and_copies():
     generator, discriminator = body(), body()
     create("sn", side="generator").prepare(generator, discriminator)
-    assert largest(generator[0]).item() == pytest.approx(1.0, abs=0.05) and len(discriminator.state_dict()) == len(
-        body().state_dict()
-    )
-    other = copy.deepcopy(generator)  # what a running average holds: averaged vectors are shorter than one
+    assert largest(generator[0]).item() == pytest.approx(1.0, abs=0.05) and len(
+        discriminator.state_dict()
+    ) == len(body().state_dict())
+    other = copy.deepcopy(
+        generator
+    )  # what a running average holds: averaged vectors are shorter than one
     with torch.no_grad():
         other[0].parametrizations.weight[0].u.mul_(0.5)
     assert torch.allclose(other[0].weight, generator[0].weight)

@@ -18,7 +18,9 @@ PARTS = ("conditional", "auxiliary", "path_length", "adaptive", "packing", "cons
 def third_party(folder):
     """The components of tests/parts, loaded as a distribution's."""
     installed = plugins.entry_points(group=plugins.GROUP)
-    return plugins.load([*installed, *entries(folder, "ganzoo-parts", {name: f"parts.{name}" for name in PARTS})]).registry
+    return plugins.load(
+        [*installed, *entries(folder, "ganzoo-parts", {name: f"parts.{name}" for name in PARTS})]
+    ).registry
 
 
 def test_third_party_is_whole(tmp_path):
@@ -38,13 +40,17 @@ def component(kind, factory):
     return Component(kind, "wrong", factory, "wrong", "tests", "0")
 
 
-@pytest.mark.parametrize(("kind", "factory"), SOUND, ids=lambda value: getattr(value, "__name__", value))
+@pytest.mark.parametrize(
+    ("kind", "factory"), SOUND, ids=lambda value: getattr(value, "__name__", value)
+)
 def test_sound_parts_pass(kind, factory):
     check(component(kind, factory))
 
 
 def test_a_summary_of_two_sentences_is_named():
-    one = Component("tracker", "wrong", Silent, "wrong", "tests", "0", {"summary": "It hears. It also speaks"})
+    one = Component(
+        "tracker", "wrong", Silent, "wrong", "tests", "0", {"summary": "It hears. It also speaks"}
+    )
     with pytest.raises(AssertionError, match="more than one sentence"):
         check(one)
 
@@ -72,7 +78,9 @@ def test_a_broken_promise_is_named(kind, factory, name, message):
         if finding.outcome == "does not hold":
             break
     text = str(found[-1])
-    assert (found[-1].check, found[-1].outcome) == (name, "does not hold") and re.search(message, text), text
+    assert (found[-1].check, found[-1].outcome) == (name, "does not hold") and re.search(
+        message, text
+    ), text
     assert text.startswith(f"{kind} 'wrong' of tests:wrong: ") and "; " in text and "\n" not in text
 
 
@@ -81,9 +89,18 @@ def test_a_broken_promise_is_named(kind, factory, name, message):
     [
         ("summary =", "cannot be read"),
         ('summary = "A recipe"', "names no source"),
-        ('summary = "A recipe"\nsource = "here"\n[gen]\nname = "dcgna"', "no generator named 'dcgna'; did you mean 'dcgan'"),
-        ('summary = "A recipe"\nsource = "here"\n[gen]\nname = "mlp"\nwidht = 3', "no option 'widht'; did you mean 'width'"),
-        ('summary = "A recipe"\nsource = "here"\n[loss]\nname = "wgan"\n[reg.smooth]', "trait 'labels'"),
+        (
+            'summary = "A recipe"\nsource = "here"\n[gen]\nname = "dcgna"',
+            "no generator named 'dcgna'; did you mean 'dcgan'",
+        ),
+        (
+            'summary = "A recipe"\nsource = "here"\n[gen]\nname = "mlp"\nwidht = 3',
+            "no option 'widht'; did you mean 'width'",
+        ),
+        (
+            'summary = "A recipe"\nsource = "here"\n[loss]\nname = "wgan"\n[reg.smooth]',
+            "trait 'labels'",
+        ),
     ],
 )
 def test_a_wrong_recipe_is_named(tmp_path, text, message):

@@ -30,7 +30,15 @@ def test_a_forged_but_harmless_file_loads(tmp_path):
 @pytest.mark.parametrize(
     "options",
     [{"width": n} for n in (10**5, 10**9, 10**30, -1, 2.5, "x", None, [1], True)]
-    + [{"latent_dim": 10**12}, {"where": "x"}, {"self": 1}, {"spec": 1}, {"no_such": 1}, {BAD: BAD}, {"width": nested(60)}],
+    + [
+        {"latent_dim": 10**12},
+        {"where": "x"},
+        {"self": 1},
+        {"spec": 1},
+        {"no_such": 1},
+        {BAD: BAD},
+        {"width": nested(60)},
+    ],
     ids=lambda options: str(options)[:40],
 )
 def test_absurd_options_build_nothing(tmp_path, net, options):
@@ -96,7 +104,11 @@ def test_a_missing_plugin_is_named_and_not_imported(tmp_path, monkeypatch):
     (trap / "evil_plugin.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     monkeypatch.syspath_prepend(trap)
     with refused(BadFile, "pip install evil-plugin .*trust"):
-        ganzoo.load(forge(tmp_path, distribution="evil-plugin", plugin="evil_plugin", component="evil_plugin"))
+        ganzoo.load(
+            forge(
+                tmp_path, distribution="evil-plugin", plugin="evil_plugin", component="evil_plugin"
+            )
+        )
     with refused(BadFile, "pip install"):
         ganzoo.load(forge(tmp_path, plugin="evil_plugin"))
     assert "evil_plugin" not in sys.modules and not (tmp_path / "ran").exists()
@@ -114,7 +126,10 @@ class Trap:
 
 def test_nothing_is_unpickled(tmp_path):
     path = tmp_path / "generator.safetensors"
-    for write in (lambda: path.write_bytes(pickle.dumps(Trap(tmp_path / "ran"))), lambda: torch.save(Trap(tmp_path / "ran"), path)):
+    for write in (
+        lambda: path.write_bytes(pickle.dumps(Trap(tmp_path / "ran"))),
+        lambda: torch.save(Trap(tmp_path / "ran"), path),
+    ):
         write()
         with refused(BadFile):
             ganzoo.load(path)
@@ -143,7 +158,10 @@ def test_tensors_must_be_those_of_the_net(tmp_path):
     case(lambda fields: fields.pop(first))
     case(lambda fields: fields.update({"new\n": fields.pop(first)}))
     case(
-        lambda fields: fields.update(spare={"dtype": "U8", "shape": [8], "data_offsets": [end(fields), end(fields) + 8]}), bytes(8)
+        lambda fields: fields.update(
+            spare={"dtype": "U8", "shape": [8], "data_offsets": [end(fields), end(fields) + 8]}
+        ),
+        bytes(8),
     )
     case(lambda fields: None, b"more")
     case(lambda fields: fields.update({first: 3}))
@@ -179,7 +197,9 @@ class Stubborn(Generator):
     def __init__(self, spec: Spec, *, latent_dim: int = 4, layers: int = 1) -> None:
         super().__init__(spec, latent_dim=latent_dim)
         assert float(torch.ones(1)) == 1  # fails on the meta device
-        self.layers = torch.nn.ModuleList(torch.nn.Linear(latent_dim, spec.numel) for _ in range(layers))
+        self.layers = torch.nn.ModuleList(
+            torch.nn.Linear(latent_dim, spec.numel) for _ in range(layers)
+        )
 
     def forward(self, latents, labels=None):
         return sum(layer(latents) for layer in self.layers).tanh().view(-1, *self.spec.shape)
@@ -217,4 +237,6 @@ def test_other_peoples_nets_are_held_to_their_files(tmp_path, net, option):
     assert ganzoo.load(file(1), registry).sample(3).shape == (3, 1, 8, 8)
     with refused(BadFile):
         ganzoo.load(file(2**31), registry)
-    torch.nn.Sequential(*(torch.nn.Linear(300, 300) for _ in range(300)))  # nothing is counted any more
+    torch.nn.Sequential(
+        *(torch.nn.Linear(300, 300) for _ in range(300))
+    )  # nothing is counted any more

@@ -33,8 +33,14 @@ def test_names_that_point_elsewhere_are_labels_only(tmp_path, read):
     names = ("../up.png", "/root.png", "C:\\x.png", "a/../../x.png", BAD + ".png")
     with refused(BadData, "none of its"):
         read(zipped(tmp_path / "x.zip", dict.fromkeys(names[:4], SMALL)))
-    found = read(zipped(tmp_path / "y.zip", dict.fromkeys((*names, f"{BAD}/a.png", "b/c.png"), SMALL)))
-    said = json.dumps(found, ensure_ascii=False) if isinstance(found, dict) else "".join([*found.notes, *found.classes])
+    found = read(
+        zipped(tmp_path / "y.zip", dict.fromkeys((*names, f"{BAD}/a.png", "b/c.png"), SMALL))
+    )
+    said = (
+        json.dumps(found, ensure_ascii=False)
+        if isinstance(found, dict)
+        else "".join([*found.notes, *found.classes])
+    )
     assert said.isprintable()
     assert sorted(p.name for p in tmp_path.parent.iterdir() if p.suffix == ".png") == []
 
@@ -52,7 +58,10 @@ def test_packing_without_a_limit_is_refused(tmp_path, method):
 
 @pytest.mark.parametrize("read", READERS)
 def test_the_same_member_twice(tmp_path, read):
-    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+    with (
+        pytest.warns(UserWarning, match="Duplicate"),
+        zipfile.ZipFile(tmp_path / "x.zip", "w") as archive,
+    ):
         for _ in range(3):
             archive.writestr("a.png", SMALL)
     read(tmp_path / "x.zip")

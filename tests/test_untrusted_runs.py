@@ -69,7 +69,9 @@ from ganzoo.plugins import zoo
 def test_hostile_run_files(tmp_path, text):
     (tmp_path / "run.toml").write_text(text)
     with refused():
-        tree = configuration.merge(configuration.defaults(), configuration.read(tmp_path / "run.toml"))
+        tree = configuration.merge(
+            configuration.defaults(), configuration.read(tmp_path / "run.toml")
+        )
         assemble(configuration.check(tree), zoo().registry)
     assert "antigravity" not in sys.modules
 
@@ -79,7 +81,23 @@ def test_every_setting_with_every_type(tmp_path):
     tried = 0
     for section, content in tree.items():
         for key in [None, *content]:
-            for value in (None, True, 0, -1, 10**30, 1.5, float("nan"), float("inf"), "", "\0", BAD, [], [[]], {}, {"a": {"b": 1}}):
+            for value in (
+                None,
+                True,
+                0,
+                -1,
+                10**30,
+                1.5,
+                float("nan"),
+                float("inf"),
+                "",
+                "\0",
+                BAD,
+                [],
+                [[]],
+                {},
+                {"a": {"b": 1}},
+            ):
                 layer = {section: value if key is None else {key: value}}
                 with contextlib.suppress(GanzooError):
                     configuration.check(configuration.merge(tree, layer))
@@ -170,7 +188,22 @@ def sign(tmp_path):
 
 def test_a_manifest_with_wrong_types_at_every_place(sign):
     checkpoint.load(sign(lambda manifest: None))
-    values = (None, True, 0, -1, 2**70, 1.5, "", "\0", BAD, [], [[1]], {}, {"a": 1}, nested(30, 1, "a"))
+    values = (
+        None,
+        True,
+        0,
+        -1,
+        2**70,
+        1.5,
+        "",
+        "\0",
+        BAD,
+        [],
+        [[1]],
+        {},
+        {"a": 1},
+        nested(30, 1, "a"),
+    )
     whole = json.loads((sign(lambda manifest: None) / "manifest.json").read_text())
     for key in ("format", "files", "values", "files/average.safetensors"):
         for value in values:
@@ -184,15 +217,33 @@ def test_a_manifest_with_wrong_types_at_every_place(sign):
     for key in whole["files"]["average.safetensors"]:
         for value in values:
             with refused(BadFile):
-                checkpoint.load(sign(lambda m, key=key, value=value: m["files"]["average.safetensors"].update({key: value})))
+                checkpoint.load(
+                    sign(
+                        lambda m, key=key, value=value: m["files"]["average.safetensors"].update(
+                            {key: value}
+                        )
+                    )
+                )
 
 
 @pytest.mark.parametrize(
-    "name", ["..", "../x.safetensors", "/etc/passwd", "a/b.safetensors", "x\0.safetensors", BAD, "", "x" * 5000]
+    "name",
+    [
+        "..",
+        "../x.safetensors",
+        "/etc/passwd",
+        "a/b.safetensors",
+        "x\0.safetensors",
+        BAD,
+        "",
+        "x" * 5000,
+    ],
 )
 def test_a_manifest_names_only_files_of_its_folder(sign, name):
     with refused(BadFile, "no file of a checkpoint"):
-        checkpoint.load(sign(lambda manifest: manifest["files"].update({name: {"bytes": 0, "sha256": ""}})))
+        checkpoint.load(
+            sign(lambda manifest: manifest["files"].update({name: {"bytes": 0, "sha256": ""}}))
+        )
 
 
 def test_a_checkpoint_of_endless_files(sign):

@@ -20,7 +20,10 @@ def test_nothing_raw_reaches_the_terminal(tmp_path, capsys):
     tree = configuration.read(two_runs() / "mlp" / "run.toml")
     tree["run"]["versions"] = {"ganzoo": BAD, "torch": BAD}
     (run / "run.toml").write_text(dump_toml(tree))
-    archive = zipped(tmp_path / "x.zip", {f"{BAD}/{BAD}.png": SMALL, "b/c.png": SMALL, f"b/{BAD}.png": b"no picture"})
+    archive = zipped(
+        tmp_path / "x.zip",
+        {f"{BAD}/{BAD}.png": SMALL, "b/c.png": SMALL, f"b/{BAD}.png": b"no picture"},
+    )
     pickled = tmp_path / "p.safetensors"
     pickled.write_bytes(pickle.dumps(BAD))
     commands = (
@@ -44,10 +47,21 @@ def test_nothing_raw_reaches_the_terminal(tmp_path, capsys):
 def test_unknown_names_import_nothing(tmp_path):
     before = set(sys.modules)
     for kind in ("generator", "loss", "dataset", "optimizer"):
-        for name in ("this", "this:x", "ganzoo_plugins.vanilla.nets:MLPGenerator", "/etc/passwd", BAD, "a/b/c", "", "x" * 10_000):
+        for name in (
+            "this",
+            "this:x",
+            "ganzoo_plugins.vanilla.nets:MLPGenerator",
+            "/etc/passwd",
+            BAD,
+            "a/b/c",
+            "",
+            "x" * 10_000,
+        ):
             with refused(UnknownComponent):
                 ganzoo.create(kind, name)
-    assert {name for name in set(sys.modules) - before if "plugins" in name or name == "this"} == set()
+    assert {
+        name for name in set(sys.modules) - before if "plugins" in name or name == "this"
+    } == set()
 
 
 def test_every_strange_value_can_be_shown():

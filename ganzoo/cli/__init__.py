@@ -23,8 +23,14 @@ COMMANDS = {  # name -> (module, one line)
     "plugins": ("plugins", "Show the plugins that are loaded, and those that are broken."),
     "install": ("install", "Install plugins with pip, into the environment that runs ganzoo."),
     "uninstall": ("uninstall", "Uninstall plugins with pip, broken ones too."),
-    "new-plugin": ("new_plugin", "Write a plugin project that installs, passes its tests and trains."),
-    "check-plugin": ("check_plugin", "Hold a plugin's components to the contracts, and say how to mend them."),
+    "new-plugin": (
+        "new_plugin",
+        "Write a plugin project that installs, passes its tests and trains.",
+    ),
+    "check-plugin": (
+        "check_plugin",
+        "Hold a plugin's components to the contracts, and say how to mend them.",
+    ),
 }
 
 
@@ -40,9 +46,13 @@ class LazyGroup(click.Group):
         command: click.Command = import_module(f".{COMMANDS[name][0]}", __name__).command
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"no command {args[0]!r}{nearest(args[0], COMMANDS)} (commands: {', '.join(COMMANDS)})")
+            ctx.fail(
+                f"no command {args[0]!r}{nearest(args[0], COMMANDS)} (commands: {', '.join(COMMANDS)})"
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -50,7 +60,10 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(__version__, "-V", "--version", message="ganzoo %(version)s")
 def group() -> None:
     """A zoo of GANs: train any generator with any loss and any regularizer, by name.
@@ -63,7 +76,9 @@ def group() -> None:
 
 def main() -> None:
     """Run the command line of this process."""
-    if os.environ.get("GANZOO_DEBUG") != "1":  # what libraries have to say to developers is noise to a person
+    if (
+        os.environ.get("GANZOO_DEBUG") != "1"
+    ):  # what libraries have to say to developers is noise to a person
         warnings.simplefilter("ignore")
     sys.exit(run(sys.argv[1:]))
 
@@ -105,10 +120,16 @@ def _explain(error: click.ClickException, arguments: Sequence[str]) -> str:
     if not isinstance(error, click.UsageError):
         return error.format_message()
     if isinstance(error, click.NoSuchOption):
-        message = f"no option {error.option_name}{nearest(error.option_name, error.possibilities or [])}"
+        message = (
+            f"no option {error.option_name}{nearest(error.option_name, error.possibilities or [])}"
+        )
     else:
         message = error.format_message().rstrip(".")
-    command = error.ctx.command_path if error.ctx else " ".join(["ganzoo", *(a for a in arguments[:1] if a in COMMANDS)])
+    command = (
+        error.ctx.command_path
+        if error.ctx
+        else " ".join(["ganzoo", *(a for a in arguments[:1] if a in COMMANDS)])
+    )
     return f"{message}; {command} --help shows how"
 
 

@@ -79,17 +79,24 @@ def configure(registry: Registry, given: Mapping[str, Any], base: Tree | None = 
         recipe = _get(registry, "recipe", "recipe", given["recipe"]).recipe()
         layers.add(runs.settings(recipe), f"--recipe {given['recipe']}")
     if given["config_file"]:
-        layers.add(runs.settings(configuration.read(given["config_file"])), f"--config {given['config_file']}")
+        layers.add(
+            runs.settings(configuration.read(given["config_file"])),
+            f"--config {given['config_file']}",
+        )
     for flag, path in FLAGS.items():
         if given[flag] is not None:
             section, key = path.split(".")
-            layers.add({section: {key: given[flag]}}, f"--{flag.replace('_', '-')} {given[flag]}", path)
+            layers.add(
+                {section: {key: given[flag]}}, f"--{flag.replace('_', '-')} {given[flag]}", path
+            )
     for family, kind in MANY.items():
         if "none" in given[family]:
             layers.add({family: False}, f"--{family} none")
         for name in given[family]:
             if name != "none":
-                _get(registry, family, kind, name)  # before --set speaks of options of a part that is not there
+                _get(
+                    registry, family, kind, name
+                )  # before --set speaks of options of a part that is not there
                 layers.add({family: {name: {}}}, f"--{family} {name}")
     for text in given["settings"]:
         layers.set(text)

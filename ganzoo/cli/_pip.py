@@ -18,7 +18,9 @@ def check_words(what: str, words: Sequence[str]) -> None:
     """Raise UsageError for a word that pip would take for an option, or that is no text to show."""
     for word in words:
         if not word.strip() or word.lstrip().startswith("-") or not word.isprintable():
-            raise UsageError(f"{what} {shown(word)}: is no name; options of pip go to pip itself: python -m pip")
+            raise UsageError(
+                f"{what} {shown(word)}: is no name; options of pip go to pip itself: python -m pip"
+            )
 
 
 def run(command: Sequence[str], options: Sequence[str], words: Sequence[str] = ()) -> None:

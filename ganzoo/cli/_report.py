@@ -11,7 +11,14 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from ..contracts import Tracker
@@ -42,13 +49,21 @@ def figures(record: Mapping[str, Any]) -> str:
     for name, values in pairs.items():
         known = [f"{key} {_short(value)}" for key, value in values.items() if value is not None]
         parts.append(" ".join([name, *known]).strip() if known else "")
-    return " | ".join(part for part in (*parts, str(record.get("health", "")).partition(": ")[2]) if part)
+    return " | ".join(
+        part for part in (*parts, str(record.get("health", "")).partition(": ")[2]) if part
+    )
 
 
 def _short(value: float) -> str:
     """Two decimals; two digits of a small number, none after the point of a large one."""
     size = abs(value)
-    return f"{value:.2g}" if 0 < size < 0.1 or size >= 1e5 else f"{value:.0f}" if size >= 100 else f"{value:.2f}"
+    return (
+        f"{value:.2g}"
+        if 0 < size < 0.1 or size >= 1e5
+        else f"{value:.0f}"
+        if size >= 100
+        else f"{value:.2f}"
+    )
 
 
 def duration(seconds: float) -> str:
@@ -67,7 +82,9 @@ class Lines(Progress):
         """What is drawn, ten times a second."""
         yield self.make_tasks_table(self.tasks)
         line = Text(self.figures, no_wrap=True)
-        line.truncate(max(CONSOLE.width - 3, 1), overflow="ellipsis")  # room for the ^C that a terminal may add
+        line.truncate(
+            max(CONSOLE.width - 3, 1), overflow="ellipsis"
+        )  # room for the ^C that a terminal may add
         yield line
 
 
@@ -76,7 +93,11 @@ class Reporter(Tracker):
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.total = pipeline.config.train.images
-        self.began, self.first, self.said = time.monotonic(), 0, 0.0  # first: images that speed is not counted of
+        self.began, self.first, self.said = (
+            time.monotonic(),
+            0,
+            0.0,
+        )  # first: images that speed is not counted of
         self.fresh = True  # no update yet
         self.health = ""  # in a word or two
         self.bar: Lines | None = None
@@ -91,9 +112,14 @@ class Reporter(Tracker):
         """Begin to count time, and draw the bar on a terminal."""
         self.began = time.monotonic()
         if CONSOLE.is_terminal:
-            columns = (BarColumn(bar_width=None), TextColumn("{task.fields[counted]}", markup=False))
+            columns = (
+                BarColumn(bar_width=None),
+                TextColumn("{task.fields[counted]}", markup=False),
+            )
             self.bar = Lines(*columns, console=CONSOLE, expand=True)
-            self.task = self.bar.add_task("", total=self.total, completed=self.first, counted=self._counted(self.first))
+            self.task = self.bar.add_task(
+                "", total=self.total, completed=self.first, counted=self._counted(self.first)
+            )
             self.bar.start()
 
     def tick(self, images: int) -> None:
@@ -101,7 +127,9 @@ class Reporter(Tracker):
         if self.fresh:
             self.began, self.first, self.fresh = time.monotonic(), images, False
         if self.bar is not None and self.task is not None:
-            self.bar.update(self.task, completed=min(images, self.total), counted=self._counted(images))
+            self.bar.update(
+                self.task, completed=min(images, self.total), counted=self._counted(images)
+            )
 
     def _counted(self, images: int) -> str:
         """Images done, and once they are known, their speed, the time left and the health."""

@@ -16,7 +16,10 @@ def loaded() -> Zoo:
     """The installed plugins; one warning line for each broken one."""
     found = zoo()
     for plugin in found.broken:
-        click.echo(f"Warning: plugin {plain(plugin.who)} is broken and left out: {plain(plugin.broken)}", err=True)
+        click.echo(
+            f"Warning: plugin {plain(plugin.who)} is broken and left out: {plain(plugin.broken)}",
+            err=True,
+        )
     return found
 
 
@@ -35,7 +38,9 @@ def drawn() -> bool:
     return sys.stdout.isatty()
 
 
-def table(title: str, columns: list[str], rows: list[list[str]], *, wrap: str = "", always: bool = False) -> None:
+def table(
+    title: str, columns: list[str], rows: list[list[str]], *, wrap: str = "", always: bool = False
+) -> None:
     """A table on stdout: drawn on a terminal (or `always`), tab-separated elsewhere. wrap: the column whose text takes the
     room that is left, by default the last.
     """
@@ -48,7 +53,13 @@ def table(title: str, columns: list[str], rows: list[list[str]], *, wrap: str = 
     from rich.table import Table
     from rich.text import Text
 
-    lines = Table(box=None, show_header=any(c.strip() for c in columns), pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    lines = Table(
+        box=None,
+        show_header=any(c.strip() for c in columns),
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+        header_style="dim",
+    )
     for column in columns:
         lines.add_column(column, no_wrap=column != (wrap or columns[-1]), overflow="fold")
     for row in rows:

@@ -12,7 +12,17 @@ from ._shared import loaded, print_json, table
 
 # What train takes beside a pipeline; engines are what is compared.
 NO_PART = ("images", "keep", "on_nan", "engine", "out", "resume", "dry_run", "as_json")
-COLUMNS = ["", "images/s", "x loop", "update", "updates", "compile", "memory", "kernels", "of ceiling"]
+COLUMNS = [
+    "",
+    "images/s",
+    "x loop",
+    "update",
+    "updates",
+    "compile",
+    "memory",
+    "kernels",
+    "of ceiling",
+]
 
 
 @click.command(
@@ -20,8 +30,19 @@ COLUMNS = ["", "images/s", "x loop", "update", "updates", "compile", "memory", "
     short_help="Measure how fast a pipeline trains here.",
     params=[option for option in train.command.params if option.name not in NO_PART],
 )
-@click.option("--engines", metavar="NAME,NAME", default="", help="eager, compiled, captured; by default all there are.")
-@click.option("--seconds", type=click.FloatRange(min=0.0, min_open=True), default=5.0, show_default=True, help="For each variant.")
+@click.option(
+    "--engines",
+    metavar="NAME,NAME",
+    default="",
+    help="eager, compiled, captured; by default all there are.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0.0, min_open=True),
+    default=5.0,
+    show_default=True,
+    help="For each variant.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(engines: str, seconds: float, as_json: bool, **given: Any) -> None:
     """Measure a pipeline, named as for `ganzoo train`: by every engine the bare step and the whole training, beside a plain
@@ -54,15 +75,25 @@ def show(found: dict[str, Any]) -> None:
     title = f"batch {found['batch_size']}, samples {'x'.join(map(str, found['shape']))}"
     table(title, COLUMNS, [cells(row, plain) for row in found["rows"]])
     machine, most = found["machine"], found["ceiling"]
-    click.echo(f"# {machine['device']}, {machine['cores']} cores, torch {machine['torch']}, {machine['date']}")
+    click.echo(
+        f"# {machine['device']}, {machine['cores']} cores, torch {machine['torch']}, {machine['date']}"
+    )
     work = {row["name"]: f"{row['flop_per_image'] / 1e9:.3g}" for row in found["rows"]}
-    click.echo(f"# GFLOP an image, updates of both sides: {work['plain loop']} in the loop, {[*work.values()][-1]} in the engines")
+    click.echo(
+        f"# GFLOP an image, updates of both sides: {work['plain loop']} in the loop, {[*work.values()][-1]} in the engines"
+    )
     click.echo(
         f"# ceiling: matrix product {most['flop_per_second'] / 1e12:.3g} TFLOP/s ({most['product']}), "
         f"copy {most['copy_bytes_per_second'] / 1e9:.3g} GB/s"
     )
-    memory = "peak of each engine" if machine["kind"] == "cuda" else "the process's peak when the variant had begun"
-    click.echo(f"# memory: {memory}; compile: the first update less the median, short where the cache holds it")
+    memory = (
+        "peak of each engine"
+        if machine["kind"] == "cuda"
+        else "the process's peak when the variant had begun"
+    )
+    click.echo(
+        f"# memory: {memory}; compile: the first update less the median, short where the cache holds it"
+    )
     for note in found["notes"]:
         click.echo(f"# note: {note}")
 
@@ -70,7 +101,11 @@ def show(found: dict[str, Any]) -> None:
 def cells(row: dict[str, Any], plain: float) -> list[str]:
     """A variant's row."""
     speed, engine = row["images_per_second"], row["engine"]
-    name = row["name"] if not engine or row["name"].startswith(engine) else f"{row['name']} (fell back to {engine})"
+    name = (
+        row["name"]
+        if not engine or row["name"].startswith(engine)
+        else f"{row['name']} (fell back to {engine})"
+    )
     return [
         name,
         f"{speed:,.0f}",

@@ -9,7 +9,10 @@ from ..plugins import inventory
 from ._shared import plain, print_json
 
 
-@click.command("check-plugin", short_help="Hold a plugin's components to the contracts, and say how to mend them.")
+@click.command(
+    "check-plugin",
+    short_help="Hold a plugin's components to the contracts, and say how to mend them.",
+)
 @click.argument("name")
 @click.option(
     "--budget",
@@ -17,12 +20,22 @@ from ._shared import plain, print_json
     metavar="RATIO",
     help="Fail what is slower than this, beside a part of ganzoo's own.",
 )
-@click.option("--against", metavar="NAME", help="The component to compare speeds with; the nearest by default.")
 @click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where updates are tried."
+    "--against",
+    metavar="NAME",
+    help="The component to compare speeds with; the nearest by default.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where updates are tried.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(name: str, budget: float | None, against: str | None, device: str, as_json: bool) -> int:
+def command(
+    name: str, budget: float | None, against: str | None, device: str, as_json: bool
+) -> int:
     """Review NAME: a distribution (ganzoo-soft), a plugin of one (losses), or one component (ganzoo-soft/soft).
 
     Every check holds, does not hold (then it says how to mend it), does not apply, or notes a figure. The exit code is 1 when
@@ -38,7 +51,11 @@ def command(name: str, budget: float | None, against: str | None, device: str, a
     chosen = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     under, shown = Review(subject), None
     for plugin in subject.plugins if not as_json else []:
-        state = f"does not load: {plugin.broken}" if plugin.broken else f"loads, {len(plugin.components)} components"
+        state = (
+            f"does not load: {plugin.broken}"
+            if plugin.broken
+            else f"loads, {len(plugin.components)} components"
+        )
         click.echo(f"plugin {plain(plugin.who)} {plain(plugin.version)}: {plain(state)}")
     for finding in under.run(budget=budget, against=against, device=chosen):
         if as_json:

@@ -24,17 +24,26 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect_command(path: Path, resolution: str | None, as_json: bool) -> None:
     """Say what PATH, a folder or zip of pictures, holds: sizes, channels, classes, broken files, and what training would do."""
-    if not path.exists() and any(c.name == str(path) for c in loaded().registry.components("dataset")):
+    if not path.exists() and any(
+        c.name == str(path) for c in loaded().registry.components("dataset")
+    ):
         raise UsageError(f"{path}: a data set, and not a folder or zip; see ganzoo info {path}")
     from ..data import inspect, parse_resolution
     from ._report import data_progress
 
     with data_progress() as progress:
-        found = inspect(path, resolution=parse_resolution(resolution) if resolution else None, progress=progress)
+        found = inspect(
+            path, resolution=parse_resolution(resolution) if resolution else None, progress=progress
+        )
     if as_json:
         print_json(found)
         return
-    table(f"{found['path']}: a {found['kind']} of {found['pictures']:,} pictures", ["", " "], _rows(found), always=True)
+    table(
+        f"{found['path']}: a {found['kind']} of {found['pictures']:,} pictures",
+        ["", " "],
+        _rows(found),
+        always=True,
+    )
     click.echo("training would take")
     for note in found["training"]["notes"]:
         click.echo(f"  {plain(note)}")
@@ -43,19 +52,37 @@ def inspect_command(path: Path, resolution: str | None, as_json: bool) -> None:
 
 def _rows(found: dict[str, Any]) -> list[list[str]]:
     sizes = found["sizes"]
-    common = ", ".join(f"{s['height']}x{s['width']} ({s['pictures']:,})" for s in sizes["common"][:5])
-    spread = "; ".join(f"{side} {sizes[side]['min']} to {sizes[side]['max']}" for side in ("height", "width"))
+    common = ", ".join(
+        f"{s['height']}x{s['width']} ({s['pictures']:,})" for s in sizes["common"][:5]
+    )
+    spread = "; ".join(
+        f"{side} {sizes[side]['min']} to {sizes[side]['max']}" for side in ("height", "width")
+    )
     broken = [f"{b['name']} ({b['reason']})" for b in found["broken"]]
     rows = [
         ["bytes", f"{found['bytes']:,}"],
-        ["sizes", common if sizes["distinct"] <= 5 else f"{sizes['distinct']:,} different; {spread}; mostly {common}"],
+        [
+            "sizes",
+            common
+            if sizes["distinct"] <= 5
+            else f"{sizes['distinct']:,} different; {spread}; mostly {common}",
+        ],
         ["modes", _counts(found["modes"])],
         ["formats", _counts(found["formats"])],
-        ["classes", f"{len(found['classes'])}: {_counts(found['classes'])}" if found["classes"] else "none (no class folders)"],
+        [
+            "classes",
+            f"{len(found['classes'])}: {_counts(found['classes'])}"
+            if found["classes"]
+            else "none (no class folders)",
+        ],
         ["broken", f"{len(broken)}: {_some(broken)}" if broken else "none"],
     ]
     counted = ("transparent", "animated", "duplicates", "others")
-    return rows + [[key if key != "others" else "other files", f"{found[key]:,}"] for key in counted if found[key]]
+    return rows + [
+        [key if key != "others" else "other files", f"{found[key]:,}"]
+        for key in counted
+        if found[key]
+    ]
 
 
 def _counts(counts: dict[str, int]) -> str:
@@ -63,4 +90,6 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 def _some(words: list[str]) -> str:
-    return ", ".join(words[:NAMED]) + (f" and {len(words) - NAMED:,} more" if len(words) > NAMED else "")
+    return ", ".join(words[:NAMED]) + (
+        f" and {len(words) - NAMED:,} more" if len(words) > NAMED else ""
+    )

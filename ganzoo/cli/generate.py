@@ -17,11 +17,19 @@ if TYPE_CHECKING:
 
 @click.command("generate", short_help="Draw pictures from a trained generator.")
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--count", type=click.IntRange(min=1), default=64, show_default=True, help="How many samples.")
 @click.option(
-    "--seed", type=click.IntRange(0, (1 << 63) - 1), help="The same seed gives the same samples; drawn and printed when not given."
+    "--count", type=click.IntRange(min=1), default=64, show_default=True, help="How many samples."
 )
-@click.option("--label", type=click.IntRange(min=0), help="The class, for a conditional generator; else every class in turn.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, (1 << 63) - 1),
+    help="The same seed gives the same samples; drawn and printed when not given.",
+)
+@click.option(
+    "--label",
+    type=click.IntRange(min=0),
+    help="The class, for a conditional generator; else every class in turn.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -35,12 +43,21 @@ if TYPE_CHECKING:
     metavar="FILE.gif",
     help="Also write a walk between the first samples.",
 )
-def command(source: Path, count: int, seed: int | None, label: int | None, out: Path, interpolate: Path | None) -> None:
+def command(
+    source: Path,
+    count: int,
+    seed: int | None,
+    label: int | None,
+    out: Path,
+    interpolate: Path | None,
+) -> None:
     """Draw samples from SOURCE, a run folder or a generator.safetensors."""
     if interpolate is not None and interpolate.suffix.lower() != ".gif":
         raise UsageError(f"--interpolate {interpolate}: write a name that ends in .gif")
     if out.suffix and out.suffix.lower() != ".png":
-        raise UsageError(f"--out {out}: give a name that ends in .png for one grid, or one without a dot for a folder")
+        raise UsageError(
+            f"--out {out}: give a name that ends in .png for one grid, or one without a dot for a folder"
+        )
     from ..files import check_folder
 
     check_folder(out.parent if out.suffix else out, f"--out {out}")
@@ -51,7 +68,9 @@ def command(source: Path, count: int, seed: int | None, label: int | None, out: 
     registry = loaded().registry
     generator = load(source, registry)
     made = generator.header
-    version = registry.get("generator", f"{made.distribution}:{made.plugin}/{made.component}").version
+    version = registry.get(
+        "generator", f"{made.distribution}:{made.plugin}/{made.component}"
+    ).version
     if version != made.version:
         line = f"note: made with {made.distribution} {made.version} and drawn with {version}; the pictures may differ"
         click.echo(plain(line), err=True)
@@ -62,7 +81,9 @@ def command(source: Path, count: int, seed: int | None, label: int | None, out: 
         if interpolate is not None:
             _walk(generator, seed, label, interpolate)
     except OSError as error:
-        raise GanzooError(f"--out {out}: cannot be written: {error.strerror or one_line(error)}") from None
+        raise GanzooError(
+            f"--out {out}: cannot be written: {error.strerror or one_line(error)}"
+        ) from None
     click.echo(f"{out}  ({count} samples, seed {seed})")
     if interpolate is not None:
         click.echo(str(interpolate))
@@ -102,7 +123,9 @@ def _walk(generator: LoadedGenerator, seed: int, label: int | None, path: Path) 
     corners = net.draw_latents(5, torch.Generator().manual_seed(seed))  # type: ignore[operator]
     frames = []
     classes = generator.spec.classes
-    labels = torch.full((16,), label or 0) if getattr(net, "conditional", False) and classes else None
+    labels = (
+        torch.full((16,), label or 0) if getattr(net, "conditional", False) and classes else None
+    )
     for i in range(5):
         t = torch.linspace(0, 1, 17)[:16].view(-1, *[1] * (corners.dim() - 1))
         angle = t * torch.pi / 2
@@ -110,7 +133,9 @@ def _walk(generator: LoadedGenerator, seed: int, label: int | None, path: Path) 
             corners[i] * angle.cos() + corners[(i + 1) % 5] * angle.sin()
         )  # along the sphere, where a normal prior has its mass
         with torch.no_grad():
-            frames += [draw(frame[None], generator.spec).convert("RGB") for frame in net(between, labels)]
+            frames += [
+                draw(frame[None], generator.spec).convert("RGB") for frame in net(between, labels)
+            ]
     buffer = io.BytesIO()
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=60, loop=0)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,8 +15,23 @@ from ..registry import Component, Registry
 from ._shared import loaded, plain, print_json, table
 from .list import _kind
 
-TRAITS = ("sorts", "conditional", "partner", "per_sample", "adapts", "labels", "side", "at", "needs")
-SAID = {"sorts": "data", "per_sample": "per sample", "at": "slope at", "conditional": "reads labels"}  # traits for a person
+TRAITS = (
+    "sorts",
+    "conditional",
+    "partner",
+    "per_sample",
+    "adapts",
+    "labels",
+    "side",
+    "at",
+    "needs",
+)
+SAID = {
+    "sorts": "data",
+    "per_sample": "per sample",
+    "at": "slope at",
+    "conditional": "reads labels",
+}  # traits for a person
 PREFIX = {  # kind -> where --set finds its options
     "generator": "gen.",
     "discriminator": "disc.",
@@ -47,10 +62,20 @@ def command(name: str, kind: str | None, as_json: bool) -> None:
 
 def _find(registry: Registry, name: str, kind: str | None) -> list[Component]:
     """The components of that name, of every kind that has one."""
-    kinds = [kind] if kind else [k for k in KINDS if any(c.name == name.rpartition("/")[2] for c in registry.components(k))]
+    kinds = (
+        [kind]
+        if kind
+        else [
+            k
+            for k in KINDS
+            if any(c.name == name.rpartition("/")[2] for c in registry.components(k))
+        ]
+    )
     if not kinds:
         known = {c.name for c in registry.components()}
-        raise UnknownComponent(f"no component named {name!r}{nearest(name, known)}; ganzoo list shows all")
+        raise UnknownComponent(
+            f"no component named {name!r}{nearest(name, known)}; ganzoo list shows all"
+        )
     return [registry.get(k, name) for k in kinds]
 
 
@@ -85,7 +110,9 @@ def describe(component: Component, registry: Registry) -> dict[str, Any]:
         for option in component.options().values()
     }
     about["goes_with"] = companions(component, factory, registry)
-    about["recipes"] = [recipe.name for recipe in registry.components("recipe") if _uses(recipe.recipe(), component)]
+    about["recipes"] = [
+        recipe.name for recipe in registry.components("recipe") if _uses(recipe.recipe(), component)
+    ]
     return about
 
 
@@ -95,15 +122,22 @@ def companions(component: Component, factory: Any, registry: Registry) -> dict[s
     if component.kind in ("generator", "discriminator"):
         other = "discriminator" if component.kind == "generator" else "generator"
         found[PLURALS[other]] = [
-            c.name for c, net in _loaded(registry, other) if set(getattr(net, "sorts", ())) & set(getattr(factory, "sorts", ()))
+            c.name
+            for c, net in _loaded(registry, other)
+            if set(getattr(net, "sorts", ())) & set(getattr(factory, "sorts", ()))
         ]
     if component.kind == "regularizer":
         for kind, trait in getattr(factory, "needs", {}).items():
             pairs = [(c.name, _gives(part, trait)) for c, part in _loaded(registry, kind)]
             found[PLURALS[kind]] = [name + how for name, how in pairs if how is not None]
     elif component.kind in ("generator", "discriminator", "loss"):
-        needs = [(c.name, getattr(part, "needs", {})) for c, part in _loaded(registry, "regularizer")]
-        ways = [(name, "" if component.kind not in n else _gives(factory, n[component.kind])) for name, n in needs]
+        needs = [
+            (c.name, getattr(part, "needs", {})) for c, part in _loaded(registry, "regularizer")
+        ]
+        ways = [
+            (name, "" if component.kind not in n else _gives(factory, n[component.kind]))
+            for name, n in needs
+        ]
         found["regularizers"] = [name + how for name, how in ways if how is not None]
     return found
 
@@ -139,10 +173,16 @@ def _uses(recipe: dict[str, Any], component: Component) -> bool:
 
 def _show(about: dict[str, Any]) -> None:
     """The same for a person."""
-    rows = [["paper", about["paper"]], ["from", f"{about['distribution']}:{about['plugin']} {about['version']}"]]
+    rows = [
+        ["paper", about["paper"]],
+        ["from", f"{about['distribution']}:{about['plugin']} {about['version']}"],
+    ]
     for name, value in about.get("traits", {}).items():
         rows.append([SAID.get(name, name), _words(value)])
-    rows += [["goes with", f"{kind}: {', '.join(names) or 'none'}"] for kind, names in about.get("goes_with", {}).items()]
+    rows += [
+        ["goes with", f"{kind}: {', '.join(names) or 'none'}"]
+        for kind, names in about.get("goes_with", {}).items()
+    ]
     rows.append(["recipes", ", ".join(about.get("recipes", ()))])
     rows.append(["source", about.get("settings", {}).get("source", "")])
     click.echo(f"{about['kind']} {about['name']}: {plain(about['summary'])}")
@@ -153,7 +193,11 @@ def _show(about: dict[str, Any]) -> None:
             [
                 prefix + name,
                 o["type"],
-                "must be given" if o["default"] is None else "none" if o["default"] == "None" else o["default"],
+                "must be given"
+                if o["default"] is None
+                else "none"
+                if o["default"] == "None"
+                else o["default"],
                 o["help"],
             ]
             for name, o in about["options"].items()
@@ -163,15 +207,27 @@ def _show(about: dict[str, Any]) -> None:
         import tomlkit
 
         said = ("summary", "paper", "source")
-        click.echo(tomlkit.dumps({key: value for key, value in about["settings"].items() if key not in said}).rstrip())
+        click.echo(
+            tomlkit.dumps(
+                {key: value for key, value in about["settings"].items() if key not in said}
+            ).rstrip()
+        )
 
 
 def _words(value: Any) -> str:
     """A trait's value without Python's brackets."""
     if isinstance(value, dict):
         inner = [
-            f"{key} with " + " ".join(f"{k}={x}" for k, x in v.items()) if isinstance(v, dict) else f"{key} {v}"
+            f"{key} with " + " ".join(f"{k}={x}" for k, x in v.items())
+            if isinstance(v, dict)
+            else f"{key} {v}"
             for key, v in value.items()
         ]
         return ", ".join(inner)
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else "yes" if value is True else str(value)
+    return (
+        ", ".join(map(str, value))
+        if isinstance(value, tuple)
+        else "yes"
+        if value is True
+        else str(value)
+    )

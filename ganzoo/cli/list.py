@@ -6,18 +6,29 @@ import click
 
 from ..catalog import offered
 from ..hookspecs import KINDS, PLURALS
+from ..registry import Component
 from ._shared import drawn, loaded, print_json, table
 
 
 def _kind(text: str) -> str:
     """A kind by its singular, its plural or its flag's short name."""
-    short = {"gen": "generator", "disc": "discriminator", "reg": "regularizer", "aug": "augmentation"}
+    short = {
+        "gen": "generator",
+        "disc": "discriminator",
+        "reg": "regularizer",
+        "aug": "augmentation",
+    }
     return short.get(text) or next((kind for kind in KINDS if text in (kind, PLURALS[kind])), text)
 
 
 @click.command("list", short_help="List the components that are installed.")
 @click.argument("kind", required=False)
-@click.option("--all", "everything", is_flag=True, help="Also those of ganzoo's catalogue whose plugin is not installed.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also those of ganzoo's catalogue whose plugin is not installed.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(kind: str | None, everything: bool, as_json: bool) -> None:
     """List components: all, or those of one KIND (generators, losses, regularizers, ...)."""
@@ -25,7 +36,11 @@ def command(kind: str | None, everything: bool, as_json: bool) -> None:
     wanted = _kind(kind) if kind else None
     components = found.registry.components(wanted)
     here = {plugin.distribution for plugin in found.plugins}
-    missing = [c for c in offered() if c["distribution"] not in here and wanted in (None, c["kind"])] if everything else []
+    missing = (
+        [c for c in offered() if c["distribution"] not in here and wanted in (None, c["kind"])]
+        if everything
+        else []
+    )
     if as_json:
         print_json(
             [
@@ -46,11 +61,25 @@ def command(kind: str | None, everything: bool, as_json: bool) -> None:
         return
     if not components:
         click.echo(f"no {kind or 'component'} is installed", err=True)
-    if not drawn():
-        rows = [[c.kind, c.name, c.summary, c.paper, f"{c.distribution}:{c.plugin}"] for c in components]
-        rows += [[c["kind"], c["name"], c["summary"], "", f"{c['distribution']}:{c['plugin']} (not installed)"] for c in missing]
-        table("", [""] * 5, rows)
-        return
+    if drawn():
+        _draw(components, missing)
+    else:
+        _print_rows(components, missing)
+
+
+def _print_rows(components: list[Component], missing: list[dict[str, str]]) -> None:
+    """A line a component, for programs."""
+    rows = [
+        [c.kind, c.name, c.summary, c.paper, f"{c.distribution}:{c.plugin}"] for c in components
+    ]
+    for c in missing:
+        owner = f"{c['distribution']}:{c['plugin']} (not installed)"
+        rows.append([c["kind"], c["name"], c["summary"], "", owner])
+    table("", [""] * 5, rows)
+
+
+def _draw(components: list[Component], missing: list[dict[str, str]]) -> None:
+    """A table a kind, for a person."""
     width = max((len(c.name) for c in components), default=0)
     for each in KINDS:
         rows = [
@@ -62,7 +91,10 @@ def command(kind: str | None, everything: bool, as_json: bool) -> None:
             table(PLURALS[each], ["", " ", "  "], rows, wrap=" ")
             click.echo()
     if missing:
-        rows = [[c["name"], f"{c['kind']}; {c['summary']}", f"ganzoo install {c['distribution']}"] for c in missing]
+        rows = [
+            [c["name"], f"{c['kind']}; {c['summary']}", f"ganzoo install {c['distribution']}"]
+            for c in missing
+        ]
         table("not installed", ["", " ", "  "], rows, wrap=" ")
         click.echo()
     click.echo("ganzoo info NAME shows the options of one")

@@ -13,10 +13,25 @@ from ..plugins import inventory
 from .list import _kind
 
 
-@click.command("new-plugin", short_help="Write a plugin project that installs, passes its tests and trains.")
+@click.command(
+    "new-plugin", short_help="Write a plugin project that installs, passes its tests and trains."
+)
 @click.argument("name")
-@click.option("--kind", "kinds", metavar="KIND", multiple=True, default=["loss"], help="Of component, loss by default; may repeat.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", default=Path(), help="Where the folder ganzoo-NAME is made.")
+@click.option(
+    "--kind",
+    "kinds",
+    metavar="KIND",
+    multiple=True,
+    default=["loss"],
+    help="Of component, loss by default; may repeat.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    default=Path(),
+    help="Where the folder ganzoo-NAME is made.",
+)
 def command(name: str, kinds: tuple[str, ...], out: Path) -> None:
     """Write the project ganzoo-NAME: a package with one working component of each KIND, its entry point, tests, README and CI.
 
@@ -28,7 +43,9 @@ def command(name: str, kinds: tuple[str, ...], out: Path) -> None:
     chosen = [_kind(kind) for kind in kinds]
     for given, kind in zip(kinds, chosen, strict=True):
         if kind not in KINDS:
-            raise UsageError(f"--kind {given}: no such kind{nearest(given, KINDS)} (kinds: {', '.join(KINDS)})")
+            raise UsageError(
+                f"--kind {given}: no such kind{nearest(given, KINDS)} (kinds: {', '.join(KINDS)})"
+            )
     folder = write_project(name, chosen, out, inventory().registry)
     where = shlex.quote(str(folder))
     click.echo(f"wrote {folder}, with one {', one '.join(dict.fromkeys(chosen))}, called {name}")

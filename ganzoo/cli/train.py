@@ -21,14 +21,35 @@ if TYPE_CHECKING:
 @click.option("--gen", metavar="NAME", help="Generator.")
 @click.option("--disc", metavar="NAME", help="Discriminator; the generator's partner by default.")
 @click.option("--loss", metavar="NAME", help="Adversarial loss.")
-@click.option("--reg", metavar="NAME", multiple=True, help="Regularizer; may repeat; 'none' drops a recipe's.")
-@click.option("--aug", metavar="NAME", multiple=True, help="Augmentation; may repeat; 'none' drops a recipe's.")
+@click.option(
+    "--reg", metavar="NAME", multiple=True, help="Regularizer; may repeat; 'none' drops a recipe's."
+)
+@click.option(
+    "--aug",
+    metavar="NAME",
+    multiple=True,
+    help="Augmentation; may repeat; 'none' drops a recipe's.",
+)
 @click.option("--data", metavar="NAME|FOLDER|ZIP", help="Data set by name, or pictures.")
-@click.option("--data-root", metavar="DIR", help="Where downloaded sets lie; GANZOO_DATA by default.")
+@click.option(
+    "--data-root", metavar="DIR", help="Where downloaded sets lie; GANZOO_DATA by default."
+)
 @click.option("--resolution", metavar="N|HxW", help="Resize pictures to this.")
 @click.option("--recipe", metavar="NAME", help="A complete published configuration to start from.")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help="A run file, over the recipe.")
-@click.option("--set", "settings", metavar="SECTION.KEY=VALUE", multiple=True, help="Any option: --set gen.width=64.")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A run file, over the recipe.",
+)
+@click.option(
+    "--set",
+    "settings",
+    metavar="SECTION.KEY=VALUE",
+    multiple=True,
+    help="Any option: --set gen.width=64.",
+)
 @click.option("--images", metavar="COUNT", help="Real images to show, for instance 200k.")
 @click.option("--batch-size", metavar="N", help="Real images in one update.")
 @click.option("--seed", metavar="N", help="Of everything random; the same seed gives the same run.")
@@ -36,8 +57,17 @@ if TYPE_CHECKING:
 @click.option("--precision", metavar="NAME", help="auto, fp32, tf32, bf16.")
 @click.option("--engine", metavar="NAME", help="How updates run: auto, eager, compiled, captured.")
 @click.option("--keep", metavar="N", help="Checkpoints to keep.")
-@click.option("--on-nan", metavar="NAME", help="When a loss is not finite: stop, or rollback to the last checkpoint.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where the run's folder is made; runs by default.")
+@click.option(
+    "--on-nan",
+    metavar="NAME",
+    help="When a loss is not finite: stop, or rollback to the last checkpoint.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the run's folder is made; runs by default.",
+)
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),
@@ -46,7 +76,9 @@ if TYPE_CHECKING:
 )
 @click.option("--dry-run", is_flag=True, help="Print the assembled pipeline and stop.")
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: print JSON.")
-def command(out: Path | None, resume: Path | None, dry_run: bool, as_json: bool, **given: Any) -> int:
+def command(
+    out: Path | None, resume: Path | None, dry_run: bool, as_json: bool, **given: Any
+) -> int:
     """Train a GAN assembled from named parts; `ganzoo list` shows them.
 
     \b
@@ -62,9 +94,13 @@ def command(out: Path | None, resume: Path | None, dry_run: bool, as_json: bool,
     about: dict[str, Any] = {}
     if resume is not None:
         if given["recipe"] or given["config_file"] or out:
-            raise UsageError("--resume: a run keeps its configuration and its folder; leave out --recipe, --config and --out")
+            raise UsageError(
+                "--resume: a run keeps its configuration and its folder; leave out --recipe, --config and --out"
+            )
         old, about = runs.open_run(resume)
-        runs.check_installed(about, {f"{c.distribution}:{c.plugin}" for c in registry.components()}, resume)
+        runs.check_installed(
+            about, {f"{c.distribution}:{c.plugin}" for c in registry.components()}, resume
+        )
         layers = configure(registry, given, old.tree())
         runs.check_same(old, layers.config, resume)
     else:
@@ -144,7 +180,9 @@ def _load(training: Training, folder: Path) -> None:
     training.load_state_dict(found[0])
     train = training.config.train
     if training.images >= train.images + train.batch_size * train.n_critic:
-        raise UsageError(f"--images {train.images}: this run has shown {training.images:,} already; give more to extend it")
+        raise UsageError(
+            f"--images {train.images}: this run has shown {training.images:,} already; give more to extend it"
+        )
     if training.images >= train.images:
         say(f"note: this run has shown its {train.images:,} images already; --images N extends it")
 
@@ -189,12 +227,19 @@ def show(pipeline: Pipeline, as_json: bool) -> None:
     click.echo(tomlkit.dumps({k: v for k, v in pipeline.config.tree().items() if v}))
     shape, classes = "x".join(map(str, pipeline.spec.shape)), pipeline.spec.classes
     click.echo(
-        f"# data: {len(pipeline.dataset):,} samples of {shape}, " + (f"{classes:,} classes" if classes else "labels not used")
+        f"# data: {len(pipeline.dataset):,} samples of {shape}, "
+        + (f"{classes:,} classes" if classes else "labels not used")
     )
     for side, count in counts.items():
         click.echo(f"# {side}: {count:,} parameters")
-    shares = ", ".join(f"{key} {value / 2**20:,.1f}" for key, value in memory.items() if key != "total")
-    click.echo(f"# memory: about {memory['total'] / 2**20:,.0f} MiB on {pipeline.device} ({shares})")
-    click.echo(f"# device {pipeline.device}, engine {pipeline.engine}, precision {pipeline.parts.precision}")
+    shares = ", ".join(
+        f"{key} {value / 2**20:,.1f}" for key, value in memory.items() if key != "total"
+    )
+    click.echo(
+        f"# memory: about {memory['total'] / 2**20:,.0f} MiB on {pipeline.device} ({shares})"
+    )
+    click.echo(
+        f"# device {pipeline.device}, engine {pipeline.engine}, precision {pipeline.parts.precision}"
+    )
     for note in pipeline.notes:
         click.echo(f"# note: {plain(note)}")

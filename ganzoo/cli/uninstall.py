@@ -21,7 +21,9 @@ def command(names: tuple[str, ...], yes: bool) -> None:
     for name in names:
         if _canonical(name) not in map(_canonical, known):
             hint = nearest(name, known) or f" (there are: {', '.join(sorted(known)) or 'none'})"
-            raise UsageError(f"NAME {shown(name)}: no plugin was installed by it{hint}; for all else use python -m pip")
+            raise UsageError(
+                f"NAME {shown(name)}: no plugin was installed by it{hint}; for all else use python -m pip"
+            )
     _pip.run(["uninstall"], ["--yes"] if yes else [], names)
 
 

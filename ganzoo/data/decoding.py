@@ -17,7 +17,9 @@ from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 from ..errors import BadConfig
 from .resizing import covering_box
 
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its complaints of broken files go to stderr
+logging.getLogger("PIL").addHandler(
+    logging.NullHandler()
+)  # else its complaints of broken files go to stderr
 
 Pixels = npt.NDArray[np.uint8]
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -27,7 +29,9 @@ ROOM_BYTES = 768 << 20  # that pictures may take while they are decoded, all thr
 GREY_MODES = frozenset(("1", "L", "LA", "La", "I"))
 TURNED = (5, 6, 7, 8)  # Exif orientations that swap height and width
 ORIENTATION = 0x0112
-METADATA = frozenset(("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"))  # where it may be said
+METADATA = frozenset(
+    ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
+)  # where it may be said
 
 
 class Room:
@@ -89,8 +93,14 @@ def open_picture(file: BinaryIO) -> Image.Image:
         raise ValueError(f"{image.width}x{image.height} is more than {MAX_PIXELS >> 20} Mpixel")
     if image.width * image.height == 0:
         raise ValueError("has no pixels")
-    if image.width * image.height > SLOW_PIXELS and image.tile and image.tile[0][0] in ("ppm", "ppm_plain"):
-        raise ValueError(f"{image.width}x{image.height} is too large for a picture written in numbers")
+    if (
+        image.width * image.height > SLOW_PIXELS
+        and image.tile
+        and image.tile[0][0] in ("ppm", "ppm_plain")
+    ):
+        raise ValueError(
+            f"{image.width}x{image.height} is too large for a picture written in numbers"
+        )
     if image.mode == "F":
         raise ValueError("floating-point pixels have no known range")
     return image
@@ -103,8 +113,18 @@ def read_header(file: BinaryIO, *, verify: bool = False) -> Header:
     exif = "exif" in image.info and image.format != "TIFF"  # Pillow turns TIFF by itself
     if exif and image.getexif().get(ORIENTATION) in TURNED:
         height, width = width, height
-    animated = image.format in ("GIF", "WEBP", "PNG", "AVIF") and bool(getattr(image, "is_animated", False))
-    header = Header(height, width, image.mode, image.format or "", image.has_transparency_data, _coloured(image), animated)
+    animated = image.format in ("GIF", "WEBP", "PNG", "AVIF") and bool(
+        getattr(image, "is_animated", False)
+    )
+    header = Header(
+        height,
+        width,
+        image.mode,
+        image.format or "",
+        image.has_transparency_data,
+        _coloured(image),
+        animated,
+    )
     if verify:
         image.seek(0)
         with _room(image):
@@ -112,20 +132,26 @@ def read_header(file: BinaryIO, *, verify: bool = False) -> Header:
     return header
 
 
-def decode(file: BinaryIO, resolution: tuple[int, int], channels: int, background: tuple[int, int, int]) -> Pixels:
+def decode(
+    file: BinaryIO, resolution: tuple[int, int], channels: int, background: tuple[int, int, int]
+) -> Pixels:
     """The first frame as [channels, *resolution], turned upright, scaled to cover (Lanczos) and centre cropped.
 
     Transparency is laid on the background unless four channels are wanted; then what cannot be seen is black.
     """
     image = open_picture(file)
     scale = 2 * max(resolution) / min(image.size)
-    if scale <= 0.5:  # a large photograph (JPEG) can be decoded at half its size or less, here never below twice what is needed
+    if (
+        scale <= 0.5
+    ):  # a large photograph (JPEG) can be decoded at half its size or less, here never below twice what is needed
         image.draft(image.mode, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
     with _room(image):
         return _pixels(image, resolution, channels, background)
 
 
-def _pixels(image: Image.Image, resolution: tuple[int, int], channels: int, background: tuple[int, int, int]) -> Pixels:
+def _pixels(
+    image: Image.Image, resolution: tuple[int, int], channels: int, background: tuple[int, int, int]
+) -> Pixels:
     """What `decode` gives, of an opened picture."""
     image.load()
     if not METADATA.isdisjoint(image.info):
@@ -135,9 +161,14 @@ def _pixels(image: Image.Image, resolution: tuple[int, int], channels: int, back
     image = _convert(image, "RGBA" if transparent else MODES[channels])
     if (image.height, image.width) != resolution:
         box = covering_box(image.width, image.height, resolution)
-        image = image.resize(resolution[::-1], Image.Resampling.LANCZOS, box=box)  # RGBA: Pillow weighs colours by alpha
+        image = image.resize(
+            resolution[::-1], Image.Resampling.LANCZOS, box=box
+        )  # RGBA: Pillow weighs colours by alpha
     if transparent and channels != 4:
-        image = _convert(Image.alpha_composite(Image.new("RGBA", image.size, (*background, 255)), image), MODES[channels])
+        image = _convert(
+            Image.alpha_composite(Image.new("RGBA", image.size, (*background, 255)), image),
+            MODES[channels],
+        )
     pixels: Pixels = np.asarray(image)
     if channels == 4:
         return np.moveaxis(pixels * (pixels[..., 3:] > 0), 2, 0)
@@ -149,7 +180,9 @@ def parse_background(text: str) -> tuple[int, int, int]:
     try:
         red, green, blue = ImageColor.getrgb(text)[:3]
     except ValueError:
-        raise BadConfig(f"--set data.background={text}: not a colour; give a name, as in white, or #rrggbb") from None
+        raise BadConfig(
+            f"--set data.background={text}: not a colour; give a name, as in white, or #rrggbb"
+        ) from None
     return red, green, blue
 
 

@@ -44,7 +44,10 @@ def inspect(
             "height": _spread([h.height for h in found.headers]),
             "width": _spread([h.width for h in found.headers]),
             "distinct": len(found.sizes),
-            "common": [{"height": h, "width": w, "pictures": n} for (h, w), n in found.sizes.most_common(COMMON)],
+            "common": [
+                {"height": h, "width": w, "pictures": n}
+                for (h, w), n in found.sizes.most_common(COMMON)
+            ],
         },
         "modes": dict(found.modes.most_common()),
         "formats": dict(Counter(h.format for h in found.headers).most_common()),

@@ -27,7 +27,9 @@ class Order:
         self.n, self.batch, self.seed, self.flip = n, batch, seed, flip
         self.device = torch.device("cpu")
         self.epoch, self.position = 0, 0  # of the next sample
-        self._drawn: tuple[int, Tensor, Tensor | None] | None = None  # an epoch and what was drawn for it
+        self._drawn: tuple[int, Tensor, Tensor | None] | None = (
+            None  # an epoch and what was drawn for it
+        )
 
     def next(self) -> tuple[Tensor, Tensor | None]:
         """Indices [batch] int64 and, with `flip`, flips [batch] bool."""
@@ -39,7 +41,9 @@ class Order:
             if stop:
                 indices, flips = self._epoch(self.epoch)
                 chosen = torch.cat([chosen, indices[:stop]])
-                turned = None if turned is None or flips is None else torch.cat([turned, flips[:stop]])
+                turned = (
+                    None if turned is None or flips is None else torch.cat([turned, flips[:stop]])
+                )
         self.position = stop
         return chosen, turned
 
@@ -49,9 +53,20 @@ class Order:
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Continue where another order of the same n and seed stood; raises BadRun when there is no such place."""
-        epoch, position = (state.get("epoch"), state.get("position")) if isinstance(state, Mapping) else (None, None)
-        if not isinstance(epoch, int) or not isinstance(position, int) or epoch < 0 or not 0 <= position < self.n:
-            raise BadRun(f"saved data position {shown(state)} does not fit {self.n} samples: the data has changed")
+        epoch, position = (
+            (state.get("epoch"), state.get("position"))
+            if isinstance(state, Mapping)
+            else (None, None)
+        )
+        if (
+            not isinstance(epoch, int)
+            or not isinstance(position, int)
+            or epoch < 0
+            or not 0 <= position < self.n
+        ):
+            raise BadRun(
+                f"saved data position {shown(state)} does not fit {self.n} samples: the data has changed"
+            )
         self.epoch, self.position = epoch, position
 
     def _epoch(self, epoch: int) -> tuple[Tensor, Tensor | None]:
@@ -60,7 +75,11 @@ class Order:
             indices = torch.randperm(self.n, generator=self._stream("order", epoch)).to(self.device)
             flips = None
             if self.flip:
-                flips = torch.rand(self.n, generator=self._stream("flip", epoch)).lt(0.5).to(self.device)
+                flips = (
+                    torch.rand(self.n, generator=self._stream("flip", epoch))
+                    .lt(0.5)
+                    .to(self.device)
+                )
             self._drawn = epoch, indices, flips
         return self._drawn[1:]
 

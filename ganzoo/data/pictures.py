@@ -75,7 +75,10 @@ def load_pictures(
         except OSError as error:
             why = error.strerror or one_line(error)
             made = _into_memory(source, found, plan)
-            made.notes = [*made.notes, f"kept in memory: the cache {store.parent} cannot be used ({why})"]
+            made.notes = [
+                *made.notes,
+                f"kept in memory: the cache {store.parent} cannot be used ({why})",
+            ]
         made.notes = [*damaged, *made.notes]
         return made
 
@@ -103,7 +106,9 @@ def _into_memory(source: Source, found: Scan, plan: _Plan) -> Dataset:
         samples = torch.empty(len(found), *plan.shape, dtype=torch.uint8)
     except RuntimeError:
         size = len(found) * math.prod(plan.shape) / 2**30
-        raise BadData(f"{found.path}: {size:.1f} GiB of pixels do not fit in memory; give a smaller --resolution") from None
+        raise BadData(
+            f"{found.path}: {size:.1f} GiB of pixels do not fit in memory; give a smaller --resolution"
+        ) from None
     good: list[int] = []
     broken: list[Broken] = []
     for pixels, places, failed in _decoded(source, found, plan):
@@ -118,7 +123,9 @@ def _labels(kept: Scan) -> torch.Tensor | None:
     return None if kept.labels is None else torch.tensor(kept.labels)
 
 
-def _decoded(source: Source, found: Scan, plan: _Plan) -> Iterator[tuple[Pixels, list[int], list[Broken]]]:
+def _decoded(
+    source: Source, found: Scan, plan: _Plan
+) -> Iterator[tuple[Pixels, list[int], list[Broken]]]:
     """Runs of pictures [k, c, h, w], their places in the scan, and those that failed."""
 
     colour = parse_background(plan.background)
@@ -149,7 +156,9 @@ def _decoded(source: Source, found: Scan, plan: _Plan) -> Iterator[tuple[Pixels,
             yield result
 
 
-def _decode_into(target: Pixels, source: Source, entry: Entry, plan: _Plan, colour: tuple[int, int, int]) -> str | None:
+def _decode_into(
+    target: Pixels, source: Source, entry: Entry, plan: _Plan, colour: tuple[int, int, int]
+) -> str | None:
     """Fill `target` [c, h, w]; the reason if the picture cannot be used."""
     try:
         with source.open(entry) as file:

@@ -17,7 +17,9 @@ def parse_resolution(text: str) -> tuple[int, int]:
     """(height, width) of "64" or "37x53" (HEIGHTxWIDTH); raises BadConfig that names --resolution."""
     found = re.fullmatch(r"\s*([0-9]{1,9})(?:\s*[xX]\s*([0-9]{1,9}))?\s*", text)
     if not found:
-        raise BadConfig(f"--resolution {text!r}: give one side, as in 64, or HEIGHTxWIDTH, as in 37x53")
+        raise BadConfig(
+            f"--resolution {text!r}: give one side, as in 64, or HEIGHTxWIDTH, as in 37x53"
+        )
     return check_resolution((int(found[1]), int(found[2] or found[1])))
 
 
@@ -25,7 +27,9 @@ def check_resolution(resolution: tuple[int, int]) -> tuple[int, int]:
     """The same, if pictures can have it; raises BadConfig that names --resolution."""
     height, width = resolution
     if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
-        raise BadConfig(f"--resolution {height}x{width}: each side must lie between 1 and {MAX_SIDE}")
+        raise BadConfig(
+            f"--resolution {height}x{width}: each side must lie between 1 and {MAX_SIDE}"
+        )
     return height, width
 
 
@@ -41,7 +45,9 @@ def resize(samples: Tensor, resolution: tuple[int, int], *, chunk: int = 1024) -
     scale = max(height / old_height, width / old_width)
     cover = max(height, round(old_height * scale)), max(width, round(old_width * scale))
     top, left = (cover[0] - height) // 2, (cover[1] - width) // 2
-    result = torch.empty(*samples.shape[:2], height, width, dtype=torch.uint8, device=samples.device)
+    result = torch.empty(
+        *samples.shape[:2], height, width, dtype=torch.uint8, device=samples.device
+    )
     for start in range(0, len(samples), chunk):
         part = samples[start : start + chunk].float()
         if part.shape[1] == 4:
@@ -55,9 +61,16 @@ def resize(samples: Tensor, resolution: tuple[int, int], *, chunk: int = 1024) -
     return result
 
 
-def covering_box(width: int, height: int, resolution: tuple[int, int]) -> tuple[float, float, float, float]:
+def covering_box(
+    width: int, height: int, resolution: tuple[int, int]
+) -> tuple[float, float, float, float]:
     """The centred part (left, top, right, bottom) of a picture that has the shape of the resolution."""
     scale = max(resolution[0] / height, resolution[1] / width)
     half_width = min(width, resolution[1] / scale) / 2
     half_height = min(height, resolution[0] / scale) / 2
-    return width / 2 - half_width, height / 2 - half_height, width / 2 + half_width, height / 2 + half_height
+    return (
+        width / 2 - half_width,
+        height / 2 - half_height,
+        width / 2 + half_width,
+        height / 2 + half_height,
+    )

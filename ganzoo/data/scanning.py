@@ -17,7 +17,9 @@ from .threads import in_chunks, processors
 
 Progress = Callable[[int, int], None]
 SMALLEST, LARGEST = 8, 256  # sides that the automatic resolution chooses between
-MAX_PIXELS_STORED = 100  # pixels a byte on disk, of all pictures together; above MAX_PIXELS_FREE only
+MAX_PIXELS_STORED = (
+    100  # pixels a byte on disk, of all pictures together; above MAX_PIXELS_FREE only
+)
 MAX_PIXELS_FREE = 256 << 20
 NAMED = 5  # broken files named in a note; `ganzoo data inspect` names all
 
@@ -43,7 +45,13 @@ class Scan:
         none_left(self.path, len(places), [*self.broken, *failed], self.others)
         labels = None if self.labels is None else [self.labels[i] for i in places]
         entries, headers = [self.entries[i] for i in places], [self.headers[i] for i in places]
-        return replace(self, entries=entries, headers=headers, labels=labels, broken=sorted([*self.broken, *failed]))
+        return replace(
+            self,
+            entries=entries,
+            headers=headers,
+            labels=labels,
+            broken=sorted([*self.broken, *failed]),
+        )
 
     @property
     def sizes(self) -> Counter[tuple[int, int]]:
@@ -85,7 +93,9 @@ class Scan:
 def check_channels(channels: int) -> int:
     """The same, if pictures can have as many; raises BadConfig."""
     if channels not in MODES:
-        raise BadConfig(f"--set data.channels={channels}: pictures have 1 (grey), 3 (RGB) or 4 (RGBA)")
+        raise BadConfig(
+            f"--set data.channels={channels}: pictures have 1 (grey), 3 (RGB) or 4 (RGBA)"
+        )
     return channels
 
 
@@ -110,7 +120,11 @@ def survey(source: Source, *, verify: bool = False, progress: Progress | None = 
     done = pixels = 0
     stored = source.stored
     most = max(MAX_PIXELS_FREE, MAX_PIXELS_STORED * stored)
-    threads = processors() if verify and sum(e.size for e in source.entries) > 4096 * len(source.entries) else 1
+    threads = (
+        processors()
+        if verify and sum(e.size for e in source.entries) > 4096 * len(source.entries)
+        else 1
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's opinions on metadata
         for results in in_chunks(look, source.entries, threads=threads, chunk=4 if verify else 64):
@@ -122,13 +136,17 @@ def survey(source: Source, *, verify: bool = False, progress: Progress | None = 
                     headers.append(found)
                     pixels += found.height * found.width
             if pixels > most:
-                raise BadData(f"{source.path}: {pixels >> 20} Mpixel or more in {stored >> 10} KiB; refused as decompression bombs")
+                raise BadData(
+                    f"{source.path}: {pixels >> 20} Mpixel or more in {stored >> 10} KiB; refused as decompression bombs"
+                )
             done += len(results)
             if progress:
                 progress(done, len(source.entries))
     none_left(source.path, len(entries), broken, source.others)
     classes, labels = class_folders([e.name for e in entries])
-    return Scan(source.path, source.kind, entries, headers, sorted(broken), source.others, classes, labels)
+    return Scan(
+        source.path, source.kind, entries, headers, sorted(broken), source.others, classes, labels
+    )
 
 
 def none_left(path: Path, pictures: int, broken: Sequence[Broken], others: int) -> None:
@@ -160,9 +178,13 @@ def describe(found: Scan, resolution: tuple[int, int], channels: int, background
     changed = len(found) - found.sizes[resolution]
     notes = [f"{len(found):,} pictures as {channels}x{height}x{width} (channels x height x width)"]
     if changed:
-        notes.append(f"{changed:,} of another size are scaled to cover {height}x{width} and cropped to the centre")
+        notes.append(
+            f"{changed:,} of another size are scaled to cover {height}x{width} and cropped to the centre"
+        )
     if found.transparent:
-        does = "keep it, black where nothing is seen" if channels == 4 else f"are laid on {background}"
+        does = (
+            "keep it, black where nothing is seen" if channels == 4 else f"are laid on {background}"
+        )
         notes.append(f"{found.transparent:,} with transparency {does}")
     if channels == 4 and found.transparent < len(found):
         notes.append(f"{len(found) - found.transparent:,} without transparency become opaque")

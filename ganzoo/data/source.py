@@ -21,11 +21,17 @@ from typing import BinaryIO, NamedTuple, Self
 
 from ..errors import BadData, one_line
 
-PICTURE = re.compile(r"\.(a?png|jpe?g|jpe|jfif|gif|webp|bmp|dib|tiff?|p[bgnp]m|avif|jp2|j2k)$", re.IGNORECASE)
+PICTURE = re.compile(
+    r"\.(a?png|jpe?g|jpe|jfif|gif|webp|bmp|dib|tiff?|p[bgnp]m|avif|jp2|j2k)$", re.IGNORECASE
+)
 MAX_FILES = 2_000_000  # in one zip or folder
 MAX_BYTES = 256 << 20  # one picture, unpacked
-MAX_LISTING = 256 << 20  # a zip's central directory, read whole into memory: 2 million names of 80 letters
-MAX_EXPANSION = 200  # a zip's pictures together, against the size of the zip; above MAX_EXPANSION_FREE only
+MAX_LISTING = (
+    256 << 20
+)  # a zip's central directory, read whole into memory: 2 million names of 80 letters
+MAX_EXPANSION = (
+    200  # a zip's pictures together, against the size of the zip; above MAX_EXPANSION_FREE only
+)
 MAX_EXPANSION_FREE = 512 << 20
 LOCAL_HEADER = 30  # bytes before each member's own, its name not counted
 
@@ -35,7 +41,9 @@ class Entry(NamedTuple):
 
     name: str  # relative to the folder or zip, with /
     size: int  # bytes, unpacked
-    stamp: int  # what changes when the content does: the time of change (folder) or the CRC-32 (zip)
+    stamp: (
+        int  # what changes when the content does: the time of change (folder) or the CRC-32 (zip)
+    )
     where: Path | zipfile.ZipInfo
 
 
@@ -72,14 +80,21 @@ class Source:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     @property
     def identity(self) -> str:
         """A hash that changes when a picture is added, removed, renamed or changed."""
         listing = "\n".join(f"{e.name}\0{e.size}\0{e.stamp}" for e in self.entries)
-        return hashlib.sha256(f"{self.kind}\n{listing}".encode("utf-8", "surrogatepass")).hexdigest()
+        return hashlib.sha256(
+            f"{self.kind}\n{listing}".encode("utf-8", "surrogatepass")
+        ).hexdigest()
 
     def _take(self, entry: Entry, reason: str | None) -> None:
         """File an entry under pictures, refused or others."""
@@ -151,11 +166,15 @@ class Zip(Source):
         """Raise BadData when the members would expand to far more than the zip, or share bytes so that they could."""
         total = sum(e.size for e in self.entries)
         if total > max(MAX_EXPANSION_FREE, MAX_EXPANSION * self.stored):
-            raise BadData(f"{self.path}: expands from {self.stored >> 20} MiB to {total >> 20} MiB; refused as a zip bomb")
+            raise BadData(
+                f"{self.path}: expands from {self.stored >> 20} MiB to {total >> 20} MiB; refused as a zip bomb"
+            )
         members = sorted(self._zip.infolist(), key=lambda info: info.header_offset)
         for info, after in pairwise(members):
             if info.header_offset + LOCAL_HEADER + info.compress_size > after.header_offset:
-                raise BadData(f"{self.path}: its members {info.filename!r} and {after.filename!r} overlap; refused as a zip bomb")
+                raise BadData(
+                    f"{self.path}: its members {info.filename!r} and {after.filename!r} overlap; refused as a zip bomb"
+                )
 
     @property
     def stored(self) -> int:
@@ -164,7 +183,9 @@ class Zip(Source):
     def open(self, entry: Entry) -> BinaryIO:
         assert isinstance(entry.where, zipfile.ZipInfo)
         with self._zip.open(entry.where) as member:
-            return io.BytesIO(member.read(entry.size))  # a member that is longer than it says ends here
+            return io.BytesIO(
+                member.read(entry.size)
+            )  # a member that is longer than it says ends here
 
     def close(self) -> None:
         self._zip.close()
@@ -177,7 +198,9 @@ def open_source(path: Path | str) -> Source:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         reason = getattr(error, "strerror", None) or str(error)
-        raise BadData(f"{path}: cannot be read ({reason}); give a folder or zip of pictures") from None
+        raise BadData(
+            f"{path}: cannot be read ({reason}); give a folder or zip of pictures"
+        ) from None
     if stat.S_ISDIR(mode):
         return Folder(path)
     if not stat.S_ISREG(mode):
@@ -214,7 +237,10 @@ def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
 
 def _hidden(name: str) -> bool:
     """Whether it is a system's own file: .DS_Store, __MACOSX, a hidden folder's."""
-    return any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in name.split("/"))
+    return any(
+        (part.startswith(".") and part not in (".", "..")) or part == "__MACOSX"
+        for part in name.split("/")
+    )
 
 
 def _objection(info: zipfile.ZipInfo, name: str) -> str | None:
@@ -225,7 +251,10 @@ def _objection(info: zipfile.ZipInfo, name: str) -> str | None:
         return "a link"
     if info.flag_bits & 0x1:
         return "encrypted"
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # zipfile unpacks the others without a limit
+    if info.compress_type not in (
+        zipfile.ZIP_STORED,
+        zipfile.ZIP_DEFLATED,
+    ):  # zipfile unpacks the others without a limit
         return "packed by other means than deflate"
     return None
 
@@ -239,7 +268,9 @@ def _check_listing(file: BinaryIO, path: Path) -> None:
     if at < 0 or len(tail) - at < 22:
         raise BadData(f"{path}: neither a folder nor a zip of pictures")
     count, size = struct.unpack_from("<HL", tail, at + 10)
-    if at >= 20 and tail[at - 20 : at - 16] == b"PK\6\7":  # zip64: the true figures are in a record of their own
+    if (
+        at >= 20 and tail[at - 20 : at - 16] == b"PK\6\7"
+    ):  # zip64: the true figures are in a record of their own
         (record,) = struct.unpack_from("<Q", tail, at - 12)
         file.seek(min(record, length))
         true = file.read(56)
@@ -247,4 +278,6 @@ def _check_listing(file: BinaryIO, path: Path) -> None:
             raise BadData(f"{path}: not a readable zip: its zip64 record is missing")
         count, size = struct.unpack_from("<QQ", true, 32)
     if count > MAX_FILES or size > MAX_LISTING:
-        raise BadData(f"{path}: lists more than {MAX_FILES:,} files or {MAX_LISTING >> 20} MiB of names; split it")
+        raise BadData(
+            f"{path}: lists more than {MAX_FILES:,} files or {MAX_LISTING >> 20} MiB of names; split it"
+        )

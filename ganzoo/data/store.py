@@ -50,7 +50,11 @@ def cache_folder() -> Path:
 def store_path(identity: str, options: Sequence[Any]) -> Path:
     """Where pictures of this identity, treated with these options, are or will be."""
     text = json.dumps([VERSION, identity, list(options)])
-    return cache_folder() / "pictures" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.safetensors"
+    return (
+        cache_folder()
+        / "pictures"
+        / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.safetensors"
+    )
 
 
 def read_store(path: Path) -> Dataset | None:
@@ -65,7 +69,11 @@ def read_store(path: Path) -> Dataset | None:
         meta, samples = fields["__metadata__"], fields["samples"]
         whole = torch.from_file(str(path), shared=False, size=length, dtype=torch.uint8)[HEADER:]
         end, tail = samples["data_offsets"][1], fields["about"]["data_offsets"]
-        checked = meta["format"] == VERSION and meta["key"] == path.stem and meta["sha256"] == _digest(fields, whole[end:])
+        checked = (
+            meta["format"] == VERSION
+            and meta["key"] == path.stem
+            and meta["sha256"] == _digest(fields, whole[end:])
+        )
         if not checked or meta["crc"] != _spot_check(whole[:end]):
             return None
         about = json.loads(bytes(whole[slice(*tail)].numpy()))
@@ -96,7 +104,12 @@ class Writer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._file.close()
         self._temporary.unlink(missing_ok=True)
 
@@ -112,19 +125,31 @@ class Writer:
         about += b" " * (-(end + len(about)) % 8)  # labels begin at a multiple of their size
         tail = about + (labels.numpy().tobytes() if labels is not None else b"")
         fields: dict[str, Any] = {
-            "samples": {"dtype": "U8", "shape": [self._count, *self._shape], "data_offsets": [0, end]},
-            "about": {"dtype": "U8", "shape": [len(about)], "data_offsets": [end, end + len(about)]},
+            "samples": {
+                "dtype": "U8",
+                "shape": [self._count, *self._shape],
+                "data_offsets": [0, end],
+            },
+            "about": {
+                "dtype": "U8",
+                "shape": [len(about)],
+                "data_offsets": [end, end + len(about)],
+            },
         }
         if labels is not None:
             span = [end + len(about), end + len(tail)]
             fields["labels"] = {"dtype": "I64", "shape": [self._count], "data_offsets": span}
         self._file.write(tail)
         self._file.flush()
-        whole = torch.from_file(str(self._temporary), shared=False, size=HEADER + end + len(tail), dtype=torch.uint8)[HEADER:]
+        whole = torch.from_file(
+            str(self._temporary), shared=False, size=HEADER + end + len(tail), dtype=torch.uint8
+        )[HEADER:]
         meta = {"format": VERSION, "key": self._path.stem, "crc": _spot_check(whole[:end])}
         fields["__metadata__"] = meta | {"sha256": _digest(fields, whole[end:])}
         self._file.seek(0)
-        self._file.write(struct.pack("<Q", HEADER - 8) + json.dumps(fields).encode().ljust(HEADER - 8))
+        self._file.write(
+            struct.pack("<Q", HEADER - 8) + json.dumps(fields).encode().ljust(HEADER - 8)
+        )
         self._file.flush()
         os.fsync(self._file.fileno())
         self._temporary.replace(self._path)

@@ -18,7 +18,11 @@ def processors() -> int:
 
 
 def in_chunks(
-    function: Callable[[Sequence[Item]], Result], items: Sequence[Item], *, threads: int, chunk: int = 64
+    function: Callable[[Sequence[Item]], Result],
+    items: Sequence[Item],
+    *,
+    threads: int,
+    chunk: int = 64,
 ) -> Iterator[Result]:
     """`function` of each run of `chunk` items, in order; an abandoned iterator leaves no thread behind."""
     runs = (items[start : start + chunk] for start in range(0, len(items), chunk))

@@ -146,7 +146,11 @@ def findings(
             continue
         finding = find(case, name, function)
         if name == "builds" and finding.outcome in ("does not hold", "does not apply"):
-            cannot = "its files are not here" if isinstance(finding.error, BadData) else "it cannot be built"
+            cannot = (
+                "its files are not here"
+                if isinstance(finding.error, BadData)
+                else "it cannot be built"
+            )
         yield finding
 
 

@@ -20,23 +20,62 @@ KEPT = "keep all state in parameters and buffers whose shapes follow from spec a
 def described(case: Case) -> str:
     """A one-sentence summary; at most six options, each with a type, a help line and a default that fits (or given)."""
     component = case.component
-    summary = case.attempt("reading its summary", "register something that can be imported", getattr, component, "summary")
-    case.require(summary.strip(), "has no summary", "begin its docstring with one sentence that says what it is")
-    case.require(len(summary) <= LONGEST, f"its summary has {len(summary)} characters", f"keep to {LONGEST}")
+    summary = case.attempt(
+        "reading its summary",
+        "register something that can be imported",
+        getattr,
+        component,
+        "summary",
+    )
+    case.require(
+        summary.strip(),
+        "has no summary",
+        "begin its docstring with one sentence that says what it is",
+    )
+    case.require(
+        len(summary) <= LONGEST, f"its summary has {len(summary)} characters", f"keep to {LONGEST}"
+    )
     mend = "say one thing, and the rest after an empty line of the docstring"
-    case.require(not re.search(r"[.!?] [A-Z]", summary), "its summary is more than one sentence", mend)
-    found = case.attempt("reading its options", "annotate them with types that can be resolved", component.options)
-    case.require(len(found) <= MOST_OPTIONS, f"has {len(found)} options", f"leave at most {MOST_OPTIONS} to choose")
+    case.require(
+        not re.search(r"[.!?] [A-Z]", summary), "its summary is more than one sentence", mend
+    )
+    found = case.attempt(
+        "reading its options", "annotate them with types that can be resolved", component.options
+    )
+    case.require(
+        len(found) <= MOST_OPTIONS,
+        f"has {len(found)} options",
+        f"leave at most {MOST_OPTIONS} to choose",
+    )
     for name, option in found.items():
-        case.require(option.annotation is not Any, f"option {name!r} has no type", "annotate the parameter")
-        case.require(option.help, f"option {name!r} has no help", f"add a line `{name}: what it is` to the docstring")
+        case.require(
+            option.annotation is not Any, f"option {name!r} has no type", "annotate the parameter"
+        )
+        case.require(
+            option.help,
+            f"option {name!r} has no help",
+            f"add a line `{name}: what it is` to the docstring",
+        )
         if option.default is REQUIRED:
-            case.require(name in case.options, f"option {name!r} must be given", "give it a default, or a value to the check")
+            case.require(
+                name in case.options,
+                f"option {name!r} must be given",
+                "give it a default, or a value to the check",
+            )
         elif option.default is not None:
             what = f"checking the default of option {name!r}"
-            case.attempt(what, "make the default fit its type", convert, option.default, option.annotation, name)
+            case.attempt(
+                what,
+                "make the default fit its type",
+                convert,
+                option.default,
+                option.annotation,
+                name,
+            )
     paper = f", {component.paper}" if component.paper else ", no paper"
-    options = f"{len(found)} option{'s' * (len(found) > 1)} with type and help" if found else "no options"
+    options = (
+        f"{len(found)} option{'s' * (len(found) > 1)} with type and help" if found else "no options"
+    )
     return f"one sentence, {options}{paper}"
 
 
@@ -46,7 +85,9 @@ def builds(case: Case) -> str:
         built = case.made()
         _require_no_parameters(case, built)
         return f"with {', '.join(f'{k}={v}' for k, v in case.options.items()) or 'its defaults'}"
-    case.require(case.taken, "takes none of the samples tried", "give specs that it takes to the check")
+    case.require(
+        case.taken, "takes none of the samples tried", "give specs that it takes to the check"
+    )
     if case.kind == "augmentation":
         for spec in case.taken:
             _require_no_parameters(case, case.made(spec))
@@ -55,7 +96,11 @@ def builds(case: Case) -> str:
 
 
 def _require_no_parameters(case: Case, part: Any) -> None:
-    names = ", ".join(name for name, _ in part.named_parameters()) if isinstance(part, nn.Module) else ""
+    names = (
+        ", ".join(name for name, _ in part.named_parameters())
+        if isinstance(part, nn.Module)
+        else ""
+    )
     mend = "no optimizer updates those: hold them as buffers, or add them to a net in `prepare`"
     case.require(not names, f"has parameters of its own ({names})", mend)
 
@@ -64,15 +109,24 @@ def require_no_hidden_state(case: Case, module: nn.Module, before: Mapping[str, 
     """Nothing outside parameters and buffers may change: it would neither be saved nor compiled."""
     for key, value in plain_state(module).items():
         mend = f"hold it in a buffer: self.register_buffer({key!r}, torch.zeros(()))"
-        case.require(not isinstance(value, Tensor), f"its tensor {key!r} is no buffer, and so not saved", mend)
+        case.require(
+            not isinstance(value, Tensor),
+            f"its tensor {key!r} is no buffer, and so not saved",
+            mend,
+        )
         same = key in before and bool(before[key] == value)
         case.require(same, f"its attribute {key!r} changes in use, and is not saved", mend)
 
 
 def require_round_trip(case: Case, one: nn.Module, other: nn.Module) -> None:
     """One module's state must go into another of the same options, whole."""
-    case.attempt("loading its state into a second instance", KEPT, other.load_state_dict, one.state_dict())
-    same = all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+    case.attempt(
+        "loading its state into a second instance", KEPT, other.load_state_dict, one.state_dict()
+    )
+    same = all(
+        torch.equal(a, b)
+        for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    )
     case.require(same, "its state is not the same after state_dict and load_state_dict", KEPT)
 
 

@@ -15,7 +15,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..contracts import Augmentation, Discriminator, Generator, Loss, Metric, Regularizer, Spec, Tracker
+from ..contracts import (
+    Augmentation,
+    Discriminator,
+    Generator,
+    Loss,
+    Metric,
+    Regularizer,
+    Spec,
+    Tracker,
+)
 from ..errors import BadData, BrokenPlugin, GanzooError, Incompatible, one_line
 from ..plugins import zoo
 from ..registry import Component, Registry
@@ -98,7 +107,12 @@ class Case:
         against: str | None = None,
     ) -> None:
         self.component, self.options, self.specs, self.data = component, options, specs, data
-        self.given, self.device, self.budget, self.against = registry, torch.device(device), budget, against
+        self.given, self.device, self.budget, self.against = (
+            registry,
+            torch.device(device),
+            budget,
+            against,
+        )
         self._made: dict[Spec | None, Any] = {}
 
     @property
@@ -138,8 +152,16 @@ class Case:
             source = inspect.getsourcefile(self.component.load())
         except (TypeError, OSError, GanzooError):
             return text
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == source]
-        lines += [int(number) for file, number in re.findall(r'File "([^"]+)", line (\d+)', str(error)) if file == source]
+        lines = [
+            frame.lineno
+            for frame in traceback.extract_tb(error.__traceback__)
+            if frame.filename == source
+        ]
+        lines += [
+            int(number)
+            for file, number in re.findall(r'File "([^"]+)", line (\d+)', str(error))
+            if file == source
+        ]
         return f"{text} ({Path(str(source)).name}, line {lines[-1]})" if lines else text
 
     def build(self, *arguments: Any, seed: int = 0) -> Any:
@@ -169,7 +191,9 @@ class Case:
     @cached_property
     def taken(self) -> list[Spec]:
         """The specs that it takes; it may refuse some with a GanzooError, but not all of a sort that it claims."""
-        sorts = getattr(self.component.load(), "sorts", None) or tuple(dict.fromkeys(spec.sort for spec in self.specs))
+        sorts = getattr(self.component.load(), "sorts", None) or tuple(
+            dict.fromkeys(spec.sort for spec in self.specs)
+        )
         taken, refused = [], {}
         for spec in self.specs:
             if spec.sort in sorts:
@@ -182,7 +206,9 @@ class Case:
             why = f" ({refused[sort]})" if sort in refused else ""
             mend = "leave the sort out of `sorts`, or give specs that it takes to the check"
             claimed = any(spec.sort == sort for spec in taken)
-            self.require(claimed, f"its sorts claim {sort}, and it takes none of those tried{why}", mend)
+            self.require(
+                claimed, f"its sorts claim {sort}, and it takes none of those tried{why}", mend
+            )
         return taken
 
     @property
@@ -202,15 +228,25 @@ def find(case: Case, name: str, check: Check) -> Finding:
             found = check(case)
             return Finding(*about, "noted" if isinstance(found, Noted) else "holds", found)
         except Wrong as error:
-            return Finding(*about, "does not hold", error.what, error.mend, error.__cause__ or error)
+            return Finding(
+                *about, "does not hold", error.what, error.mend, error.__cause__ or error
+            )
         except DoesNotApply as error:
             return Finding(*about, "does not apply", str(error))
         except BadData as error:
-            return Finding(*about, "does not apply", f"its files are not here: {error}", error=error)
+            return Finding(
+                *about, "does not apply", f"its files are not here: {error}", error=error
+            )
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a part may do anything, even leave Python
-            return Finding(*about, "does not hold", f"{name}: {case.reason(error)}", "mend what raises it", error)
+            return Finding(
+                *about,
+                "does not hold",
+                f"{name}: {case.reason(error)}",
+                "mend what raises it",
+                error,
+            )
 
 
 # What several checks read.
@@ -240,7 +276,11 @@ def samples_of(spec: Spec, count: int = BATCH, seed: int = 2) -> Tensor:
 
 def labels_for(net: nn.Module, spec: Spec, shift: int = 0) -> Tensor | None:
     """Labels [BATCH] when the net reads them."""
-    return (torch.arange(BATCH) + shift) % spec.classes if getattr(net, "conditional", False) and spec.classes else None
+    return (
+        (torch.arange(BATCH) + shift) % spec.classes
+        if getattr(net, "conditional", False) and spec.classes
+        else None
+    )
 
 
 def seeded(net: Callable[..., Any], *arguments: Any) -> Tensor:

@@ -17,7 +17,13 @@ from ..errors import BadData, one_line
 from ..runs import settings
 from .case import Case, DoesNotApply, Wrong, describe, on
 
-LINE = {"images": 64, "updates": 1, "D(real)": 0.1, "discriminator": {"adversarial": 1.4, "total": 1.4}, "health": "balanced"}
+LINE = {
+    "images": 64,
+    "updates": 1,
+    "D(real)": 0.1,
+    "discriminator": {"adversarial": 1.4, "total": 1.4},
+    "health": "balanced",
+}
 FEW = 512
 MEASURE = "measure(real, fake) takes [n, *spec.shape] each and returns a dict of names and floats"
 
@@ -47,7 +53,9 @@ def opens(case: Case) -> str:
     case.require(len(data), "has no samples", "raise BadData when there are none")
     wanted = torch.uint8 if data.spec.sort == "image" else torch.float32
     wrong = f"its samples are {data.samples.dtype}"
-    case.require(data.samples.dtype == wanted, wrong, "images are uint8 in 0..255, all else float32")
+    case.require(
+        data.samples.dtype == wanted, wrong, "images are uint8 in 0..255, all else float32"
+    )
     return f"{len(data):,} samples, {describe(data.spec)}, {data.samples.dtype}"
 
 
@@ -69,9 +77,15 @@ def classes(case: Case) -> str:
     if data.labels is None:
         raise DoesNotApply("it has no labels")
     right = data.labels.dtype == torch.int64 and data.labels.shape == (len(data),)
-    case.require(right, f"its labels are {data.labels.dtype} {tuple(data.labels.shape)}", "give int64 [n]")
+    case.require(
+        right, f"its labels are {data.labels.dtype} {tuple(data.labels.shape)}", "give int64 [n]"
+    )
     inside = ((data.labels >= 0) & (data.labels < len(data.classes))).all()
-    case.require(inside, f"has labels outside its {len(data.classes)} classes", "name every class, and count from 0")
+    case.require(
+        inside,
+        f"has labels outside its {len(data.classes)} classes",
+        "name every class, and count from 0",
+    )
     return f"{len(data.classes)} classes"
 
 
@@ -80,7 +94,11 @@ def opens_alike(case: Case) -> str:
     batch, labels = data_of(case).batch(_few(data_of(case)))
     again, labels_again = case.build(seed=1).batch(_few(data_of(case)))
     same = torch.equal(batch, again) and (labels is None or torch.equal(labels, labels_again))
-    case.require(same, "differs from one opening to the next", "draw from a torch.Generator with a fixed seed")
+    case.require(
+        same,
+        "differs from one opening to the next",
+        "draw from a torch.Generator with a fixed seed",
+    )
     return "the same at every opening"
 
 
@@ -90,7 +108,9 @@ def resolution(case: Case) -> str:
     if not wanted:
         raise DoesNotApply("none was asked for")
     spec = data_of(case).spec
-    case.require(spec.shape[1:] == tuple(wanted), f"gives {describe(spec)} for {wanted}", "resize to it")
+    case.require(
+        spec.shape[1:] == tuple(wanted), f"gives {describe(spec)} for {wanted}", "resize to it"
+    )
     return describe(spec)
 
 
@@ -109,7 +129,9 @@ def figures(case: Case) -> str:
     for spec in case.taken:
         metric, what = case.copy(spec), f"on {describe(spec)}"
         found = case.attempt(f"measuring {what}", MEASURE, metric.measure, *_samples(metric, spec))
-        floats = isinstance(found, dict) and all(isinstance(k, str) and isinstance(v, float) for k, v in found.items())
+        floats = isinstance(found, dict) and all(
+            isinstance(k, str) and isinstance(v, float) for k, v in found.items()
+        )
         case.require(floats and found, f"returns {found!r} {what}", MEASURE)
         finite = all(map(math.isfinite, found.values()))
         case.require(finite, f"returns {found} {what}", "raise an error for what is undefined")
@@ -123,7 +145,9 @@ def measures_alike(case: Case) -> str:
         metric = case.copy(spec)
         samples = _samples(metric, spec)
         same = metric.measure(*samples) == metric.measure(*samples)
-        case.require(same, f"measures the same samples differently on {describe(spec)}", "fix its seed")
+        case.require(
+            same, f"measures the same samples differently on {describe(spec)}", "fix its seed"
+        )
     return on(case.taken)
 
 
@@ -177,5 +201,8 @@ def assembles(case: Case) -> str:
     except Exception as error:
         mend = "correct its settings; `ganzoo info NAME` lists the options of a component"
         raise Wrong(f"assembling it fails: {one_line(error)}", mend) from error
-    sizes = [sum(p.numel() for p in net.parameters()) for net in (pipeline.parts.generator, pipeline.parts.discriminator)]
+    sizes = [
+        sum(p.numel() for p in net.parameters())
+        for net in (pipeline.parts.generator, pipeline.parts.discriminator)
+    ]
     return f"generator {sizes[0]:,}, discriminator {sizes[1]:,} parameters"

@@ -14,7 +14,18 @@ from torch import Tensor
 from ..contracts import Spec
 from ..errors import GanzooError
 from ..update import choose_way
-from .case import BATCH, Case, DoesNotApply, Noted, Wrong, describe, labels_for, on, samples_of, seeded
+from .case import (
+    BATCH,
+    Case,
+    DoesNotApply,
+    Noted,
+    Wrong,
+    describe,
+    labels_for,
+    on,
+    samples_of,
+    seeded,
+)
 from .slopes import require_slope
 
 MOST = 160  # letters of a reason
@@ -36,8 +47,16 @@ def latents(case: Case) -> str:
     before = torch.get_rng_state()
     first, second = (net.draw_latents(BATCH, torch.Generator().manual_seed(3)) for _ in range(2))
     same = torch.equal(first, second) and torch.equal(before, torch.get_rng_state())
-    case.require(same, "its latents do not come from the generator given", "pass `generator=generator` where it draws")
-    case.require(len(first) == BATCH, f"draw_latents({BATCH}) gives {len(first)}", "return one latent a sample")
+    case.require(
+        same,
+        "its latents do not come from the generator given",
+        "pass `generator=generator` where it draws",
+    )
+    case.require(
+        len(first) == BATCH,
+        f"draw_latents({BATCH}) gives {len(first)}",
+        "return one latent a sample",
+    )
     return f"{list(first.shape[1:])} a sample, from the stream given"
 
 
@@ -46,11 +65,28 @@ def draws_shapes(case: Case) -> str:
     for spec in case.taken:
         net, what = case.made(spec), f"on {describe(spec)}"
         mend = "forward(latents, labels) must take [n, latent_dim] and [n]"
-        samples = case.attempt(f"drawing samples {what}", mend, seeded, net, latents_of(case, spec), labels_for(net, spec))
+        samples = case.attempt(
+            f"drawing samples {what}",
+            mend,
+            seeded,
+            net,
+            latents_of(case, spec),
+            labels_for(net, spec),
+        )
         expected = (BATCH, *spec.shape)
-        case.require(tuple(samples.shape) == expected, f"draws {tuple(samples.shape)} {what}", f"return {expected}")
-        case.require(samples.dtype == torch.float32, f"draws {samples.dtype} {what}", "return what the weights' type gives")
-        case.require(samples.isfinite().all(), f"draws values that are not finite {what}", "check its scales")
+        case.require(
+            tuple(samples.shape) == expected,
+            f"draws {tuple(samples.shape)} {what}",
+            f"return {expected}",
+        )
+        case.require(
+            samples.dtype == torch.float32,
+            f"draws {samples.dtype} {what}",
+            "return what the weights' type gives",
+        )
+        case.require(
+            samples.isfinite().all(), f"draws values that are not finite {what}", "check its scales"
+        )
     return on(case.taken)
 
 
@@ -74,8 +110,13 @@ def reads_latents(case: Case) -> str:
     """Samples depend on the latents."""
     for spec in case.taken:
         net, labels = case.made(spec), labels_for(case.made(spec), spec)
-        same = torch.allclose(seeded(net, latents_of(case, spec), labels), seeded(net, net.draw_latents(BATCH), labels))
-        case.require(not same, f"ignores the latents on {describe(spec)}", "samples must depend on them")
+        same = torch.allclose(
+            seeded(net, latents_of(case, spec), labels),
+            seeded(net, net.draw_latents(BATCH), labels),
+        )
+        case.require(
+            not same, f"ignores the latents on {describe(spec)}", "samples must depend on them"
+        )
     return on(case.taken)
 
 
@@ -91,7 +132,9 @@ def labels(case: Case) -> str:
         net = case.made(spec)
         if labels_for(net, spec) is not None:
             reads = True
-            first, second = (seeded(net, inputs_of(case, spec), labels_for(net, spec, shift)) for shift in (0, 1))
+            first, second = (
+                seeded(net, inputs_of(case, spec), labels_for(net, spec, shift)) for shift in (0, 1)
+            )
             wrong = f"ignores the labels on {describe(spec)}"
             case.require(not torch.equal(first, second), wrong, "use them, or drop `conditional`")
     plain = replace(case.taken[0], classes=0)
@@ -111,7 +154,11 @@ def repeats(case: Case) -> str:
     for spec in case.taken:
         net, other = case.made(spec), case.build(spec)
         one, two = (seeded(n, inputs_of(case, spec), labels_for(net, spec)) for n in (net, other))
-        same = torch.allclose(one, two, rtol=1e-4, atol=1e-6) if case.kind == "discriminator" else torch.equal(one, two)
+        same = (
+            torch.allclose(one, two, rtol=1e-4, atol=1e-6)
+            if case.kind == "discriminator"
+            else torch.equal(one, two)
+        )
         case.require(same, f"differs between two runs of one seed on {describe(spec)}", SEEDED)
     return on(case.taken)
 
@@ -127,12 +174,20 @@ def reached(case: Case) -> str:
                 parameter.add_(0.02 * torch.randn_like(parameter))
         given = inputs_of(case, spec)
         outcome = seeded(moved, given, labels_for(moved, spec))
-        for head in getattr(moved, "heads", ()):  # what reads the features beside the score, for other losses
-            outcome = outcome + getattr(moved, head)(moved.features(given)).flatten(1).square().sum(1)
+        for head in getattr(
+            moved, "heads", ()
+        ):  # what reads the features beside the score, for other losses
+            outcome = outcome + getattr(moved, head)(moved.features(given)).flatten(1).square().sum(
+                1
+            )
         mend = "use every parameter, or remove it; nothing may be detached on the way"
         case.require(outcome.requires_grad, f"no gradient reaches its parameters {what}", mend)
         (outcome * torch.randn_like(outcome)).sum().backward()
-        idle = [name for name, p in moved.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+        idle = [
+            name
+            for name, p in moved.named_parameters()
+            if p.requires_grad and (p.grad is None or not p.grad.any())
+        ]
         case.require(not idle, f"no gradient reaches {', '.join(idle[:3])} {what}", mend)
         count = max(count, len(list(moved.parameters())))
     return f"all of up to {count} parameters, {on(case.taken)}"
@@ -141,17 +196,34 @@ def reached(case: Case) -> str:
 def use(case: Case, net: Any) -> None:
     """What a net does in training."""
     given, classes = inputs_of(case, net.spec), labels_for(net, net.spec)
-    case.attempt(f"running it on {describe(net.spec)}", "forward must take [n, ...] and labels [n]", seeded, net, given, classes)
+    case.attempt(
+        f"running it on {describe(net.spec)}",
+        "forward must take [n, ...] and labels [n]",
+        seeded,
+        net,
+        given,
+        classes,
+    )
 
 
 def bends(case: Case) -> str:
     """Whether a penalty on the slope of the samples in the latents (path length) can be learnt from."""
     spec = case.taken[0]
-    exact, x, classes = case.copy(spec).double(), latents_of(case, spec).double(), labels_for(case.made(spec), spec)
+    exact, x, classes = (
+        case.copy(spec).double(),
+        latents_of(case, spec).double(),
+        labels_for(case.made(spec), spec),
+    )
     torch.manual_seed(6)
     noise = torch.randn(BATCH, *spec.shape, dtype=torch.float64)
     try:
-        require_slope(case, exact, lambda x: (seeded(exact, x, classes) * noise).flatten(1).sum(1), x, "of its samples")
+        require_slope(
+            case,
+            exact,
+            lambda x: (seeded(exact, x, classes) * noise).flatten(1).sum(1),
+            x,
+            "of its samples",
+        )
     except AssertionError as error:
         return Noted(f"no penalty on the samples' slope (path length): {str(error.args[0])[:MOST]}")
     return Noted("penalties on the samples' slope (path length) can be used")
@@ -163,12 +235,27 @@ def bends(case: Case) -> str:
 def logits(case: Case) -> str:
     """One finite logit a sample, and the same by forward as by score of features."""
     for spec in case.taken:
-        net, what, samples, classes = case.made(spec), f"on {describe(spec)}", samples_of(spec), labels_for(case.made(spec), spec)
+        net, what, samples, classes = (
+            case.made(spec),
+            f"on {describe(spec)}",
+            samples_of(spec),
+            labels_for(case.made(spec), spec),
+        )
         mend = "forward(samples, labels) must take [n, *spec.shape] and [n]"
         found = case.attempt(f"judging samples {what}", mend, seeded, net, samples, classes)
-        case.require(tuple(found.shape) == (BATCH,), f"gives {tuple(found.shape)} {what}", "return one logit a sample: [n]")
-        case.require(found.dtype == torch.float32, f"gives {found.dtype} {what}", "return what the weights' type gives")
-        case.require(found.isfinite().all(), f"gives logits that are not finite {what}", "check its scales")
+        case.require(
+            tuple(found.shape) == (BATCH,),
+            f"gives {tuple(found.shape)} {what}",
+            "return one logit a sample: [n]",
+        )
+        case.require(
+            found.dtype == torch.float32,
+            f"gives {found.dtype} {what}",
+            "return what the weights' type gives",
+        )
+        case.require(
+            found.isfinite().all(), f"gives logits that are not finite {what}", "check its scales"
+        )
         parts = seeded(_in_two(net), samples, classes)
         same = found.shape == parts.shape and torch.allclose(found, parts, rtol=1e-4, atol=1e-6)
         mend = "define `features` and `score`, or `forward` alone"
@@ -188,11 +275,16 @@ def adapts(case: Case) -> str:
         for trait, remedy in remedies.items():
             mend = "correct `adapts`: trait -> the options that give it"
             other = case.with_options(remedy)
-            changed = other.attempt(f"building it with {remedy} for {trait!r}", mend, other.build, spec)
+            changed = other.attempt(
+                f"building it with {remedy} for {trait!r}", mend, other.build, spec
+            )
             case.require(getattr(changed, trait, False), f"has no {trait!r} with {remedy}", mend)
     if not remedies:
         raise DoesNotApply("it declares no options for traits that it lacks")
-    return "; ".join(f"{trait} with {', '.join(f'{k}={v}' for k, v in remedy.items())}" for trait, remedy in remedies.items())
+    return "; ".join(
+        f"{trait} with {', '.join(f'{k}={v}' for k, v in remedy.items())}"
+        for trait, remedy in remedies.items()
+    )
 
 
 def single(case: Case) -> Case:
@@ -202,7 +294,9 @@ def single(case: Case) -> Case:
         return case
     remedy = nets[0].adapts.get("per_sample")
     if not remedy:
-        raise DoesNotApply("it mixes the samples of a batch, so that slope penalties refuse it, and `adapts` names no remedy")
+        raise DoesNotApply(
+            "it mixes the samples of a batch, so that slope penalties refuse it, and `adapts` names no remedy"
+        )
     return case.with_options(remedy)
 
 
@@ -220,16 +314,24 @@ def per_sample(case: Case) -> str:
     mend = "set per_sample = False, and say in `adapts` which options mend it"
     for spec in other.taken:
         if other.made(spec).per_sample:
-            changes = f"says per_sample, and a logit changes with the other samples on {describe(spec)}"
+            changes = (
+                f"says per_sample, and a logit changes with the other samples on {describe(spec)}"
+            )
             case.require(not _mixes(other, spec), changes, mend)
-    mixed = f"it mixes the samples of a batch, as it says; with {dict(other.options)} " if other is not case else ""
+    mixed = (
+        f"it mixes the samples of a batch, as it says; with {dict(other.options)} "
+        if other is not case
+        else ""
+    )
     return f"{mixed}each logit depends on its own sample only, {on(case.taken)}"
 
 
 def _mixes(case: Case, spec: Spec) -> bool:
     exact, samples = case.copy(spec).double(), samples_of(spec).double()
     others = torch.cat([samples[:1], 3 * samples[1:].roll(1, -1) + 0.5])
-    before, after = (seeded(exact, batch, labels_for(exact, spec))[0] for batch in (samples, others))
+    before, after = (
+        seeded(exact, batch, labels_for(exact, spec))[0] for batch in (samples, others)
+    )
     return not torch.allclose(before, after, rtol=1e-9, atol=1e-12)
 
 
@@ -238,7 +340,13 @@ def slopes(case: Case) -> str:
     other = single(case)
     for spec in other.taken:
         exact, classes = other.copy(spec).double(), labels_for(other.made(spec), spec)
-        require_slope(case, exact, partial(_height, exact, classes), samples_of(spec).double(), f"on {describe(spec)}")
+        require_slope(
+            case,
+            exact,
+            partial(_height, exact, classes),
+            samples_of(spec).double(),
+            f"on {describe(spec)}",
+        )
     return f"as finite differences say, {on(other.taken)}"
 
 
@@ -249,8 +357,14 @@ def _height(net: Any, classes: Tensor | None, x: Tensor) -> Tensor:
 def ways(case: Case) -> str:
     """Which of the two ways to a slope's gradient the engine will use."""
     other = single(case)
-    slow = [spec for spec in other.one_of_each if choose_way(copy.deepcopy(other.made(spec)), spec) == "double"]
+    slow = [
+        spec
+        for spec in other.one_of_each
+        if choose_way(copy.deepcopy(other.made(spec)), spec) == "double"
+    ]
     if slow:
         where = " and ".join(spec.sort for spec in slow)
-        return Noted(f"dual: no, on {where} an operation has no right forward mode; slopes cost a second derivative")
+        return Noted(
+            f"dual: no, on {where} an operation has no right forward mode; slopes cost a second derivative"
+        )
     return Noted("dual: yes, slope penalties cost one forward-mode pass")

@@ -20,8 +20,14 @@ def _weights() -> list[nn.Parameter]:
 
 def makes(case: Case) -> str:
     """It takes parameters and `lr`, and returns an optimizer of torch's."""
-    case.require("lr" in case.component.options(), "takes no `lr`", "schedules and people set the learning rate: add the option")
-    mend = "its constructor must run with its options; it is given the parameters, and keyword options"
+    case.require(
+        "lr" in case.component.options(),
+        "takes no `lr`",
+        "schedules and people set the learning rate: add the option",
+    )
+    mend = (
+        "its constructor must run with its options; it is given the parameters, and keyword options"
+    )
     built = case.attempt("building it", mend, case.build, _weights())
     contract = CONTRACTS["optimizer"]
     case.require(isinstance(built, contract), "is no Optimizer", "return a torch.optim.Optimizer")
@@ -49,7 +55,11 @@ def resumes(case: Case) -> str:
     _descend(one, weights, 20)
     _descend(other, copies, 20)
     same = all(torch.equal(a, b) for a, b in zip(weights, copies, strict=True))
-    case.require(same, "goes on differently from saved state", "keep all state in `self.state` and the parameter groups")
+    case.require(
+        same,
+        "goes on differently from saved state",
+        "keep all state in `self.state` and the parameter groups",
+    )
     return "20 steps from saved state, bit for bit"
 
 

@@ -23,13 +23,21 @@ HOOKS = ("prepare", "view", "penalty", "after_update")
 
 def _require_scalar(case: Case, value: Any, what: str) -> None:
     shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-    case.require(shape == (), f"{what} is {shape}", "return a scalar tensor: end in .mean() or .sum()")
-    case.require(value.isfinite(), f"{what} is not finite", "check what overflows or divides by zero")
+    case.require(
+        shape == (), f"{what} is {shape}", "return a scalar tensor: end in .mean() or .sum()"
+    )
+    case.require(
+        value.isfinite(), f"{what} is not finite", "check what overflows or divides by zero"
+    )
 
 
 def _require_no_backward(case: Case, *nets: nn.Module) -> None:
     touched = any(p.grad is not None for net in nets for p in net.parameters())
-    case.require(not touched, "calls backward", "return a tensor; only the training loop calls backward and step")
+    case.require(
+        not touched,
+        "calls backward",
+        "return a tensor; only the training loop calls backward and step",
+    )
 
 
 # Losses.
@@ -40,7 +48,10 @@ def loss_scalars(case: Case) -> str:
     seen = firsts(case.specs)
     for spec in seen:
         for side in SIDES:
-            what, step = f"the {side}'s loss", step_of(side, PlainGenerator(spec), PlainDiscriminator(spec), spec)
+            what, step = (
+                f"the {side}'s loss",
+                step_of(side, PlainGenerator(spec), PlainDiscriminator(spec), spec),
+            )
             _require_scalar(case, case.attempt(what, READS, getattr(case.copy(), side), step), what)
             _require_no_backward(case, step.generator, step.discriminator)
     return f"finite, for both sides, {on(seen)}"
@@ -50,8 +61,14 @@ def loss_ranges(case: Case) -> str:
     """Finite at large logits too."""
     for side in SIDES:
         for size in (-50.0, 50.0):
-            value = getattr(case.copy(), side)(GivenLogits(side, torch.full((BATCH,), size), torch.full((BATCH,), -size)))
-            _require_scalar(case, value, f"the {side}'s loss at logits of {size:+.0f} (real) and {-size:+.0f} (fake)")
+            value = getattr(case.copy(), side)(
+                GivenLogits(side, torch.full((BATCH,), size), torch.full((BATCH,), -size))
+            )
+            _require_scalar(
+                case,
+                value,
+                f"the {side}'s loss at logits of {size:+.0f} (real) and {-size:+.0f} (fake)",
+            )
     return "finite at logits of -50 and 50"
 
 
@@ -61,12 +78,24 @@ def direction(case: Case) -> str:
         real, fake = torch.zeros(BATCH, requires_grad=True), torch.zeros(BATCH, requires_grad=True)
         value = getattr(case.copy(), side)(GivenLogits(side, real, fake))
         if value.requires_grad:
-            slopes = torch.autograd.grad(value, [real, fake], materialize_grads=True, allow_unused=True)
-            rise = float(slopes[0].sum() - slopes[1].sum() if side == "discriminator" else slopes[1].sum())
+            slopes = torch.autograd.grad(
+                value, [real, fake], materialize_grads=True, allow_unused=True
+            )
+            rise = float(
+                slopes[0].sum() - slopes[1].sum() if side == "discriminator" else slopes[1].sum()
+            )
         else:
             rise = 0.0
-        wants = "real logits above fake ones" if side == "discriminator" else "its samples' logits higher"
-        case.require(rise < 0, f"the {side}'s loss does not want {wants}", "larger logits mean more real; check the signs")
+        wants = (
+            "real logits above fake ones"
+            if side == "discriminator"
+            else "its samples' logits higher"
+        )
+        case.require(
+            rise < 0,
+            f"the {side}'s loss does not want {wants}",
+            "larger logits mean more real; check the signs",
+        )
     return "real above fake, generated samples higher"
 
 
@@ -74,8 +103,13 @@ def loss_reaches(case: Case) -> str:
     """Both sides' losses give their net a gradient."""
     for side in SIDES:
         step = step_of(side, PlainGenerator(IMAGE), PlainDiscriminator(IMAGE), IMAGE)
-        value, mend = getattr(case.copy(), side)(step), "compute it from the step's logits, and detach none of them"
-        case.require(gradients(value, step.net).any(), f"the {side}'s loss gives its net no gradient", mend)
+        value, mend = (
+            getattr(case.copy(), side)(step),
+            "compute it from the step's logits, and detach none of them",
+        )
+        case.require(
+            gradients(value, step.net).any(), f"the {side}'s loss gives its net no gradient", mend
+        )
     return "both nets get one"
 
 
@@ -92,7 +126,11 @@ def acts(case: Case) -> str:
     """It defines a hook, for a side that there is."""
     part = case.made()
     hooks = [hook for hook in HOOKS if getattr(type(part), hook) is not getattr(Regularizer, hook)]
-    case.require(hooks, "does nothing", "define penalty, view, prepare or after_update, or `of` of a SlopePenalty")
+    case.require(
+        hooks,
+        "does nothing",
+        "define penalty, view, prepare or after_update, or `of` of a SlopePenalty",
+    )
     sides = [side for side in SIDES if part.on(side)]
     case.require(sides, f"its side is {part.side!r}", "name discriminator, generator or both")
     return f"{', '.join(hooks)} in the update of the {' and the '.join(sides)}"
@@ -101,12 +139,17 @@ def acts(case: Case) -> str:
 def nets_for(case: Case, part: Regularizer, spec: Spec) -> tuple[Any, Any]:
     """A generator and a discriminator with the traits that the regularizer needs, prepared by it."""
     torch.manual_seed(1)
-    nets: dict[str, Any] = {"generator": PlainGenerator(spec), "discriminator": PlainDiscriminator(spec)}
+    nets: dict[str, Any] = {
+        "generator": PlainGenerator(spec),
+        "discriminator": PlainDiscriminator(spec),
+    }
     for kind, trait in part.needs.items():
         if kind in nets and not getattr(nets[kind], trait, False):
             able = [c for c in case.registry.components(kind) if getattr(c.load(), trait, False)]
             mend = "ship one, or correct `needs`"
-            case.require(able, f"needs a {kind} with the trait {trait!r}, and none is installed", mend)
+            case.require(
+                able, f"needs a {kind} with the trait {trait!r}, and none is installed", mend
+            )
             nets[kind] = able[0].create(spec)
     generator, discriminator = nets["generator"], nets["discriminator"]
     mend = "prepare(generator, discriminator) is called once"
@@ -134,14 +177,23 @@ def hooks(case: Case) -> str:
 def _require_hooks(case: Case, part: Regularizer, step: Step, what: str) -> None:
     mend = "view(samples, step) gives samples of the same shape; an Augmentation may change it"
     seen = case.attempt(f"changing what is seen on {what}", mend, part.view, step.data, step)
-    case.require(seen.shape == step.data.shape, f"its view makes {tuple(seen.shape)} of {tuple(step.data.shape)}", mend)
+    case.require(
+        seen.shape == step.data.shape,
+        f"its view makes {tuple(seen.shape)} of {tuple(step.data.shape)}",
+        mend,
+    )
     name = f"its penalty in the {step.side}'s update"
     penalty = case.attempt(f"{name} on {what}", READS, part.penalty, step)
     if penalty is not None:
         _require_scalar(case, penalty, name)
     _require_no_backward(case, step.generator, step.discriminator)
     with torch.no_grad():
-        case.attempt("after_update", "after_update(net) changes the net in place", part.after_update, step.net)
+        case.attempt(
+            "after_update",
+            "after_update(net) changes the net in place",
+            part.after_update,
+            step.net,
+        )
     finite = all(bool(p.isfinite().all()) for p in step.net.parameters())
     case.require(finite, "leaves weights that are not finite", "check after_update")
 
@@ -151,18 +203,26 @@ def penalty_reaches(case: Case) -> str:
     part, found = case.copy(), []
     nets = nets_for(case, part, IMAGE)
     for side in SIDES:
-        penalties = [_penalty_at(part, side, nets, scale) for scale in SCALES] if part.on(side) else []
-        reached = [gradients(penalty, net).any() for penalty, net in penalties if penalty is not None]
+        penalties = (
+            [_penalty_at(part, side, nets, scale) for scale in SCALES] if part.on(side) else []
+        )
+        reached = [
+            gradients(penalty, net).any() for penalty, net in penalties if penalty is not None
+        ]
         if reached:
             mend = "set `side` to the net that it is to change, and detach nothing"
             case.require(any(reached), f"its penalty gives the {side} no gradient", mend)
             found.append(side)
     if not found:
         raise DoesNotApply("it has no penalty")
-    return f"the {' and the '.join(found)} get one" if len(found) > 1 else f"the {found[0]} gets one"
+    return (
+        f"the {' and the '.join(found)} get one" if len(found) > 1 else f"the {found[0]} gets one"
+    )
 
 
-def _penalty_at(part: Regularizer, side: Side, nets: tuple[Any, Any], scale: float) -> tuple[Tensor | None, nn.Module]:
+def _penalty_at(
+    part: Regularizer, side: Side, nets: tuple[Any, Any], scale: float
+) -> tuple[Tensor | None, nn.Module]:
     """A penalty where the weights are so many times as large, and the net that it is to change."""
     part, generator, discriminator = copy.deepcopy((part, *nets))
     with torch.no_grad():
@@ -188,7 +248,9 @@ def slope_ways(case: Case) -> str:
                 wrong = f"its gradient by the {way} way is not that of plain double backward"
                 case.require((found - plain).norm() <= 1e-6 * plain.norm(), wrong, mend)
     flat = torch.zeros(BATCH, *IMAGE.shape, requires_grad=True)
-    slope = torch.autograd.grad(copy.deepcopy(part).of(flat), flat, allow_unused=True, materialize_grads=True)[0]
+    slope = torch.autograd.grad(
+        copy.deepcopy(part).of(flat), flat, allow_unused=True, materialize_grads=True
+    )[0]
     mend = "add a small constant under the root: (g.square().flatten(1).sum(1) + 1e-12).sqrt()"
     case.require(slope.isfinite().all(), "a slope of zero has no finite gradient", mend)
     return f"the {' and '.join(ways)} way as plain double backward; a slope of zero has a gradient"
@@ -212,7 +274,9 @@ def _slope_of(penalty: SlopePenalty, step: Step, way: str) -> Tensor:
     torch.manual_seed(10)
     point = penalty.point(step).detach()
     if way != "plain":
-        return slope_penalty(height, point, lambda slope: (penalty.of(slope), ()), penalty.observe, way)[0]
+        return slope_penalty(
+            height, point, lambda slope: (penalty.of(slope), ()), penalty.observe, way
+        )[0]
     leaf = point.clone().requires_grad_()
     slope = torch.autograd.grad(height(leaf)[0].sum(), leaf, create_graph=True)[0]
     penalty.observe(slope.detach())
@@ -239,10 +303,18 @@ def seen_shapes(case: Case) -> str:
     for spec in case.taken:
         part, what = case.copy(spec), f"on {describe(spec)}"
         use_augmentation(case, part)
-        seen = case.attempt(f"changing samples {what}", "forward takes [n, *spec.shape]", seeded, part, _wide(spec))
+        seen = case.attempt(
+            f"changing samples {what}", "forward takes [n, *spec.shape]", seeded, part, _wide(spec)
+        )
         shape, promised = tuple(seen.shape[1:]), part.respec(spec).shape
-        case.require(shape == promised, f"makes {list(shape)} {what}, and respec says {list(promised)}", "make them agree")
-        case.require(seen.isfinite().all(), f"makes values that are not finite {what}", "check its scales")
+        case.require(
+            shape == promised,
+            f"makes {list(shape)} {what}, and respec says {list(promised)}",
+            "make them agree",
+        )
+        case.require(
+            seen.isfinite().all(), f"makes values that are not finite {what}", "check its scales"
+        )
     return f"as respec says, {on(case.taken)}"
 
 
@@ -276,5 +348,10 @@ def lets_through(case: Case) -> str:
 def use_augmentation(case: Case, part: Any) -> None:
     """What an augmentation does in training; several times, so that one which adapts does something."""
     for _ in range(3):
-        case.attempt("observing logits", "observe(real_logits) takes [n]", part.observe, torch.full((BATCH,), 2.0))
+        case.attempt(
+            "observing logits",
+            "observe(real_logits) takes [n]",
+            part.observe,
+            torch.full((BATCH,), 2.0),
+        )
         seeded(part, _wide(part.spec))

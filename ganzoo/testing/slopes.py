@@ -13,12 +13,18 @@ from .case import Case, gradients
 STEP = 1e-9  # of finite differences, in float64: so small that hardly a rectifier changes sides
 
 
-def require_slope(case: Case, net: nn.Module, height: Callable[[Tensor], Tensor], x: Tensor, what: str) -> None:
+def require_slope(
+    case: Case, net: nn.Module, height: Callable[[Tensor], Tensor], x: Tensor, what: str
+) -> None:
     """The gradient of the size of the slope of `height` at x in the net's parameters, along one direction."""
 
     def size() -> Tensor:
         return slope_penalty(
-            lambda x: (height(x), ()), x, lambda slope: (slope.square().flatten(1).sum(1).mean(), ()), lambda slope: None, "double"
+            lambda x: (height(x), ()),
+            x,
+            lambda slope: (slope.square().flatten(1).sum(1).mean(), ()),
+            lambda slope: None,
+            "double",
         )[0]
 
     mend = "use operations that can be differentiated twice, and change nothing in place"
@@ -34,5 +40,7 @@ def require_slope(case: Case, net: nn.Module, height: Callable[[Tensor], Tensor]
             torch._foreach_add_(parameters, direction, alpha=-share)
     wanted = (moved[0] - moved[1]) / (2 * STEP)
     along = torch.dot(found, torch.cat([d.flatten() for d in direction]))
-    close = (along - wanted).abs() <= 1e-3 * torch.stack([wanted.abs(), found.norm(), moved[0]]).max()
+    close = (along - wanted).abs() <= 1e-3 * torch.stack(
+        [wanted.abs(), found.norm(), moved[0]]
+    ).max()
     case.require(close, f"the gradient of its slope's size is wrong {what}", mend)

@@ -45,7 +45,11 @@ def speed(case: Case) -> str:
 def _rivals(case: Case, spec: Spec) -> dict[str, tuple[Component, Run]]:
     """ganzoo's own components of the kind that run there, by name; with `against` that one alone."""
     found: dict[str, tuple[Component, Run]] = {}
-    candidates = [c for c in case.registry.components(case.kind) if c.distribution == OWN and c != case.component]
+    candidates = [
+        c
+        for c in case.registry.components(case.kind)
+        if c.distribution == OWN and c != case.component
+    ]
     if case.against is not None:
         candidates = [case.registry.get(case.kind, case.against)]
     slope = isinstance(case.made(), SlopePenalty) if case.kind == "regularizer" else False
@@ -63,10 +67,14 @@ def _reference(case: Case, spec: Spec, rivals: dict[str, tuple[Component, Run]])
     """The rival nearest in parameters, for nets; else the one whose time is the middle one."""
     if case.kind in ("generator", "discriminator"):
         size = _size(case.made(spec))
-        name = min(rivals, key=lambda name: abs(_size(Case(rivals[name][0], {}).made(spec)) / size - 1))
+        name = min(
+            rivals, key=lambda name: abs(_size(Case(rivals[name][0], {}).made(spec)) / size - 1)
+        )
     else:
         times = {name: _time(run, case.device) for name, (_, run) in rivals.items()}
-        name = next(name for name, seconds in times.items() if seconds == median_low(times.values()))
+        name = next(
+            name for name, seconds in times.items() if seconds == median_low(times.values())
+        )
     return name, rivals[name][1]
 
 
@@ -87,8 +95,13 @@ def _run(case: Case, spec: Spec) -> Run:
         metric, real = case.made(spec), samples_of(spec, 256)
         return lambda: metric.measure(real, real.flip(0))
     if case.kind == "loss":
-        loss, logits = case.copy().to(device), torch.linspace(-1, 1, COUNT, device=device).requires_grad_()
-        return lambda: [getattr(loss, side)(GivenLogits(side, logits, logits)).backward() for side in SIDES]
+        loss, logits = (
+            case.copy().to(device),
+            torch.linspace(-1, 1, COUNT, device=device).requires_grad_(),
+        )
+        return lambda: [
+            getattr(loss, side)(GivenLogits(side, logits, logits)).backward() for side in SIDES
+        ]
     if case.kind == "regularizer":
         return _regularizer(case, device)
     part, data = case.copy(spec).to(device), samples_of(spec, COUNT).to(device)

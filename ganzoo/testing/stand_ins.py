@@ -60,7 +60,9 @@ class GivenLogits(Step):
         spec = Spec((2,))
         labels = torch.zeros(len(real), dtype=torch.long, device=real.device)
         nets = PlainGenerator(spec).to(real), PlainDiscriminator(spec).to(real)
-        super().__init__(side, *nets, real.new_zeros(len(real), 2), real.new_zeros(len(real), 8), labels)
+        super().__init__(
+            side, *nets, real.new_zeros(len(real), 2), real.new_zeros(len(real), 8), labels
+        )
         self.given = real, fake
 
     @property

@@ -41,22 +41,37 @@ class Setting:
     def given(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """data, labels, latents, progress, of the weights' type and on their device."""
         torch.manual_seed(4)
-        like = next(p for net in (self.parts.discriminator, self.parts.generator) for p in net.parameters())
+        like = next(
+            p for net in (self.parts.discriminator, self.parts.generator) for p in net.parameters()
+        )
         latents = self.parts.generator.draw_latents(2 * BATCH)  # type: ignore[operator]
         labels = (torch.arange(2 * BATCH) % max(self.spec.classes, 1)).to(like.device)
-        return samples_of(self.spec, 2 * BATCH).to(like), labels, latents.to(like), torch.tensor(0.2, device=like.device)
+        return (
+            samples_of(self.spec, 2 * BATCH).to(like),
+            labels,
+            latents.to(like),
+            torch.tensor(0.2, device=like.device),
+        )
 
     def update(self, side: Side, compute: Any = None) -> Tensor:
         """The scalar that one update minimises, gone backward from."""
         parts, (data, labels, latents, progress) = self.parts, self.given()
         with only(parts.net(side), parts.rival(side)):
-            total: Tensor = (compute or terms(parts, side))(data, labels, latents, progress, parts.due(side, 0))[0]
+            total: Tensor = (compute or terms(parts, side))(
+                data, labels, latents, progress, parts.due(side, 0)
+            )[0]
             total.backward()
         return total
 
 
 def _modules(parts: Parts) -> list[nn.Module]:
-    return [parts.generator, parts.discriminator, parts.loss, *parts.regularizers.values(), *parts.augmentations.values()]
+    return [
+        parts.generator,
+        parts.discriminator,
+        parts.loss,
+        *parts.regularizers.values(),
+        *parts.augmentations.values(),
+    ]
 
 
 def setting(case: Case, spec: Spec) -> Setting:
@@ -64,18 +79,26 @@ def setting(case: Case, spec: Spec) -> Setting:
     torch.manual_seed(0)
     loss, name = PlainLoss(), case.component.name
     if case.kind == "generator":
-        return Setting(Parts(case.copy(spec), PlainDiscriminator(spec), loss, {}, {}), spec, ("generator",))
+        return Setting(
+            Parts(case.copy(spec), PlainDiscriminator(spec), loss, {}, {}), spec, ("generator",)
+        )
     if case.kind == "discriminator":
         try:
             net, slope = single(case).copy(spec), {"slope": PlainSlope()}
         except DoesNotApply:
             net, slope = case.copy(spec), {}
         way = choose_way(net, spec) if slope else "double"
-        return Setting(Parts(PlainGenerator(spec), net, loss, slope, {}, way), spec, ("discriminator",))
+        return Setting(
+            Parts(PlainGenerator(spec), net, loss, slope, {}, way), spec, ("discriminator",)
+        )
     if case.kind == "optimizer":
-        return Setting(Parts(PlainGenerator(spec), PlainDiscriminator(spec), loss, {}, {}), spec, SIDES)
+        return Setting(
+            Parts(PlainGenerator(spec), PlainDiscriminator(spec), loss, {}, {}), spec, SIDES
+        )
     if case.kind == "loss":
-        return Setting(Parts(PlainGenerator(spec), PlainDiscriminator(spec), case.copy(), {}, {}), spec, SIDES)
+        return Setting(
+            Parts(PlainGenerator(spec), PlainDiscriminator(spec), case.copy(), {}, {}), spec, SIDES
+        )
     if case.kind == "augmentation":
         part = case.copy(spec)
         nets = PlainGenerator(spec), PlainDiscriminator(part.respec(spec))
@@ -83,7 +106,9 @@ def setting(case: Case, spec: Spec) -> Setting:
     part = case.copy()
     nets_ = nets_for(case, part, spec)
     way = choose_way(nets_[1], spec) if getattr(part, "place", None) else "double"
-    return Setting(Parts(*nets_, loss, {name: part}, {}, way), spec, [side for side in SIDES if part.on(side)])
+    return Setting(
+        Parts(*nets_, loss, {name: part}, {}, way), spec, [side for side in SIDES if part.on(side)]
+    )
 
 
 def _first(case: Case) -> Spec:
@@ -99,10 +124,20 @@ def types(case: Case) -> str:
     for spec in _each(case):
         chosen = setting(case, spec).to(torch.float64)
         for side in chosen.sides:
-            mend = "give new tensors the type of those at hand: torch.zeros_like(x), x.new_zeros(...)"
+            mend = (
+                "give new tensors the type of those at hand: torch.zeros_like(x), x.new_zeros(...)"
+            )
             total = case.attempt(f"the {side}'s update in float64", mend, chosen.update, side)
-            case.require(total.dtype == torch.float64, f"the {side}'s update in float64 ends in {total.dtype}", mend)
-            case.require(total.isfinite(), f"the {side}'s update in float64 is not finite", "check its scales")
+            case.require(
+                total.dtype == torch.float64,
+                f"the {side}'s update in float64 ends in {total.dtype}",
+                mend,
+            )
+            case.require(
+                total.isfinite(),
+                f"the {side}'s update in float64 is not finite",
+                "check its scales",
+            )
     return f"float64 stays float64, {on(_each(case))}"
 
 
@@ -114,12 +149,20 @@ def devices(case: Case) -> str:
         for side in chosen.sides:
             mend = "make new tensors where those at hand are (torch.zeros_like(x)), and hold fixed ones as buffers"
             try:
-                total = case.attempt(f"the {side}'s update on another device", mend, chosen.update, side)
+                total = case.attempt(
+                    f"the {side}'s update on another device", mend, chosen.update, side
+                )
             except AssertionError as error:
-                if isinstance(error.__cause__, NotImplementedError) or "meta tensors" in str(error.__cause__):
-                    raise DoesNotApply("an operation of it needs data; on a machine with a GPU this is tried there") from error
+                if isinstance(error.__cause__, NotImplementedError) or "meta tensors" in str(
+                    error.__cause__
+                ):
+                    raise DoesNotApply(
+                        "an operation of it needs data; on a machine with a GPU this is tried there"
+                    ) from error
                 raise
-            case.require(total.device.type == device, f"the {side}'s update ends on {total.device}", mend)
+            case.require(
+                total.device.type == device, f"the {side}'s update ends on {total.device}", mend
+            )
     return f"an update on {device} stays there, {on(_each(case))}"
 
 
@@ -129,9 +172,13 @@ def compiles(case: Case) -> str:
     chosen = setting(case, _first(case)).to(case.device)
     for side in chosen.sides:
         torch._dynamo.reset()
-        compute = torch.compile(terms(chosen.parts, side), fullgraph=True, dynamic=False, backend=backend)
+        compute = torch.compile(
+            terms(chosen.parts, side), fullgraph=True, dynamic=False, backend=backend
+        )
         try:
-            total = case.attempt(f"compiling the {side}'s update as one graph", GRAPH, chosen.update, side, compute)
+            total = case.attempt(
+                f"compiling the {side}'s update as one graph", GRAPH, chosen.update, side, compute
+            )
         finally:
             torch._dynamo.reset()
         case.require(total.isfinite(), f"the {side}'s update is not finite when compiled", GRAPH)
@@ -146,18 +193,31 @@ def compiles(case: Case) -> str:
 def captures(case: Case) -> str:
     """On a GPU, the whole update can be recorded and replayed as a CUDA graph."""
     if case.device.type != "cuda":
-        raise DoesNotApply("no GPU here" if not torch.cuda.is_available() else "not asked for: --device cuda")
+        raise DoesNotApply(
+            "no GPU here" if not torch.cuda.is_available() else "not asked for: --device cuda"
+        )
     chosen, told = setting(case, _first(case)).to("cuda"), list[str]()
     parts, given = chosen.parts, chosen.given()
     make = case.build if case.kind == "optimizer" else torch.optim.Adam
     optimizers = {side: make(list(parts.net(side).parameters())) for side in SIDES}
-    engine = Engine(parts, optimizers, dict.fromkeys(SIDES, (0.0, 0.0)), "captured", given[3], told.append)
+    engine = Engine(
+        parts, optimizers, dict.fromkeys(SIDES, (0.0, 0.0)), "captured", given[3], told.append
+    )
     for number in range(UPDATES):
         for side in SIDES:
-            report = case.attempt(f"the {side}'s update as a CUDA graph", GRAPH, engine.update, side, *given[:3], number)
+            report = case.attempt(
+                f"the {side}'s update as a CUDA graph",
+                GRAPH,
+                engine.update,
+                side,
+                *given[:3],
+                number,
+            )
             mend = "allocate nothing that outlives an update, read nothing back to the host"
             case.require(not told, f"the {side}'s update is not captured: {' '.join(told)}", mend)
-            case.require(report.values.isfinite().all(), f"the {side}'s captured update is not finite", mend)
+            case.require(
+                report.values.isfinite().all(), f"the {side}'s captured update is not finite", mend
+            )
     return f"{UPDATES} updates of each side, replayed"
 
 
@@ -170,6 +230,8 @@ def bf16(case: Case) -> str:
             mend = "compute moments, exponentials and sums in float32: ganzoo.blocks.full(x)"
             total = case.attempt(f"the {side}'s update in bf16", mend, chosen.update, side)
             net = chosen.parts.net(side)
-            finite = total.isfinite() and all(p.grad.isfinite().all() for p in net.parameters() if p.grad is not None)
+            finite = total.isfinite() and all(
+                p.grad.isfinite().all() for p in net.parameters() if p.grad is not None
+            )
             case.require(finite, f"the {side}'s update in bf16 is not finite", mend)
     return f"update and gradient are finite, {on(_each(case))}"

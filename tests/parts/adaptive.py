@@ -13,13 +13,17 @@ class AdaptiveAugmentation(Augmentation):
     rate: change of the probability per update
     """
 
-    def __init__(self, spec: Spec, *, target: NonNegativeFloat = 0.6, rate: PositiveFloat = 0.01) -> None:
+    def __init__(
+        self, spec: Spec, *, target: NonNegativeFloat = 0.6, rate: PositiveFloat = 0.01
+    ) -> None:
         super().__init__(spec)
         self.target, self.rate = target, rate
         self.register_buffer("p", torch.zeros(()))
 
     def forward(self, samples):
-        chosen = torch.rand(len(samples), *[1] * (samples.dim() - 1), device=samples.device) < self.p
+        chosen = (
+            torch.rand(len(samples), *[1] * (samples.dim() - 1), device=samples.device) < self.p
+        )
         return torch.where(chosen, samples.flip(-1), samples)
 
     def observe(self, real_logits):

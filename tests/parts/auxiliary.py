@@ -20,7 +20,9 @@ class ClassifyingDiscriminator(Discriminator):
     def __init__(self, spec: Spec, *, width: PositiveInt = 32) -> None:
         super().__init__(spec)
         if not spec.classes:
-            raise Incompatible("--disc classifying: needs classes; use data with labels and --reg auxiliary")
+            raise Incompatible(
+                "--disc classifying: needs classes; use data with labels and --reg auxiliary"
+            )
         self.hidden, self.judge = nn.Linear(spec.numel, width), nn.Linear(width, 1)
         self.classify = nn.Linear(width, spec.classes)
 
@@ -41,7 +43,11 @@ class AuxiliaryClassifier(Regularizer):
     def penalty(self, step: Step):
         classify = step.discriminator.classify
         fake = cross_entropy(classify(step.fake_features), step.labels)
-        return fake if step.side == "generator" else fake + cross_entropy(classify(step.real_features), step.labels)
+        return (
+            fake
+            if step.side == "generator"
+            else fake + cross_entropy(classify(step.real_features), step.labels)
+        )
 
 
 @hookimpl

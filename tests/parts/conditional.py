@@ -16,13 +16,17 @@ class LabelledGenerator(Generator):
     conditional = True
     partner = "projection"
 
-    def __init__(self, spec: Spec, *, latent_dim: PositiveInt = 16, width: PositiveInt = 32) -> None:
+    def __init__(
+        self, spec: Spec, *, latent_dim: PositiveInt = 16, width: PositiveInt = 32
+    ) -> None:
         super().__init__(spec, latent_dim=latent_dim)
         self.classes = nn.Embedding(spec.classes, width) if spec.classes else None
         self.hidden, self.draw = nn.Linear(latent_dim, width), nn.Linear(width, spec.numel)
 
     def forward(self, latents, labels=None):
-        hidden = self.hidden(latents) if labels is None else self.hidden(latents) + self.classes(labels)
+        hidden = (
+            self.hidden(latents) if labels is None else self.hidden(latents) + self.classes(labels)
+        )
         samples = self.draw(hidden.relu())
         return (samples.tanh() if self.spec.sort == "image" else samples).view(-1, *self.spec.shape)
 

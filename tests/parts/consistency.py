@@ -10,7 +10,9 @@ class Consistency(Regularizer):
     shift: places by which the second view is moved along the last axis
     """
 
-    def __init__(self, *, weight: NonNegativeFloat = 10.0, every: PositiveInt = 1, shift: PositiveInt = 1) -> None:
+    def __init__(
+        self, *, weight: NonNegativeFloat = 10.0, every: PositiveInt = 1, shift: PositiveInt = 1
+    ) -> None:
         super().__init__(weight=weight, every=every)
         self.shift = shift
 

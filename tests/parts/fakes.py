@@ -6,13 +6,18 @@ from pathlib import Path
 
 
 def entries(
-    folder: Path, distribution: str, targets: Mapping[str, str], version: str = "1.0", requires: Iterable[str] = ()
+    folder: Path,
+    distribution: str,
+    targets: Mapping[str, str],
+    version: str = "1.0",
+    requires: Iterable[str] = (),
 ) -> list[EntryPoint]:
     """The ganzoo entry points of a distribution made in `folder`, from `name -> module`."""
     info = folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n" + "".join(f"Requires-Dist: {r}\n" for r in requires)
+        f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
+        + "".join(f"Requires-Dist: {r}\n" for r in requires)
     )
     lines = [f"{name} = {target}\n" for name, target in targets.items()]
     (info / "entry_points.txt").write_text("[ganzoo]\n" + "".join(lines))

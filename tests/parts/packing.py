@@ -20,8 +20,12 @@ class Packing(Augmentation):
 
     def forward(self, samples):
         if len(samples) % self.m:
-            raise Incompatible(f"--batch-size {len(samples)}: cannot be packed by {self.m}; give a multiple")
-        return samples.reshape(len(samples) // self.m, self.m * samples.shape[1], *samples.shape[2:])
+            raise Incompatible(
+                f"--batch-size {len(samples)}: cannot be packed by {self.m}; give a multiple"
+            )
+        return samples.reshape(
+            len(samples) // self.m, self.m * samples.shape[1], *samples.shape[2:]
+        )
 
 
 @hookimpl

@@ -19,10 +19,19 @@ class MappedGenerator(Generator):
     mapped = True  # has mapping(latents) -> w and synthesis(w) -> samples
     partner = "mlp"
 
-    def __init__(self, spec: Spec, *, latent_dim: PositiveInt = 16, width: PositiveInt = 32) -> None:
+    def __init__(
+        self, spec: Spec, *, latent_dim: PositiveInt = 16, width: PositiveInt = 32
+    ) -> None:
         super().__init__(spec, latent_dim=latent_dim)
-        self.mapping = nn.Sequential(nn.Linear(latent_dim, width), nn.LeakyReLU(0.2), nn.LayerNorm(width))
-        self.draw = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width), nn.LeakyReLU(0.2), nn.Linear(width, spec.numel))
+        self.mapping = nn.Sequential(
+            nn.Linear(latent_dim, width), nn.LeakyReLU(0.2), nn.LayerNorm(width)
+        )
+        self.draw = nn.Sequential(
+            nn.Linear(width, width),
+            nn.LayerNorm(width),
+            nn.LeakyReLU(0.2),
+            nn.Linear(width, spec.numel),
+        )
 
     def synthesis(self, w):
         samples = self.draw(w)
@@ -41,7 +50,13 @@ class PathLength(SlopePenalty):
     side = "generator"
     needs = {"generator": "mapped"}  # noqa: RUF012
 
-    def __init__(self, *, weight: NonNegativeFloat = 2.0, every: PositiveInt = 4, decay: NonNegativeFloat = 0.9) -> None:
+    def __init__(
+        self,
+        *,
+        weight: NonNegativeFloat = 2.0,
+        every: PositiveInt = 4,
+        decay: NonNegativeFloat = 0.9,
+    ) -> None:
         super().__init__(weight=weight, every=every)
         self.decay = decay
         self.register_buffer("mean", torch.zeros(()))

@@ -7,7 +7,17 @@ import torch
 from torch import nn
 
 from ganzoo import hookimpl
-from ganzoo.contracts import Dataset, Discriminator, Generator, Loss, Metric, PositiveFloat, PositiveInt, Spec, Tracker
+from ganzoo.contracts import (
+    Dataset,
+    Discriminator,
+    Generator,
+    Loss,
+    Metric,
+    PositiveFloat,
+    PositiveInt,
+    Spec,
+    Tracker,
+)
 from ganzoo.errors import Incompatible
 
 
@@ -36,10 +46,15 @@ class WaveGenerator(Generator):
     def __init__(self, spec: Spec, *, latent_dim: PositiveInt = 16, width: PositiveInt = 4) -> None:
         super().__init__(spec, latent_dim=latent_dim)
         if spec.sort != "signal" or spec.shape[1] % 16:
-            raise Incompatible(f"--gen wave: draws signals whose length 16 divides, not {list(spec.shape)}")
+            raise Incompatible(
+                f"--gen wave: draws signals whose length 16 divides, not {list(spec.shape)}"
+            )
         self.project = nn.Linear(latent_dim, width * (spec.shape[1] // 16))
         self.body = nn.Sequential(
-            nn.ReLU(), nn.ConvTranspose1d(width, width, 4, 4), nn.ReLU(), nn.ConvTranspose1d(width, spec.shape[0], 4, 4)
+            nn.ReLU(),
+            nn.ConvTranspose1d(width, width, 4, 4),
+            nn.ReLU(),
+            nn.ConvTranspose1d(width, spec.shape[0], 4, 4),
         )
         self.width = width
 
@@ -57,7 +72,12 @@ class WaveDiscriminator(Discriminator):
 
     def __init__(self, spec: Spec, *, width: PositiveInt = 4) -> None:
         super().__init__(spec)
-        stages = (nn.Conv1d(spec.shape[0], width, 9, 4, 4), nn.LeakyReLU(0.2), nn.Conv1d(width, width, 9, 4, 4), nn.LeakyReLU(0.2))
+        stages = (
+            nn.Conv1d(spec.shape[0], width, 9, 4, 4),
+            nn.LeakyReLU(0.2),
+            nn.Conv1d(width, width, 9, 4, 4),
+            nn.LeakyReLU(0.2),
+        )
         self.body, self.judge = nn.Sequential(*stages), nn.Linear(width, 1)
 
     def features(self, samples):
@@ -78,7 +98,9 @@ class Exponential(Loss):
         self.bound = bound
 
     def discriminator(self, step):
-        real, fake = (logits.clamp(-self.bound, self.bound) for logits in (step.real_logits, step.fake_logits))
+        real, fake = (
+            logits.clamp(-self.bound, self.bound) for logits in (step.real_logits, step.fake_logits)
+        )
         return (-real).exp().mean() + fake.exp().mean()
 
     def generator(self, step):
@@ -97,7 +119,9 @@ class Signs(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     state = self.state[parameter]
-                    state.setdefault("run", torch.zeros_like(parameter)).lerp_(parameter.grad, 1 - group["beta"])
+                    state.setdefault("run", torch.zeros_like(parameter)).lerp_(
+                        parameter.grad, 1 - group["beta"]
+                    )
                     parameter.sub_(group["lr"] * state["run"].sign())
 
 

@@ -39,7 +39,9 @@ class BadDefault(Silent):
 @wrong("tracker", "described", "has 7 options")
 @documented("Writes.\n\n" + "".join(f"    {x}: it\n" for x in "abcdefg"))
 class TooMany(Silent):
-    def __init__(self, *, a: int = 1, b: int = 1, c: int = 1, d: int = 1, e: int = 1, f: int = 1, g: int = 1):
+    def __init__(
+        self, *, a: int = 1, b: int = 1, c: int = 1, d: int = 1, e: int = 1, f: int = 1, g: int = 1
+    ):
         pass
 
 
@@ -226,7 +228,9 @@ class OneDerivative(Judge):
             return (2 * ctx.saved_tensors[0] * gradient).detach()
 
     def forward(self, samples, labels=None):
-        return self.outer(torch.sigmoid(self.Twice.apply(self.inner(samples.flatten(1))))).squeeze(1)
+        return self.outer(torch.sigmoid(self.Twice.apply(self.inner(samples.flatten(1))))).squeeze(
+            1
+        )
 
 
 @wrong("generator", "types", "the generator's update in float64 fails: .*(same dtype|double)")

@@ -20,7 +20,10 @@ class NotScalar(Plain):
 @documented()
 class Overflows(Plain):
     def discriminator(self, step):
-        return -(step.real_logits.sigmoid()).log().mean() - (1 - step.fake_logits.sigmoid()).log().mean()
+        return (
+            -(step.real_logits.sigmoid()).log().mean()
+            - (1 - step.fake_logits.sigmoid()).log().mean()
+        )
 
 
 @wrong("loss", "direction", "the generator's loss does not want its samples' logits higher")
@@ -96,7 +99,9 @@ class ForgetsTheSlope(Flat):
         )
 
 
-@wrong("regularizer", "shapes", "needs a discriminator with the trait 'wise', and none is installed")
+@wrong(
+    "regularizer", "shapes", "needs a discriminator with the trait 'wise', and none is installed"
+)
 @documented()
 class NeedsTheImpossible(Drift):
     needs = {"discriminator": "wise"}  # noqa: RUF012

@@ -13,7 +13,10 @@ from .files import data_root, download
 
 
 def cifar10(
-    *, root: Path | None = None, resolution: tuple[int, int] | None = None, split: Literal["train", "test"] = "train"
+    *,
+    root: Path | None = None,
+    resolution: tuple[int, int] | None = None,
+    split: Literal["train", "test"] = "train",
 ) -> Dataset:
     """Small photographs of ten classes, 50,000 in colour, 32x32 (Krizhevsky 2009).
 
@@ -29,7 +32,9 @@ def cifar10(
         found = torchvision.datasets.CIFAR10(folder, train=train)
     except RuntimeError:  # missing, or not the published files
         looked = str(folder / torchvision.datasets.CIFAR10.base_folder)
-        download("CIFAR-10", lambda: torchvision.datasets.CIFAR10(folder, download=True), folder, looked)
+        download(
+            "CIFAR-10", lambda: torchvision.datasets.CIFAR10(folder, download=True), folder, looked
+        )
         found = torchvision.datasets.CIFAR10(folder, train=train)
     samples = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
     notes = [f"CIFAR-10, {split}: {len(samples):,} pictures of 32x32"]

@@ -20,4 +20,6 @@ def digits(*, resolution: tuple[int, int] | None = (16, 16)) -> Dataset:
     if resolution not in (None, (8, 8)):
         notes.append(f"enlarged to {resolution[0]}x{resolution[1]} (bicubic)")
     samples = native if resolution is None else resize(native, resolution)
-    return Dataset(samples, torch.from_numpy(found.target).long(), [str(d) for d in range(10)], notes)
+    return Dataset(
+        samples, torch.from_numpy(found.target).long(), [str(d) for d in range(10)], notes
+    )

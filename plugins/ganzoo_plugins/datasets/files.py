@@ -20,9 +20,16 @@ def data_root(root: Path | None) -> Path:
 def download(name: str, fetch: Callable[[], object], root: Path, looked: str) -> None:
     """Run torchvision's download; raises BadData, one line, when it fails."""
     try:
-        with _patience(), contextlib.redirect_stdout(io.StringIO()):  # torchvision reports each mirror
+        with (
+            _patience(),
+            contextlib.redirect_stdout(io.StringIO()),
+        ):  # torchvision reports each mirror
             fetch()
-    except (OSError, RuntimeError, ValueError) as error:  # no network, no room, a wrong checksum, a hostile root
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:  # no network, no room, a wrong checksum, a hostile root
         raise BadData(
             f"{name} is not in {looked}, and downloading it into {root} failed ({one_line(error)}); "
             f"give the folder that holds it: --data-root FOLDER, or set GANZOO_DATA"

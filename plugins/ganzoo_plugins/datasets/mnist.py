@@ -20,13 +20,26 @@ from .files import data_root, download
 
 Split = Literal["train", "test"]
 DIGITS = tuple(str(d) for d in range(10))
-FASHION = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+FASHION = (
+    "t-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
 TRIPLES = 128_000  # of Stacked MNIST, as VEEGAN and PacGAN train on
 TRIPLES_SEED = 111
 LARGEST = 1 << 30  # bytes in one IDX file, unpacked
 
 
-def mnist(*, root: Path | None = None, resolution: tuple[int, int] | None = None, split: Split = "train") -> Dataset:
+def mnist(
+    *, root: Path | None = None, resolution: tuple[int, int] | None = None, split: Split = "train"
+) -> Dataset:
     """Handwritten digits, 60,000 in grey, 28x28 (LeCun, Cortes, Burges 1998).
 
     Samples are [n, 1, h, w] uint8 with labels 0..9. Raises BadData when the files are neither there nor to be had.
@@ -39,7 +52,9 @@ def mnist(*, root: Path | None = None, resolution: tuple[int, int] | None = None
     return _dataset(samples, labels, DIGITS, resolution, f"MNIST, {split}")
 
 
-def fashion_mnist(*, root: Path | None = None, resolution: tuple[int, int] | None = None, split: Split = "train") -> Dataset:
+def fashion_mnist(
+    *, root: Path | None = None, resolution: tuple[int, int] | None = None, split: Split = "train"
+) -> Dataset:
     """Pictures of clothes, 60,000 in grey, 28x28 (Xiao et al. 2017).
 
     Samples are [n, 1, h, w] uint8 with labels 0..9. Raises BadData when the files are neither there nor to be had.
@@ -52,7 +67,9 @@ def fashion_mnist(*, root: Path | None = None, resolution: tuple[int, int] | Non
     return _dataset(samples, labels, FASHION, resolution, f"Fashion-MNIST, {split}")
 
 
-def stacked_mnist(*, root: Path | None = None, resolution: tuple[int, int] | None = None, labelled: bool = False) -> Dataset:
+def stacked_mnist(
+    *, root: Path | None = None, resolution: tuple[int, int] | None = None, labelled: bool = False
+) -> Dataset:
     """Three MNIST digits in red, green and blue: 128,000 fixed triples with 1,000 modes (Metz et al. 2017).
 
     Samples are [128000, 3, h, w] uint8 of MNIST's training digits; a mode is a triple, 100 red + 10 green + blue.
@@ -68,10 +85,18 @@ def stacked_mnist(*, root: Path | None = None, resolution: tuple[int, int] | Non
     names = [f"{mode:03d}" for mode in range(1000)] if labelled else []
     if resolution is not None:
         digits = resize(digits, resolution)
-    return Dataset(digits[:, 0][chosen], modes, names, [f"{TRIPLES:,} fixed triples of MNIST digits"])
+    return Dataset(
+        digits[:, 0][chosen], modes, names, [f"{TRIPLES:,} fixed triples of MNIST digits"]
+    )
 
 
-def _dataset(samples: Tensor, labels: Tensor, classes: Sequence[str], resolution: tuple[int, int] | None, note: str) -> Dataset:
+def _dataset(
+    samples: Tensor,
+    labels: Tensor,
+    classes: Sequence[str],
+    resolution: tuple[int, int] | None,
+    note: str,
+) -> Dataset:
     notes = [f"{note}: {len(samples):,} pictures of 28x28"]
     if resolution is not None:
         samples = resize(samples, resolution)
@@ -79,7 +104,9 @@ def _dataset(samples: Tensor, labels: Tensor, classes: Sequence[str], resolution
     return Dataset(samples, labels, classes, notes)
 
 
-def _read(name: Literal["MNIST", "FashionMNIST"], root: Path, split: Split) -> tuple[Tensor, Tensor]:
+def _read(
+    name: Literal["MNIST", "FashionMNIST"], root: Path, split: Split
+) -> tuple[Tensor, Tensor]:
     """Pictures [n, 1, 28, 28] and labels [n] of a set, downloaded by torchvision if they are nowhere."""
     fashion = name == "FashionMNIST"
     folders = [
@@ -92,13 +119,24 @@ def _read(name: Literal["MNIST", "FashionMNIST"], root: Path, split: Split) -> t
     found = _find(folders, stem)
     if found is None:
         looked = ", ".join(str(f) for f in folders)
-        download(name, lambda: getattr(torchvision.datasets, name)(root, download=True), root, looked)
+        download(
+            name, lambda: getattr(torchvision.datasets, name)(root, download=True), root, looked
+        )
         found = _find(folders, stem)
     if found is None:
-        raise BadData(f"{name} is not in {folders[0]} after its download; give --data-root FOLDER or set GANZOO_DATA")
+        raise BadData(
+            f"{name} is not in {folders[0]} after its download; give --data-root FOLDER or set GANZOO_DATA"
+        )
     images, labels = _idx(found[0], 3), _idx(found[1], 1)
-    if len(images) != len(labels) or images.shape[1:] != (28, 28) or not len(labels) or labels.max() > 9:
-        raise BadData(f"{found[0]}: {len(images)} pictures and {len(labels)} labels do not make {name}")
+    if (
+        len(images) != len(labels)
+        or images.shape[1:] != (28, 28)
+        or not len(labels)
+        or labels.max() > 9
+    ):
+        raise BadData(
+            f"{found[0]}: {len(images)} pictures and {len(labels)} labels do not make {name}"
+        )
     return images[:, None], labels.long()
 
 
@@ -106,7 +144,9 @@ def _find(folders: Sequence[Path], stem: str) -> tuple[Path, Path] | None:
     """The files of pictures and labels in the first folder that has both."""
     for folder in folders:
         names = (f"{stem}-images-idx3-ubyte", f"{stem}-labels-idx1-ubyte")
-        files = [next((f for f in (folder / n, folder / f"{n}.gz") if f.is_file()), None) for n in names]
+        files = [
+            next((f for f in (folder / n, folder / f"{n}.gz") if f.is_file()), None) for n in names
+        ]
         if files[0] and files[1]:
             return files[0], files[1]
     return None

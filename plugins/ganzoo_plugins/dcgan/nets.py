@@ -25,7 +25,9 @@ def _sizes(spec: Spec, flag: str) -> list[Size]:
     that keeps its size. Raises Incompatible, naming the flag, for what is no image or has a side below 4.
     """
     if spec.sort != "image":
-        raise Incompatible(f"{flag} dcgan: it works on images, not on {spec.sort} {list(spec.shape)}; use {flag} mlp")
+        raise Incompatible(
+            f"{flag} dcgan: it works on images, not on {spec.sort} {list(spec.shape)}; use {flag} mlp"
+        )
     size = (spec.shape[1], spec.shape[2])
     if min(size) < SMALLEST:
         least = f"{max(size[0], SMALLEST)}x{max(size[1], SMALLEST)}"
@@ -72,7 +74,9 @@ class DCGANGenerator(Generator):
     sorts = ("image",)
     partner = "dcgan"
 
-    def __init__(self, spec: Spec, *, latent_dim: PositiveInt = 100, width: PositiveInt = 64) -> None:
+    def __init__(
+        self, spec: Spec, *, latent_dim: PositiveInt = 100, width: PositiveInt = 64
+    ) -> None:
         super().__init__(spec, latent_dim=latent_dim)
         sizes = _sizes(spec, "--gen")
         widths = _widths(width, len(sizes) - 1)
@@ -82,7 +86,9 @@ class DCGANGenerator(Generator):
         for stage in range(len(widths) - 1, 0, -1):
             layers += [_grow(widths[stage], widths[stage - 1], sizes[stage + 1], sizes[stage])]
             layers += [nn.BatchNorm2d(widths[stage - 1]), nn.ReLU()]
-        self.body = nn.Sequential(*layers, _grow(widths[0], spec.shape[0], sizes[1], sizes[0]), nn.Tanh())
+        self.body = nn.Sequential(
+            *layers, _grow(widths[0], spec.shape[0], sizes[1], sizes[0]), nn.Tanh()
+        )
         _draw_weights(self)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -131,7 +137,9 @@ class DCGANDiscriminator(Discriminator):
         return logits
 
 
-def _shrink(channels: int, widths: list[int], sizes: list[Size], kind: str) -> tuple[nn.Sequential, int, int]:
+def _shrink(
+    channels: int, widths: list[int], sizes: list[Size], kind: str
+) -> tuple[nn.Sequential, int, int]:
     """The stages of the discriminator, and the height and width that they leave (odd sides halve rounding down)."""
     layers: list[nn.Module] = []
     height, breadth = sizes[0]

@@ -14,7 +14,9 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 EVERYWHERE = ("cpu", "cuda", "mps")
 
 
-def _form(params: Collection[nn.Parameter], fused_on: Collection[str] = (), capturable: bool = False) -> dict[str, Any]:
+def _form(
+    params: Collection[nn.Parameter], fused_on: Collection[str] = (), capturable: bool = False
+) -> dict[str, Any]:
     """One kernel for all parameters where there is one, else one an operation; fit for CUDA graphs where possible."""
     device = next(iter(params)).device.type
     form = {"fused": True} if device in fused_on else {"foreach": True}
@@ -80,7 +82,9 @@ def rmsprop(
     """
     params = list(params)
     form = _form(params, capturable=True)
-    return optim.RMSprop(params, lr=lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay, **form)
+    return optim.RMSprop(
+        params, lr=lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay, **form
+    )
 
 
 def sgd(
@@ -115,7 +119,9 @@ def adagrad(
     weight_decay: L2 penalty, added to the gradient
     """
     params = list(params)
-    return optim.Adagrad(params, lr=lr, eps=eps, weight_decay=weight_decay, **_form(params, ("cpu",)))
+    return optim.Adagrad(
+        params, lr=lr, eps=eps, weight_decay=weight_decay, **_form(params, ("cpu",))
+    )
 
 
 def adadelta(

@@ -17,7 +17,13 @@ class GradientPenalty(SlopePenalty):
 
     at = "between"
 
-    def __init__(self, *, weight: NonNegativeFloat = 10.0, every: PositiveInt = 1, final: NonNegativeFloat | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        weight: NonNegativeFloat = 10.0,
+        every: PositiveInt = 1,
+        final: NonNegativeFloat | None = None,
+    ) -> None:
         super().__init__(weight=weight, every=every, final=final)
 
     def of(self, slope: Tensor) -> Tensor:
@@ -44,7 +50,13 @@ class R1(SlopePenalty):
 
     at = "real"
 
-    def __init__(self, *, weight: NonNegativeFloat = 10.0, every: PositiveInt = 1, final: NonNegativeFloat | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        weight: NonNegativeFloat = 10.0,
+        every: PositiveInt = 1,
+        final: NonNegativeFloat | None = None,
+    ) -> None:
         super().__init__(weight=weight, every=every, final=final)
 
     def of(self, slope: Tensor) -> Tensor:

@@ -51,5 +51,7 @@ class InstanceNoise(Regularizer):
 
     def view(self, samples: Tensor, step: Step) -> Tensor:
         """Samples with noise, fresh at every call."""
-        level = (1 - torch.as_tensor(step.progress, device=samples.device) / self.until).clamp(min=0)
+        level = (1 - torch.as_tensor(step.progress, device=samples.device) / self.until).clamp(
+            min=0
+        )
         return samples + self.std * level * torch.randn_like(samples)

@@ -9,8 +9,14 @@ from torch.nn.utils import parametrize
 
 from ganzoo.contracts import Regularizer, Sides
 
-TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)  # their weights are [in, out, ...]
-START = 15  # power iterations at assembly; then one an update, which follows weights that move slowly
+TRANSPOSED = (
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)  # their weights are [in, out, ...]
+START = (
+    15  # power iterations at assembly; then one an update, which follows weights that move slowly
+)
 
 
 class UnitSpectrum(nn.Module):
@@ -70,7 +76,9 @@ class SpectralNorm(Regularizer):
     def after_update(self, net: nn.Module) -> None:
         """Follow the weights with one power iteration."""
         for module in net.modules():
-            if isinstance(module, parametrize.ParametrizationList) and isinstance(module[0], UnitSpectrum):
+            if isinstance(module, parametrize.ParametrizationList) and isinstance(
+                module[0], UnitSpectrum
+            ):
                 module[0].iterate(module.original)
 
 

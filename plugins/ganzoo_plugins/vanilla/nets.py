@@ -13,7 +13,11 @@ def _trunk(inputs: int, width: int, depth: int, norm: bool = False) -> nn.Sequen
     """`depth` hidden layers of `width` units, leaky rectifiers of slope 0.2."""
     layers: list[nn.Module] = []
     for _ in range(depth):
-        layers += [nn.Linear(inputs, width), *([nn.BatchNorm1d(width)] if norm else []), nn.LeakyReLU(0.2)]
+        layers += [
+            nn.Linear(inputs, width),
+            *([nn.BatchNorm1d(width)] if norm else []),
+            nn.LeakyReLU(0.2),
+        ]
         inputs = width
     return nn.Sequential(*layers)
 

@@ -5,7 +5,11 @@ from ganzoo import hookimpl
 
 @hookimpl
 def register_generators(register):
-    register("upsample", "ganzoo_example.parts:UpsampleGenerator", paper="https://distill.pub/2016/deconv-checkerboard")
+    register(
+        "upsample",
+        "ganzoo_example.parts:UpsampleGenerator",
+        paper="https://distill.pub/2016/deconv-checkerboard",
+    )
 
 
 @hookimpl

@@ -22,12 +22,17 @@ class UpsampleGenerator(Generator):
     sorts = ("image",)
     partner = "dcgan"
 
-    def __init__(self, spec: Spec, *, latent_dim: PositiveInt = 64, width: PositiveInt = 32) -> None:
+    def __init__(
+        self, spec: Spec, *, latent_dim: PositiveInt = 64, width: PositiveInt = 32
+    ) -> None:
         super().__init__(spec, latent_dim=latent_dim)
         if spec.sort != "image":
             raise Incompatible(f"--gen upsample: it draws images, not {spec.sort}; use --gen mlp")
         self.project = nn.Linear(latent_dim, width * BASE * BASE)
-        self.refine, self.colour = nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, spec.shape[0], 3, padding=1)
+        self.refine, self.colour = (
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.Conv2d(width, spec.shape[0], 3, padding=1),
+        )
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         small = self.project(latents).unflatten(1, (-1, BASE, BASE)).relu()
@@ -54,10 +59,18 @@ class Anchor(Regularizer):
 
     mean: Tensor
 
-    def __init__(self, *, weight: NonNegativeFloat = 0.01, every: PositiveInt = 1, keep: NonNegativeFloat = 0.9) -> None:
+    def __init__(
+        self,
+        *,
+        weight: NonNegativeFloat = 0.01,
+        every: PositiveInt = 1,
+        keep: NonNegativeFloat = 0.9,
+    ) -> None:
         super().__init__(weight=weight, every=every)
         self.keep = keep
-        self.register_buffer("mean", torch.zeros(()))  # a buffer is saved with the run, and goes on from there
+        self.register_buffer(
+            "mean", torch.zeros(())
+        )  # a buffer is saved with the run, and goes on from there
 
     def penalty(self, step: Step) -> Tensor:
         """The mean squared distance from the running mean, which then follows."""
