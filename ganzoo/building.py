@@ -10,16 +10,17 @@ from typing import Any
 import torch
 
 from . import __version__
+from .config import FAMILIES
 from .contracts import Dataset
 from .data import load_pictures, parse_resolution, resize
 from .errors import (
     BadConfig,
+    BadData,
     BadOption,
     GanzooError,
     Incompatible,
     UnknownComponent,
     one_line,
-    shown,
 )
 from .registry import Component, Registry
 from .sections import Choice, Config, Tree
@@ -39,16 +40,12 @@ class Assembly:
         self.complete: Tree = {}  # section -> every option, defaults included
 
     def component(self, section: str, kind: str, name: str) -> Component:
-        """The component of a section, its owner noted; the flag is named when there is none."""
+        """The component of a section, its owner noted; the setting is named when there is none."""
         try:
             component = self.registry.get(kind, name)
         except GanzooError as error:
-            where = (
-                f"--set {section}.name={name}"
-                if section.startswith("optim.")
-                else f"{flag_of(section)} {name}"
-            )
-            raise type(error)(f"{where}: {error}") from None
+            many = section.partition(".")[0] in FAMILIES
+            raise (error.at(section) if many else error.at(section, "name", name)) from None
         self.owners[section] = f"{component.distribution}:{component.plugin}"
         self.versions[component.distribution] = component.version
         return component
@@ -92,14 +89,37 @@ def flag_of(section: str) -> str:
     return "--set " + section if head in ("optim", "metric") else "--" + head
 
 
-def _expanded(flag: str, text: str) -> Path:
+def _expanded(key: str, text: str) -> Path:
     """The path with its `~` replaced; raises BadConfig for one that no system has."""
     try:
         path = Path(text).expanduser()
         path.exists()
     except (OSError, RuntimeError, ValueError) as error:
-        raise BadConfig(f"{flag} {shown(text)}: no path: {one_line(error)}") from None
+        raise BadConfig(
+            f"no path: {one_line(error)}", section="data", key=key, value=text
+        ) from None
     return path
+
+
+def _pictures(
+    build: Assembly, path: Path, resolution: tuple[int, int] | None, progress: Progress | None
+) -> Dataset:
+    """The pictures of a folder or zip."""
+    data = build.config.data
+    for key, value in data.options.items():
+        message = "no option of a folder or zip of pictures"
+        raise BadOption(message, section="data", key=key, value=value)
+    try:
+        return load_pictures(
+            path,
+            resolution=resolution,
+            channels=None if data.channels == "auto" else int(data.channels),
+            background=data.background,
+            progress=progress,
+        )
+    except BadData as error:
+        error.message = error.message.removeprefix(f"{path}: ")
+        raise error.at("data", "name", data.name) from None
 
 
 def open_dataset(build: Assembly, progress: Progress | None) -> Dataset:
@@ -110,35 +130,33 @@ def open_dataset(build: Assembly, progress: Progress | None) -> Dataset:
     try:
         component = build.component("data", "dataset", data.name)
     except UnknownComponent as error:
-        path = _expanded("--data", data.name)
+        path = _expanded("name", data.name)
         if not path.exists():
-            raise UnknownComponent(f"{error}, and there is no such folder or zip") from None
-        if data.options:
-            raise BadOption(
-                f"data: no option {next(iter(data.options))!r} for a folder or zip of pictures"
-            ) from None
-        channels = None if data.channels == "auto" else int(data.channels)
-        return load_pictures(
-            path,
-            resolution=resolution,
-            channels=channels,
-            background=data.background,
-            progress=progress,
-        )
+            error.message += ", and there is no such folder or zip"
+            raise error from None
+        return _pictures(build, path, resolution, progress)
     takes = component.options()
     given = dict(data.options)
     if root and "root" in takes:
-        given["root"] = _expanded("--data-root", root)
+        given["root"] = _expanded("root", root)
     if resolution and "resolution" in takes:
         given["resolution"] = resolution
     dataset: Dataset = component.build((), given, "data")
     if data.channels != "auto" and data.channels != dataset.spec.shape[0]:
         raise Incompatible(
-            f"--set data.channels={data.channels}: {data.name} has {dataset.spec.shape[0]}; this is for folders and zips"
+            f"{data.name} has {dataset.spec.shape[0]}; this is for folders and zips",
+            section="data",
+            key="channels",
+            value=data.channels,
         )
     if resolution and tuple(dataset.spec.shape[1:]) != resolution:
         if dataset.spec.sort != "image":
-            raise Incompatible(f"--resolution: {data.name} holds {dataset.spec.sort}, not images")
+            raise Incompatible(
+                f"{data.name} holds {dataset.spec.sort}, not images",
+                section="data",
+                key="resolution",
+                value=data.resolution,
+            )
         dataset = Dataset(
             resize(dataset.samples, resolution), dataset.labels, dataset.classes, dataset.notes
         )

@@ -33,24 +33,27 @@ def defaults() -> Tree:
     return tomllib.loads((resources.files("ganzoo") / "defaults.toml").read_text("utf-8"))
 
 
-def read(path: Path, flag: str = "--config") -> Tree:
-    """A run file's tree; raises BadConfig naming the flag when it is missing, no TOML, or larger than any run file is."""
+def read(path: Path) -> Tree:
+    """A run file's tree; raises BadConfig naming the file when it is missing, no TOML, or larger than any run file is."""
     try:
         content = read_limited(path, SIZE)
-        if max(line.count(b".") for line in content.split(b"\n")) > DOTS:
-            raise BadConfig(
-                f"{flag} {path}: a line with more than {DOTS} dots, which no run file has"
-            )
-        tree = tomllib.loads(content.decode())
     except OSError as error:
-        raise BadConfig(f"{flag} {path}: {error.strerror or one_line(error)}") from None
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # an integer may be too long, which tomllib does not call its own error
-        raise BadConfig(f"{flag} {path}: no TOML: {error}") from None
+        raise BadConfig(error.strerror or one_line(error), source=str(path)) from None
+    except ValueError as error:  # larger than SIZE, or a name with a zero in it
+        raise BadConfig(one_line(error), source=str(path)) from None
+    return parse(content, str(path))
+
+
+def parse(content: bytes, source: str) -> Tree:
+    """The tree of a run file's content; raises BadConfig that begins with the source."""
+    if max(line.count(b".") for line in content.split(b"\n")) > DOTS:
+        raise BadConfig(f"a line with more than {DOTS} dots, which no run file has", source=source)
+    try:
+        tree = tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as error:  # an integer may be too long for tomllib
+        raise BadConfig(f"no TOML: {error}", source=source) from None
     if depth(tree) > DEPTH:
-        raise BadConfig(f"{flag} {path}: tables nested deeper than {DEPTH}, which no run file has")
+        raise BadConfig(f"tables nested deeper than {DEPTH}, which no run file has", source=source)
     return tree
 
 
@@ -82,11 +85,11 @@ def _section(tree: Tree, where: str) -> Tree:
 
 
 def setting(text: str) -> tuple[list[str], Any]:
-    """`--set gen.width=64` as a path and a value; the value is read as TOML, else as text."""
+    """`gen.width=64` as a path and a value; the value is read as TOML, else as text."""
     path, equals, value = text.partition("=")
     keys = [key.strip() for key in path.split(".")]
     if not equals or not all(keys) or len(keys) < 2:
-        raise BadConfig(f"--set {text}: write SECTION.KEY=VALUE, for instance --set gen.width=64")
+        raise BadConfig("write SECTION.KEY=VALUE, for instance gen.width=64", key="set", value=text)
     try:
         return keys, tomllib.loads(f"v = {value}")["v"]
     except (ValueError, RecursionError):
@@ -94,7 +97,7 @@ def setting(text: str) -> tuple[list[str], Any]:
 
 
 def apply_settings(tree: Tree, settings: Iterable[str]) -> Tree:
-    """The tree with every `--set` applied, in order; raises BadConfig for a part that is not in the pipeline."""
+    """The tree with every setting (`gen.width=64`) applied, in order; raises BadConfig for a part that is not in the pipeline."""
     for text in settings:
         keys, value = setting(text)
         family = keys[0]
@@ -103,8 +106,16 @@ def apply_settings(tree: Tree, settings: Iterable[str]) -> Tree:
                 keys = [family, ".".join(keys[1:-1]), keys[-1]]
             chosen = _section(tree, family)
             if keys[1] not in chosen:
-                near = nearest(keys[1], chosen) or f"; add it: --set {family}.{keys[1]}=true"
-                raise BadConfig(f"--set {text}: {keys[1]!r} is not in this pipeline{near}")
+                near = nearest(keys[1], chosen)
+                part = f"{family}.{keys[1]}"
+                raise BadConfig(
+                    f"{keys[1]!r} is not in this pipeline{near}",
+                    section=part,
+                    key=keys[-1],
+                    value=value,
+                    remedy="" if near else "add it",
+                    change={} if near else {part: True},
+                )
         layer: Any = value
         for key in reversed(keys):
             layer = {key: layer}
@@ -112,26 +123,26 @@ def apply_settings(tree: Tree, settings: Iterable[str]) -> Tree:
     return tree
 
 
-def check(tree: Mapping[str, Any], source: str = "", key: str = "") -> Config:
-    """The typed configuration, or BadConfig with the key, what is wrong and the nearest right one.
+def check(tree: Mapping[str, Any], source: str = "") -> Config:
+    """The typed configuration, or BadConfig with the setting, what is wrong and the nearest right one.
 
-    source: where the tree comes from, for the message; key: the setting whose value the source shows already.
+    source: the file that the tree comes from, for the message.
     """
     try:
         return Config.model_validate(dict(tree))
     except ValidationError as error:
         first = error.errors()[0]
         path = [str(part) for part in first["loc"]]
-        where = ".".join(path)
-        said = f"{source}: " if source else ""
+        section, key = (".".join(path[:-1]), path[-1]) if len(path) > 1 else (path[0], "")
+        value = first["input"]
         if first["type"] == "extra_forbidden":
             known = _known(path[:-1])
-            raise BadConfig(
-                f"{said}no setting {shown(where)}{nearest(path[-1], known)} (known: {', '.join(known)})"
-            ) from None
-        if where != key:
-            said += f"{where} = {shown(first['input'])}: "
-        raise BadConfig(said + _reason(first, where)) from None
+            near = nearest(path[-1], known)
+            message = f"no setting {shown('.'.join(path))}{near} (known: {', '.join(known)})"
+            value = None if isinstance(value, Mapping) else value
+        else:
+            message = _reason(first, ".".join(path))
+        raise BadConfig(message, section=section, key=key, value=value, source=source) from None
 
 
 REASONS = {  # pydantic's sort of error -> what to do

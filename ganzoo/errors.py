@@ -16,7 +16,9 @@ GanzooError                 something failed (exit 1)
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import PurePath
 from types import MappingProxyType
+from typing import Self
 
 LONGEST = 1000  # letters of a message
 SHOWN = 100  # letters of a value in a message
@@ -28,9 +30,9 @@ class GanzooError(Exception):
 
     message: what is wrong. section, key, value: the setting that it is about (`gen`, `width`, 30000);
     a section alone is a part (`reg.gp`), a key alone an argument of the function that was called.
-    remedy: the way out, in words. change: settings that are the way out, path -> value
-    (`{"disc.norm": "batch"}`). The library words a setting as `gen.width = 30000`; the command line
-    gives `line` its own words, which are flags.
+    source: the file that holds the setting, where one does. remedy: the way out, in words. change:
+    settings that are the way out, path -> value (`{"disc.norm": "batch"}`). The library words a
+    setting as `gen.width = 30000`; the command line gives `line` its own words, which are flags.
     """
 
     def __init__(
@@ -40,23 +42,35 @@ class GanzooError(Exception):
         section: str = "",
         key: str = "",
         value: object = None,
+        source: str = "",
         remedy: str = "",
         change: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         self.message, self.remedy, self.change = message, remedy, dict(change)
-        self.section, self.key, self.value = section, key, value
+        self.section, self.key, self.value, self.source = section, key, value, source
         super().__init__(self.line())
+
+    def __str__(self) -> str:
+        return self.line()
+
+    def at(self, section: str = "", key: str = "", value: object = None) -> Self:
+        """The same error, said of this setting unless it names one already."""
+        if not (self.section or self.key):
+            self.section, self.key, self.value = section, key, value
+        return self
 
     def line(
         self,
         place: Callable[[str, str, object], str] | None = None,
         setting: Callable[[str, object], str] | None = None,
     ) -> str:
-        """The one line. place: words section, key and value; setting: words a change of the remedy."""
-        where = (place or in_settings)(self.section, self.key, self.value)
+        """The one line. place: words section, key and value, unless they stand in a file; setting:
+        words a change of the remedy."""
+        worded = in_settings if self.source or place is None else place
+        where = worded(self.section, self.key, self.value)
         change = " ".join((setting or as_setting)(path, to) for path, to in self.change.items())
         way = ": ".join(part for part in (self.remedy, change) if part)
-        text = ": ".join(part for part in (where, self.message) if part)
+        text = ": ".join(part for part in (self.source, where, self.message) if part)
         line = plain_line("; ".join(part for part in (text, way) if part))
         half = LONGEST // 2
         return line if len(line) <= LONGEST else f"{line[: half - 5]} ... {line[-half:]}"
@@ -125,7 +139,7 @@ def plain_line(text: str) -> str:
 def shown(value: object) -> str:
     """A value as it stands in a message: its repr, cut short."""
     try:
-        text = repr(value)
+        text = repr(str(value) if isinstance(value, PurePath) else value)
     except (ValueError, RecursionError):  # an integer of thousands of digits, a tree too deep
         return f"a {type(value).__name__} too large to show"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

@@ -80,21 +80,23 @@ def check(factory: Callable[..., Any], given: Mapping[str, Any], where: str) -> 
     for name in given:
         if name not in known:
             takes = f"it takes {', '.join(known)}" if known else "it takes no options"
-            raise BadOption(f"{where}: no option {shown(name)}{nearest(name, known)} ({takes})")
+            raise BadOption(
+                f"no option {shown(name)}{nearest(name, known)} ({takes})",
+                section=where,
+                key=name,
+                value=given[name],
+            )
     missing = [
         name for name, option in known.items() if option.default is REQUIRED and name not in given
     ]
     if missing:
-        raise BadOption(
-            f"{where}: option {missing[0]!r} must be given: --set {where}.{missing[0]}=VALUE"
-        )
+        raise BadOption("must be given", section=where, key=missing[0])
     return {
-        name: convert(value, known[name].annotation, f"{where}.{name}")
-        for name, value in given.items()
+        name: convert(value, known[name].annotation, where, name) for name, value in given.items()
     }
 
 
-def convert(value: Any, annotation: Any, where: str) -> Any:
+def convert(value: Any, annotation: Any, section: str, key: str) -> Any:
     """`value` as the annotation wants it (`"128"` becomes 128), or BadOption."""
     from pydantic import (
         ConfigDict,
@@ -118,7 +120,10 @@ def convert(value: Any, annotation: Any, where: str) -> Any:
             annotation
         ):  # which Python would take for 0 or 1
             raise BadOption(
-                f"{where}: {str(value).lower()} does not fit (wanted: {describe(annotation)})"
+                f"does not fit (wanted: {describe(annotation)})",
+                section=section,
+                key=key,
+                value=value,
             )
         return adapter.validate_python(value)
     except ValidationError as error:
@@ -129,5 +134,8 @@ def convert(value: Any, annotation: Any, where: str) -> Any:
             else ""
         )
         raise BadOption(
-            f"{where}: {shown(value)} does not fit{limit} (wanted: {describe(annotation)})"
+            f"does not fit{limit} (wanted: {describe(annotation)})",
+            section=section,
+            key=key,
+            value=value,
         ) from None

@@ -119,7 +119,7 @@ def open_run(folder: Path) -> tuple[Config, Tree]:
         raise BadRun(
             f"--resume {folder}: no run there (no {RUN_FILE}); ganzoo never starts afresh on --resume"
         )
-    tree = configuration.read(folder / RUN_FILE, "--resume")
+    tree = configuration.read(folder / RUN_FILE)
     about = tree.get("run", {})
     whole = configuration.merge(
         configuration.defaults(), settings(tree)

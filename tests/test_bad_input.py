@@ -73,7 +73,7 @@ def refused(cli: Cli, code: int, *arguments: object, says: tuple[str, ...] = ())
         ),
         (
             "train --set reg.gp.weight=3",
-            ("--set reg.gp.weight=3", "not in this pipeline", "--set reg.gp=true"),
+            ("--set reg.gp.weight=3", "not in this pipeline", "add it: --reg gp"),
         ),
         ("train --set gen.width=abc", ("--set gen.width=abc", "wanted: int")),
         ("train --set gen.width=-3", ("--set gen.width=-3", "greater than 0")),

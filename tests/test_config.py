@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from ganzoo import config
-from ganzoo.cli._layers import FLAGS, Layers, configure
+from ganzoo.cli._layers import Layers, configure
+from ganzoo.cli._words import FLAGS, Words
+from ganzoo.cli.generate import command as generate
 from ganzoo.errors import BadConfig, BadOption
 from ganzoo.plugins import zoo
 
@@ -149,25 +151,59 @@ def test_a_resolution_is_text_however_it_is_written(tmp_path: Path) -> None:
 def test_a_wrong_file_is_told_what_and_where(toml: str, said: str, tmp_path: Path) -> None:
     file = tmp_path / "c.toml"
     file.write_text(toml)
+    words = Words()
     with pytest.raises(BadConfig) as caught:
-        layered(config_file=file, images="5k")
-    assert str(caught.value).startswith(f"--config {file}: ")
-    assert said in str(caught.value)
+        configure(zoo().registry, NOTHING | {"config_file": file, "images": "5k"}, None, words)
+    line = caught.value.line(words.place, words.setting)
+    assert line.startswith(f"--config {file}: ")
+    assert said in line
+    assert "--" not in str(caught.value), "the library speaks of settings"
 
 
-def test_a_complaint_about_an_option_names_who_gave_it(tmp_path: Path) -> None:
+def test_a_complaint_about_an_option_names_who_gave_it() -> None:
     layers = Layers()
-    layers.add({"gen": {"widht": 3, "width": "x"}}, "--config c.toml")
-    assert str(layers.name_source(BadOption("gen: no option 'widht'; ..."))).startswith(
-        "--config c.toml: gen: no option"
-    )
+    layers.add({"gen": {"widht": 3, "width": "x"}, "optim": {}}, "--config c.toml")
+    worded = layers.words
+
+    def line(**fields: Any) -> str:
+        return BadOption("no", **fields).line(worded.place, worded.setting)
+
+    assert line(section="gen", key="widht", value=3) == "--config c.toml: gen.widht = 3: no"
     layers.set("gen.width=abc")
-    assert (
-        str(layers.name_source(BadOption("gen.width: 'abc' does not fit")))
-        == "--set gen.width=abc: 'abc' does not fit"
-    )
-    other = BadOption("loss: no option 'x'")
-    assert layers.name_source(other) is other
+    assert line(section="gen", key="width", value="abc") == "--set gen.width=abc: no"
+    layers.add({"train": {"images": "1k"}}, "--images 1k", whole=True)
+    assert line(section="train", key="images", value=1000) == "--images 1k: no", "as it was typed"
+    assert line(section="loss", key="x", value=[1, True]) == "--set loss.x=[1, true]: no"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"section": "train", "key": "batch_size", "value": 512}, "--batch-size 512: no"),
+        ({"section": "data", "key": "name", "value": Path("a b")}, "--data a b: no"),
+        ({"section": "gen"}, "--gen: no"),
+        ({"section": "reg.gp"}, "--reg gp: no"),
+        ({"section": "reg.gp", "key": "weight", "value": 2.5}, "--set reg.gp.weight=2.5: no"),
+        ({"section": "metric.fid"}, "--set metric.fid=true: no"),
+        ({"section": "optim.gen", "key": "name", "value": "x"}, "--set optim.gen.name=x: no"),
+        ({"section": "optim.gen"}, "--set optim.gen: no"),
+        ({"key": "count", "value": 0}, "--count 0: no"),
+        ({"key": "source", "value": "x.pt"}, "x.pt: no"),
+        ({"key": "elsewhere", "value": 3}, "elsewhere = 3: no"),
+        ({"section": "gen", "key": "width", "source": "run.toml"}, "run.toml: gen.width: no"),
+        ({"remedy": "take", "change": {"train.batch_size": 3}}, "no; take: --batch-size 3"),
+        ({"change": {"disc.norm": "a b"}}, "no; --set disc.norm='a b'"),
+        ({"change": {"reg.gp": True}}, "no; --reg gp"),
+        ({"change": {"reg.gp": False}}, "no; --set reg.gp=false"),
+        ({"change": {"tracker.csv": True, "count": 5}}, "no; --set tracker.csv=true --count 5"),
+    ],
+)
+def test_settings_are_flags_on_the_command_line(fields: dict[str, Any], said: str) -> None:
+    words = Words()
+    words.parameters = {p.name: p for p in generate.params if p.name}
+    error = BadOption("no", **fields)
+    assert error.line(words.place, words.setting) == said
+    assert "--" not in str(error)
 
 
 def test_a_checked_tree_checks_again() -> None:

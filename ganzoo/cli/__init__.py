@@ -12,6 +12,7 @@ import click
 
 from .. import __version__
 from ..errors import GanzooError, UsageError, nearest, one_line
+from ._words import Words
 
 COMMANDS = {  # name -> (module, one line)
     "train": ("train", "Train a GAN from named parts."),
@@ -86,8 +87,9 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; an error is one line on stderr, a traceback only where GANZOO_DEBUG is 1."""
     debug = os.environ.get("GANZOO_DEBUG") == "1"
+    words = Words()
     try:
-        result = group.main([*arguments], prog_name="ganzoo", standalone_mode=False)
+        result = group.main([*arguments], prog_name="ganzoo", standalone_mode=False, obj=words)
         return result if isinstance(result, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
@@ -98,7 +100,8 @@ def run(arguments: Sequence[str]) -> int:
     except GanzooError as error:
         if debug:
             raise
-        _fail(one_line(error))
+        words.parameters = _parameters(arguments)
+        _fail(error.line(words.place, words.setting))
         return 2 if isinstance(error, UsageError) else 1
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted")
@@ -113,6 +116,17 @@ def run(arguments: Sequence[str]) -> int:
             raise
         _fail(f"unexpected {one_line(error)}; GANZOO_DEBUG=1 shows where")
         return 1
+
+
+def _parameters(arguments: Sequence[str]) -> dict[str, click.Parameter]:
+    """The options and words that the command takes, by name: `config` for --config."""
+    command: click.Command = group
+    for word in arguments:
+        if isinstance(command, click.Group):
+            command = command.get_command(click.Context(command), word) or command
+    options = [p for p in command.params if isinstance(p, click.Option)]
+    named = {p.opts[0].lstrip("-").replace("-", "_"): p for p in options}
+    return {p.name: p for p in command.params if p.name} | named
 
 
 def _explain(error: click.ClickException, arguments: Sequence[str]) -> str:

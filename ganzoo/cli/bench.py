@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from ..errors import BadOption
 from . import train
 from ._shared import loaded, print_json, table
 
@@ -52,17 +51,14 @@ def command(engines: str, seconds: float, as_json: bool, **given: Any) -> None:
     ganzoo bench --gen dcgan --reg gp --resolution 64 --batch-size 256
     """
     from ..bench import measure
-    from ._layers import configure
+    from ._layers import configure, words
     from ._report import data_progress, say
 
     registry = loaded().registry
-    layers = configure(registry, dict.fromkeys(NO_PART) | given)
+    layers = configure(registry, dict.fromkeys(NO_PART) | given, words=words())
     names = [name.strip() for name in engines.split(",") if name.strip()]
-    try:
-        with data_progress() as progress:
-            found = measure(layers.config, registry, names, seconds, progress, say)
-    except BadOption as error:
-        raise layers.name_source(error) from None
+    with data_progress() as progress:
+        found = measure(layers.config, registry, names, seconds, progress, say)
     if as_json:
         print_json(found)
         return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import BadData, BadOption, UsageError
+from ..errors import UsageError
 from ._shared import loaded, plain, print_json
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def command(
     if as_json and not dry_run:
         raise UsageError("--json: goes with --dry-run; a training's figures are in its log.jsonl")
     from .. import runs
-    from ._layers import configure
+    from ._layers import configure, words
 
     registry = loaded().registry
     about: dict[str, Any] = {}
@@ -101,22 +101,17 @@ def command(
         runs.check_installed(
             about, {f"{c.distribution}:{c.plugin}" for c in registry.components()}, resume
         )
-        layers = configure(registry, given, old.tree())
+        layers = configure(registry, given, old.tree(), words())
         runs.check_same(old, layers.config, resume)
     else:
-        layers = configure(registry, given)
+        layers = configure(registry, given, words=words())
         if not dry_run:
             runs.check_root(out or Path("runs"))
     from ..assembly import assemble
     from ._report import data_progress, say
 
-    try:
-        with data_progress() as progress:
-            pipeline = assemble(layers.config, registry, progress)
-    except BadOption as error:
-        raise layers.name_source(error) from None
-    except BadData as error:
-        raise BadData(str(error) if "--data" in str(error) else f"--data {error}") from None
+    with data_progress() as progress:
+        pipeline = assemble(layers.config, registry, progress)
     if resume is not None:
         for line in runs.check_versions(about, pipeline):
             say(f"note: {line}")
