@@ -96,7 +96,7 @@ def check(factory: Callable[..., Any], given: Mapping[str, Any], where: str) -> 
     }
 
 
-def convert(value: Any, annotation: Any, section: str, key: str) -> Any:
+def convert(value: Any, annotation: Any, section: str, key: str = "") -> Any:
     """`value` as the annotation wants it (`"128"` becomes 128), or BadOption."""
     from pydantic import (
         ConfigDict,
