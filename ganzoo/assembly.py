@@ -29,7 +29,7 @@ from .pipeline import SECTION, SIDES, Pipeline
 from .registry import Registry
 from .rehearsal import rehearse
 from .sections import Choice, Config
-from .streams import derive
+from .streams import derive, forked
 from .update import Parts, choose_way
 
 WAYS = {"dual": "the dual pass", "double": "double backward"}
@@ -39,7 +39,7 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
     """Build and check everything; raises UsageError, BadData, DeviceError or BrokenPlugin with one line."""
     build = Assembly(config, registry)
     device = choose_device(config.train.device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with forked(device):
         dataset = open_dataset(build, progress)
         if config.train.batch_size > len(dataset):
             raise Incompatible(

@@ -5,7 +5,6 @@ the same nets and beside what the machine could do at most.
 from __future__ import annotations
 
 import itertools
-import resource
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,6 +24,7 @@ from .registry import Registry
 from .sections import Config
 from .step import Step
 from .stopwatch import Laps, Ticking, Variant, interleave, repeated
+from .streams import forked
 from .training import Training
 
 ENGINES = ("eager", "compiled", "captured")
@@ -35,6 +35,11 @@ FAST_FORMS = {
 }  # optimizer settings that a plain loop leaves alone
 Progress = Callable[[int, int], None]
 Tell = Callable[[str], None]
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 
 class PlainLoop:
@@ -203,15 +208,17 @@ class Bench:
             raise DeviceError(
                 f"--batch-size {size}: {variant.name} does not fit beside the other variants; {remedy}"
             ) from None
-        memory = None if before is None else self._memory() - before
+        memory = None if before is None else self._memory() - before or None
         self.variants.append(variant)
         self.about[variant.name] = {"flop_per_image": self.flop, **about, "memory_bytes": memory}
 
     def _memory(self, start: bool = False) -> int:
         """A GPU's peak since the last start, or what it holds at a start; on a CPU, whose peak has no start, the process's."""
         if self.device.type != "cuda":
+            if start or resource is None:
+                return 0
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            return 0 if start else peak * (1 if sys.platform == "darwin" else 1024)
+            return peak * (1 if sys.platform == "darwin" else 1024)
         if start:
             torch.cuda.reset_peak_memory_stats(self.device)
             return torch.cuda.memory_allocated(self.device)
@@ -250,7 +257,7 @@ def measure(
     """
     bench = Bench(config, registry, progress, tell)
     chosen = bench.engines(engines)
-    with torch.random.fork_rng(devices=[bench.device] if bench.device.type == "cuda" else []):
+    with forked(bench.device):
         bench.add_plain()
         for engine in chosen:
             bench.add_engine(engine)

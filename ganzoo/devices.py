@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from pathlib import Path
 
 import torch
 
@@ -12,12 +14,13 @@ from .errors import DeviceError, UsageError
 def choose_device(name: str) -> torch.device:
     """The device of that name, or the best there is; raises DeviceError when it is not there."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        return torch.device(next((kind for kind, found in there.items() if found), "cpu"))
     try:
         device = torch.device(name)
     except RuntimeError:
         raise UsageError(
-            f"--device {name}: no such device; write auto, cpu, cuda or cuda:1"
+            f"--device {name}: no such device; write auto, cpu, cuda, cuda:1 or mps"
         ) from None
     if device.type == "cuda" and (
         not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()
@@ -25,17 +28,35 @@ def choose_device(name: str) -> torch.device:
         raise DeviceError(
             f"--device {name}: PyTorch sees {torch.cuda.device_count()} CUDA devices here; use --device cpu"
         )
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"--device {name}: ganzoo trains on cpu and cuda")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError(f"--device {name}: PyTorch sees no MPS device here; use --device cpu")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise UsageError(f"--device {name}: ganzoo trains on cpu, cuda and mps")
     return device
 
 
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that could still be taken on the device; None where the system does not say."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    with contextlib.suppress(OSError, ValueError, StopIteration):  # Linux
+        lines = Path("/proc/meminfo").read_text("utf-8").splitlines()
+        line = next(line for line in lines if line.startswith("MemAvailable:"))
+        return int(line.split()[1]) << 10
+    try:  # macOS says what there is and not what is free
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # Windows
+        return None
+
+
 def choose_precision(name: str, device: torch.device) -> str:
-    """fp32 on CPUs; on GPUs bf16 where there is, else tf32."""
+    """fp32 on CPUs and MPS; with CUDA bf16 where there is, else tf32."""
     if name == "auto":
         name = (
             "fp32"
-            if device.type == "cpu"
+            if device.type != "cuda"
             else "bf16"
             if torch.cuda.get_device_capability(device) >= (8, 0)
             else "tf32"
@@ -70,6 +91,8 @@ def choose_engine(name: str, device: torch.device) -> tuple[str, str]:
         )
     if name != "auto":
         return name, "as asked"
+    if device.type == "mps":
+        return "eager", "the others are not tried on MPS"
     return (
         ("captured", "fastest on a GPU")
         if device.type == "cuda"

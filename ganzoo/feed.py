@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .contracts import Dataset
 from .data import Order
+from .devices import free_memory
 
 AHEAD = 4  # batches that a stream keeps ready
 SHARE = 0.4  # of a GPU's free memory that samples may take when no budget is given
@@ -25,7 +26,9 @@ def budget_bytes(megabytes: int, device: torch.device) -> int | None:
     """How much the samples may take on the device; None for no limit."""
     if megabytes > 0:
         return megabytes << 20
-    return int(torch.cuda.mem_get_info(device)[0] * SHARE) if device.type == "cuda" else None
+    if device.type == "cpu":
+        return None
+    return int((free_memory(device) or 0) * SHARE)
 
 
 class Feed:
@@ -59,13 +62,17 @@ class Feed:
         else:
             self._stream = self._stream or _Stream(self)
             samples, labels, flips, self._position = self._stream.next()
-        samples = samples.to(self.device, non_blocking=True)
+        # Other devices than CUDA may still read when the memory is given to something else.
+        lazily = self.device.type == "cuda"
+        samples = samples.to(self.device, non_blocking=lazily)
         if samples.dtype == torch.uint8:
             samples = samples.float().div_(127.5).sub_(1)
         if flips is not None:
-            mirrored = flips.to(self.device, non_blocking=True).view(-1, *[1] * (samples.dim() - 1))
+            mirrored = flips.to(self.device, non_blocking=lazily).view(
+                -1, *[1] * (samples.dim() - 1)
+            )
             samples = torch.where(mirrored, samples.flip(-1), samples)
-        return samples, None if labels is None else labels.to(self.device, non_blocking=True)
+        return samples, None if labels is None else labels.to(self.device, non_blocking=lazily)
 
     def _gather(self) -> Raw:
         """The next batch as it is stored, where the samples are."""

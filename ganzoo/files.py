@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in this folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+    """Make renames in this folder survive a power cut, where the system opens folders at all."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
     finally:

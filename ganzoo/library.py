@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from . import config as configuration
 from . import guard, recovery, runs, sampling
 from .assembly import assemble
@@ -19,6 +17,7 @@ from .errors import BadFile, BadRun, UnknownComponent
 from .plugins import zoo
 from .registry import Component, Registry
 from .sampling import LoadedGenerator
+from .streams import forked
 from .training import Training
 
 
@@ -105,8 +104,7 @@ def train(
         if path is not None:
             stack.callback(_claim(path).release)
             runs.describe(path, pipeline, "ganzoo.train")
-        devices = [pipeline.device] if pipeline.device.type == "cuda" else []
-        stack.enter_context(torch.random.fork_rng(devices=devices))
+        stack.enter_context(forked(pipeline.device))
         training = Training(pipeline, path, [log, *listeners])
         recovery.run(training, lambda line: None)
     header = sampling.make_header(pipeline, training.images, training.scores)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .contracts import Side
+from .devices import free_memory
 from .errors import DeviceError
 from .feed import budget_bytes
 from .pipeline import SIDES, Pipeline
@@ -79,13 +79,12 @@ def _resident(pipeline: Pipeline) -> int:
     )
 
 
-def available(device: torch.device) -> int:
-    """Bytes that a training could still take on the device."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0]) + torch.cuda.memory_reserved(
-            device
-        )  # what this process holds counts too
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def available(device: torch.device) -> int | None:
+    """Bytes that a training could still take on the device; None where the system does not say."""
+    free = free_memory(device)
+    if free is not None and device.type == "cuda":
+        free += torch.cuda.memory_reserved(device)  # what this process holds counts too
+    return free
 
 
 def needed(pipeline: Pipeline, found: dict[str, int]) -> int:
@@ -99,6 +98,8 @@ def needed(pipeline: Pipeline, found: dict[str, int]) -> int:
 def check_fits(pipeline: Pipeline, free: int | None = None) -> None:
     """Raises DeviceError before the training when it will not fit, with the largest batch that does."""
     free = available(pipeline.device) if free is None else free
+    if free is None:
+        return
     if (
         needed(pipeline, estimate(pipeline, engine="eager")) > free
         and needed(pipeline, estimate(pipeline)) > free
@@ -109,7 +110,9 @@ def check_fits(pipeline: Pipeline, free: int | None = None) -> None:
 def after_failure(pipeline: Pipeline) -> str:
     """The line for a training that ran out although the estimate said it would fit: a batch a tenth below the estimate's."""
     most = needed(pipeline, estimate(pipeline))
-    return "out of memory: " + advice(pipeline, min(available(pipeline.device), most) * 9 // 10)
+    free = available(pipeline.device)
+    free = most if free is None else min(free, most)
+    return "out of memory: " + advice(pipeline, free * 9 // 10)
 
 
 def advice(pipeline: Pipeline, free: int) -> str:

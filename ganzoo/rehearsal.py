@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_map_only
 from .contracts import Side, Spec
 from .engine import SIDES, only
 from .errors import BrokenPlugin, GanzooError, one_line
+from .streams import forked
 from .update import Parts, terms
 
 M = TypeVar("M", bound=nn.Module)
@@ -73,8 +74,7 @@ def _simulated_peak(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
 
 def _fork(parts: Parts) -> contextlib.AbstractContextManager[None]:
     """Random streams are left alone within."""
-    device = _device(parts)
-    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+    return forked(_device(parts))
 
 
 def _device(parts: Parts) -> torch.device:

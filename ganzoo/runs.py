@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
+import filelock
 import tomlkit
 
 from . import config as configuration
 from .errors import SHOWN, BadRun, GanzooError, one_line, plain_line, shown
 from .files import check_folder, write_text
+from .untrusted import read_limited
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
@@ -49,7 +50,8 @@ def check_root(root: Path) -> None:
 def new_folder(root: Path, config: Config) -> Path:
     """Make the next numbered run folder under `root`; raises BadRun when it cannot be made."""
     words = [Path(config.data.name).stem, config.gen.name, config.loss.name, *config.reg]
-    label = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(words))[:80]
+    # Windows takes no other characters, and no dot at the end.
+    label = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(words))[:80].rstrip(".")
     try:
         root.mkdir(parents=True, exist_ok=True)
         taken = [int(match[1]) for p in root.iterdir() if (match := re.match(r"(\d{4,})-", p.name))]
@@ -72,27 +74,33 @@ class Lock:
 
     def __init__(self, folder: Path) -> None:
         path = folder / ".lock"
+        self._owner = folder / ".lock-owner"  # beside it: Windows lets nobody read a locked file
+        self._lock = filelock.FileLock(path, thread_local=False)
         try:
-            # Not through a link: a stranger's run folder could point anywhere, and the file is emptied.
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-            self.file: IO[str] = os.fdopen(handle, "r+")
+            # A stranger's run folder could point anywhere, or hold a pipe that is waited for.
+            if path.is_symlink() or (path.exists() and not path.is_file()):
+                raise BadRun(f"{folder}: its {path.name} is no file; remove it")
+            self._lock.acquire(blocking=False)
+        except filelock.Timeout:
+            raise BadRun(
+                f"{folder}: another training (process {self._holder()}) is writing to this run; wait for it or stop it"
+            ) from None
         except OSError as error:
             raise BadRun(f"{folder}: cannot be written: {error.strerror}") from None
+        write_text(self._owner, str(os.getpid()))
+
+    def _holder(self) -> str:
+        """The process that has the lock, as it wrote."""
         try:
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self.file.seek(0)
-            owner = self.file.read(20).strip() or "unknown"
-            self.file.close()
-            raise BadRun(
-                f"{folder}: another training (process {owner}) is writing to this run; wait for it or stop it"
-            ) from None
-        self.file.truncate(0)
-        self.file.write(str(os.getpid()))
-        self.file.flush()
+            text = "" if self._owner.is_symlink() else read_limited(self._owner, 20).decode("ascii")
+        except (OSError, ValueError):
+            text = ""
+        return text if text.isdigit() else "unknown"
 
     def release(self) -> None:
-        self.file.close()
+        """Let others write."""
+        self._owner.unlink(missing_ok=True)
+        self._lock.release()
 
 
 def describe(folder: Path, pipeline: Pipeline, command: str) -> None:

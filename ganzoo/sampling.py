@@ -28,6 +28,7 @@ from .contracts import Spec
 from .drawing import write_picture
 from .errors import BadFile, BrokenPlugin, UsageError, one_line, plain_line, shown
 from .files import tensor_bytes, write_bytes
+from .streams import forked
 from .untrusted import parse_json
 
 if TYPE_CHECKING:
@@ -107,10 +108,7 @@ def sample(
             torch.arange(count) % spec.classes if label is None else torch.full((count,), label)
         )
     was_training = net.training
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(
-        devices=devices
-    ):  # a net that draws noise must not disturb, nor depend on, the training's stream
+    with forked(device):  # a net that draws noise must not disturb, nor depend on, the training's
         torch.manual_seed(seed)
         net.eval()
         chunk = max(1, min(CHUNK, CHUNK_NUMBERS // spec.numel))

@@ -22,6 +22,8 @@ def wait(device: torch.device) -> None:
     """Return when the device has done all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 class Laps:
@@ -41,6 +43,7 @@ class Laps:
 
     def _mark(self) -> Any:
         if self.device.type != "cuda":
+            wait(self.device)
             return time.perf_counter()
         event = torch.cuda.Event(enable_timing=True)
         event.record(torch.cuda.current_stream(self.device))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,14 @@ def derive(seed: int, *use: object) -> int:
     """A seed of 63 bits for one use of the run's seed: derive(0, "latents"), derive(0, "init", "generator")."""
     text = ":".join(map(str, (seed, *use)))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def forked(device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """torch's global random state, the CPU's and the device's, is as before when the context is left."""
+    kind = (
+        "cuda" if device.type == "cpu" else device.type
+    )  # with no device listed, the kind is idle
+    return torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=kind)
 
 
 class Streams:
@@ -28,12 +37,14 @@ class Streams:
 
     def state_dict(self) -> dict[str, Any]:
         state = {"latents": self.latents.get_state(), "updates": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            state["updates_cuda"] = torch.cuda.get_rng_state(self.device)
+        if self.device.type != "cpu":
+            module = torch.get_device_module(self.device)
+            state[f"updates_{self.device.type}"] = module.get_rng_state(self.device)
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.latents.set_state(state["latents"])
         torch.set_rng_state(state["updates"])
-        if self.device.type == "cuda" and "updates_cuda" in state:
-            torch.cuda.set_rng_state(state["updates_cuda"], self.device)
+        own = state.get(f"updates_{self.device.type}")
+        if own is not None:
+            torch.get_device_module(self.device).set_rng_state(own, self.device)

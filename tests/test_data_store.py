@@ -180,16 +180,19 @@ def test_orphans_go_and_the_living_stay(tmp_path: Path, cache: Path) -> None:
         (cache / name).write_bytes(b"half")
     for name in (".dead.tmp", ".living.tmp"):
         os.utime(cache / name, (1, 1))
-    hold = "import fcntl,sys; f=open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
+    hold = (
+        "import filelock, sys\n"
+        "with filelock.FileLock(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
+    )
     with subprocess.Popen(
-        [sys.executable, "-c", hold, cache / ".living.tmp"],
+        [sys.executable, "-c", hold, cache / ".living.lock"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as other:
         assert other.stdout.readline() == b"held\n"
         load_pictures(folder_of(tmp_path / "in"))
         other.stdin.close()
-    assert {f.name for f in cache.glob(".*")} == {".living.tmp", ".young.tmp"}
+    assert {f.name for f in cache.glob(".*")} == {".living.lock", ".living.tmp", ".young.tmp"}
 
 
 # Zips from strangers.

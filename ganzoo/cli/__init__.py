@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -81,6 +82,8 @@ def main() -> None:
         os.environ.get("GANZOO_DEBUG") != "1"
     ):  # what libraries have to say to developers is noise to a person
         warnings.simplefilter("ignore")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a letter that it cannot write is no error
+        sys.stdout.reconfigure(errors="replace")
     sys.exit(run(sys.argv[1:]))
 
 

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 @click.option("--images", metavar="COUNT", help="Real images to show, for instance 200k.")
 @click.option("--batch-size", metavar="N", help="Real images in one update.")
 @click.option("--seed", metavar="N", help="Of everything random; the same seed gives the same run.")
-@click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1.")
+@click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")
 @click.option("--precision", metavar="NAME", help="auto, fp32, tf32, bf16.")
 @click.option("--engine", metavar="NAME", help="How updates run: auto, eager, compiled, captured.")
 @click.option("--keep", metavar="N", help="Checkpoints to keep.")

@@ -5,5 +5,15 @@ from .order import Order
 from .pictures import load_pictures
 from .resizing import parse_resolution, resize
 from .scanning import Scan, scan
+from .store import cache_folder
 
-__all__ = ["Order", "Scan", "inspect", "load_pictures", "parse_resolution", "resize", "scan"]
+__all__ = [
+    "Order",
+    "Scan",
+    "cache_folder",
+    "inspect",
+    "load_pictures",
+    "parse_resolution",
+    "resize",
+    "scan",
+]

@@ -22,29 +22,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import filelock
+import platformdirs
 import torch
 from torch import Tensor
 
 from ..contracts import Dataset
+from ..files import sync_folder
 from .decoding import Pixels
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks; orphans are known by their age there
-    fcntl = None  # type: ignore[assignment]
 
 VERSION = "ganzoo-pictures-1"
 HEADER = 4096
 BLOCK = 1 << 20
 BLOCKS = 256  # as many blocks are read to check a store, spread over it: all of one up to 256 MiB
 YOUNG = 60.0  # seconds that a temporary file may be unlocked: it was just made
-OLD = 7 * 86400.0  # without locks, age alone says that its writer is gone
 
 
 def cache_folder() -> Path:
-    """GANZOO_CACHE, else ~/.cache/ganzoo."""
+    """GANZOO_CACHE, else where this system keeps caches: ~/.cache/ganzoo, ~/Library/Caches/ganzoo, AppData."""
     chosen = os.environ.get("GANZOO_CACHE")
-    return Path(chosen) if chosen else Path("~/.cache/ganzoo").expanduser()
+    return Path(chosen) if chosen else platformdirs.user_cache_path("ganzoo", appauthor=False)
 
 
 def store_path(identity: str, options: Sequence[Any]) -> Path:
@@ -96,9 +93,9 @@ class Writer:
             raise OSError(f"no room in {path.parent}")
         self._path, self._shape, self._count = path, shape, 0
         self._temporary = path.with_name(f".{path.stem}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+        self._lock = filelock.FileLock(_lock_of(self._temporary), thread_local=False)
+        self._lock.acquire(blocking=False)
         self._file = self._temporary.open("x+b")
-        if fcntl:
-            fcntl.flock(self._file, fcntl.LOCK_EX)
         self._file.seek(HEADER)
 
     def __enter__(self) -> Self:
@@ -112,6 +109,8 @@ class Writer:
     ) -> None:
         self._file.close()
         self._temporary.unlink(missing_ok=True)
+        self._lock.release()
+        _lock_of(self._temporary).unlink(missing_ok=True)
 
     def write(self, pixels: Pixels) -> None:
         """Add pictures [k, c, h, w]."""
@@ -141,45 +140,38 @@ class Writer:
             fields["labels"] = {"dtype": "I64", "shape": [self._count], "data_offsets": span}
         self._file.write(tail)
         self._file.flush()
-        whole = torch.from_file(
-            str(self._temporary), shared=False, size=HEADER + end + len(tail), dtype=torch.uint8
-        )[HEADER:]
+        size = HEADER + end + len(tail)
+        whole = torch.from_file(str(self._temporary), shared=False, size=size, dtype=torch.uint8)[
+            HEADER:
+        ]
         meta = {"format": VERSION, "key": self._path.stem, "crc": _spot_check(whole[:end])}
         fields["__metadata__"] = meta | {"sha256": _digest(fields, whole[end:])}
+        del whole
         self._file.seek(0)
         self._file.write(
             struct.pack("<Q", HEADER - 8) + json.dumps(fields).encode().ljust(HEADER - 8)
         )
         self._file.flush()
         os.fsync(self._file.fileno())
+        self._file.close()  # Windows renames no open file
         self._temporary.replace(self._path)
-        with contextlib.suppress(OSError):  # not every system lets a folder be opened
-            folder = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        sync_folder(self._path.parent)
+
+
+def _lock_of(temporary: Path) -> Path:
+    """What the writer of a temporary file holds."""
+    return temporary.with_suffix(".lock")
 
 
 def remove_orphans(folder: Path) -> None:
-    """Delete temporary files whose writer is gone."""
-    for file in folder.glob(".*.tmp"):
-        with contextlib.suppress(OSError):
-            age = time.time() - file.stat().st_mtime
-            if age > (YOUNG if fcntl else OLD) and not _locked(file):
-                file.unlink()
-
-
-def _locked(file: Path) -> bool:
-    """Whether a living process holds the file."""
-    if not fcntl:
-        return False
-    with file.open("rb") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
+    """Delete temporary files whose writer is gone, and the files that it locked."""
+    for left in [*folder.glob(".*.tmp"), *folder.glob(".*.lock")]:
+        with contextlib.suppress(OSError, filelock.Timeout):
+            if time.time() - left.stat().st_mtime < YOUNG:
+                continue
+            with filelock.FileLock(_lock_of(left), blocking=False):
+                left.with_suffix(".tmp").unlink(missing_ok=True)
+            _lock_of(left).unlink(missing_ok=True)
 
 
 def _digest(fields: dict[str, Any], tail: Tensor) -> str:

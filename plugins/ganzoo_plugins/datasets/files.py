@@ -7,14 +7,15 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ganzoo.data import cache_folder
 from ganzoo.errors import BadData, one_line
 
 PATIENCE = 20.0  # seconds without an answer before a download is given up
 
 
 def data_root(root: Path | None) -> Path:
-    """The folder given, else GANZOO_DATA, else ~/.cache/ganzoo/data."""
-    return Path(root or os.environ.get("GANZOO_DATA") or "~/.cache/ganzoo/data").expanduser()
+    """The folder given, else GANZOO_DATA, else `data` in ganzoo's cache."""
+    return Path(root or os.environ.get("GANZOO_DATA") or cache_folder() / "data").expanduser()
 
 
 def download(name: str, fetch: Callable[[], object], root: Path, looked: str) -> None:
