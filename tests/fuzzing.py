@@ -8,7 +8,6 @@ to 1 GiB beyond what the process has after its imports, and one input to 5 s. Pr
 import contextlib
 import json
 import random
-import resource
 import signal
 import sys
 import tempfile
@@ -17,10 +16,13 @@ import traceback
 import warnings
 from pathlib import Path
 
+import pytest
 import torch
 from fuzz_targets import KINDS, Material, warm_up
 
 from ganzoo.errors import GanzooError
+
+resource = pytest.importorskip("resource", reason="memory is limited by means of POSIX")
 
 SECONDS = 5.0  # for one input
 MEMORY = 1 << 30  # beyond what imports and a first round of sound inputs take

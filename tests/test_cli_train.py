@@ -116,6 +116,7 @@ def test_a_finished_run_resumes_to_more_images(tmp_path: Path, cli: Cli, trained
     assert done.code == 0 and "has shown its 320 images already" in done.err
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a process can send no signals there")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_says_how_to_go_on(
     number: signal.Signals, tmp_path: Path, cli: Cli, small: tuple[str, ...]

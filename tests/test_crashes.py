@@ -1,6 +1,7 @@
 """Saving and loading under faults: kills at every stage, and every sort of damage to the newest checkpoint."""
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -162,6 +163,7 @@ input()
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks a child for each trial")
 def test_kills(capsys):
     """A hundred SIGKILLs, half of them at named stages of saving."""
     harness = Path(__file__).with_name("crash_harness.py")
