@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -15,10 +16,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor
 
-from . import files
+from . import files, inside
 from .errors import BadFile, GanzooError, one_line, shown
 from .files import sync_folder, tensor_bytes, write_bytes
-from .untrusted import parse_json, read_limited
+from .untrusted import parse_json
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -47,7 +48,7 @@ def copied(state: State) -> State:
 def save(folder: Path, state: State, about: Mapping[str, Any]) -> None:
     """Write a checkpoint folder; it counts as one only when its manifest is there."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        inside.make_folder(folder, _run(folder))
         (folder / MANIFEST).unlink(missing_ok=True)
         sync_folder(folder.parent)
     except OSError as error:
@@ -70,6 +71,11 @@ def save(folder: Path, state: State, about: Mapping[str, Any]) -> None:
     files.stage("after the manifest")
 
 
+def _run(folder: Path) -> Path:
+    """The run that a checkpoint's folder lies in."""
+    return folder.parent.parent
+
+
 def _serialised(manifest: Mapping[str, Any]) -> bytes:
     return json.dumps(manifest, indent=1, sort_keys=True).encode()
 
@@ -84,7 +90,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The checked manifest; raises BadFile when it is missing, damaged or of another format."""
     path = folder / MANIFEST
     try:
-        raw = read_limited(path, MANIFEST_LIMIT)
+        raw = inside.read(path, _run(folder), MANIFEST_LIMIT)
         manifest = parse_json(raw)
         if (
             not isinstance(manifest, dict)
@@ -108,29 +114,42 @@ def _tables(tree: Any) -> bool:
     return isinstance(tree, dict) and all(isinstance(value, dict) for value in tree.values())
 
 
-def load(folder: Path) -> tuple[State, dict[str, Any]]:
-    """(state, manifest) of a checkpoint, every file checked against its sum; raises BadFile saying what is wrong."""
+def load(folder: Path, most: int | None = None) -> tuple[State, dict[str, Any]]:
+    """(state, manifest) of a checkpoint, every file checked against its sum; raises BadFile saying what is wrong.
+
+    most: bytes that its files may have together; nothing of a larger one is read.
+    """
     manifest = read_manifest(folder)
     state: State = {group: dict(values) for group, values in manifest["values"].items()}
+    left = most
     for name, expected in manifest["files"].items():
         path = folder / name
         if not FILE.fullmatch(name):
             raise BadFile(
                 f"{folder}: the manifest names {shown(name)}, which is no file of a checkpoint"
             )
-        size = expected.get("bytes")
-        try:
-            if (
-                not path.is_file() or path.stat().st_size != size
-            ):  # before anything is read: it could be a link to anywhere
-                raise BadFile(f"{path}: missing or cut short (not {shown(size)} bytes)")
-            data = path.read_bytes()
-        except OSError as error:
-            raise BadFile(f"{path}: {error.strerror or one_line(error)}") from None
+        data = _content(path, expected.get("bytes"), left)
+        left = None if left is None else left - len(data)
         if hashlib.sha256(data).hexdigest() != expected.get("sha256"):
             raise BadFile(f"{path}: damaged (its sum does not match)")
         state.setdefault(path.stem, {}).update(tensors_of(data, path))
     return state, manifest
+
+
+def _content(path: Path, size: Any, most: int | None) -> bytes:
+    """A checkpoint's file, not read unless it has the size that its manifest says and that is no more than `most`."""
+    try:
+        with inside.open_file(path, _run(path.parent)) as file:
+            found = os.fstat(file.fileno()).st_size
+            if found != size:
+                raise BadFile(f"{path}: missing or cut short (not {shown(size)} bytes)")
+            if most is not None and found > most:
+                raise BadFile(f"{path}: {found >> 20:,} MiB, which no state of this run has")
+            return file.read(found)
+    except FileNotFoundError:
+        raise BadFile(f"{path}: missing or cut short (not {shown(size)} bytes)") from None
+    except OSError as error:
+        raise BadFile(f"{path}: {error.strerror or one_line(error)}") from None
 
 
 def tensors_of(data: bytes, path: Path) -> dict[str, Tensor]:
@@ -148,21 +167,20 @@ def tensors_of(data: bytes, path: Path) -> dict[str, Tensor]:
 
 def folders(run: Path) -> list[Path]:
     """The checkpoint folders of a run, newest (most images) first."""
-    root = run / "checkpoints"
-    if not root.is_dir():
-        return []
-    # No links: old checkpoints are deleted, and a stranger's run folder could point anywhere.
-    return sorted(
-        (p for p in root.iterdir() if p.name.isdigit() and p.is_dir() and not p.is_symlink()),
-        reverse=True,
-    )
+    found = inside.folders(run / "checkpoints", run)
+    return sorted((p for p in found if p.name.isdigit()), reverse=True)
 
 
-def newest(run: Path, tell: Callable[[str], None]) -> tuple[State, dict[str, Any]] | None:
-    """The newest checkpoint that is whole; broken ones on the way are set aside, and `tell` is given a line for each."""
+def newest(
+    run: Path, tell: Callable[[str], None], most: int | None = None
+) -> tuple[State, dict[str, Any]] | None:
+    """The newest checkpoint that is whole; broken ones on the way are set aside, and `tell` is given a line for each.
+
+    most: as for `load`.
+    """
     for folder in folders(run):
         try:
-            return load(folder)
+            return load(folder, most)
         except BadFile as error:
             aside = folder.with_name(f"{folder.name}.broken")
             shutil.rmtree(aside, ignore_errors=True)
@@ -177,8 +195,11 @@ def newest(run: Path, tell: Callable[[str], None]) -> tuple[State, dict[str, Any
 
 def sweep(run: Path) -> None:
     """Delete temporary files that a killed training left; only whoever holds the run's lock may."""
-    for path in [*run.glob(".*.tmp"), *run.glob("*/.*.tmp"), *run.glob("checkpoints/*/.*.tmp")]:
-        path.unlink(missing_ok=True)
+    checkpoints = run / "checkpoints"
+    for place in (run, run / "samples", checkpoints, *inside.folders(checkpoints, run)):
+        for path in inside.listing(place, run):
+            if path.name.startswith(".") and path.name.endswith(".tmp"):
+                path.unlink(missing_ok=True)
 
 
 def prune(run: Path, keep: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,12 @@ def stage(name: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write atomically; on an error the old file, if any, is still whole."""
+    half = len(content) // 2
+    write_chunks(path, (content[:half], content[half:]))
+
+
+def write_chunks(path: Path, chunks: Iterable[bytes]) -> None:
+    """Write atomically what comes in pieces, never through a link that stands in the file's place."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     stage(f"before {path.name}")
     try:
@@ -39,9 +45,9 @@ def write_bytes(path: Path, content: bytes) -> None:
         with temporary.open(
             "xb"
         ) as file:  # never through a link that a stranger's run folder holds
-            file.write(content[: len(content) // 2])
-            stage(f"within {path.name}")
-            file.write(content[len(content) // 2 :])
+            for chunk in chunks:
+                file.write(chunk)
+                stage(f"within {path.name}")
             file.flush()
             stage(f"before fsync of {path.name}")
             os.fsync(file.fileno())

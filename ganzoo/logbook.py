@@ -3,35 +3,56 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from .errors import GanzooError
-from .files import write_text
+from . import inside
+from .errors import BadFile, GanzooError
+from .files import write_chunks
 
 FILE = "log.jsonl"
+LONGEST = 1 << 20  # bytes of a line that is kept; ours have a thousand
+LARGEST = 1 << 30  # bytes of a log; a million lines
 
 
 def append(folder: Path, line: Mapping[str, Any]) -> None:
     """Add a line; raises GanzooError when the disk is full or the folder gone."""
+    path = folder / FILE
     try:
-        with (folder / FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        inside.append(path, folder, (json.dumps(line) + "\n").encode())
     except OSError as error:
-        raise GanzooError(f"{folder / FILE}: cannot be written: {error.strerror}") from error
+        raise GanzooError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def forget_after(folder: Path, images: int) -> None:
-    """Drop the lines after the state that a training goes on from, and one that a crash cut."""
+    """Drop the lines after the state that a training goes on from, and one that a crash cut.
+
+    Raises BadFile when the log is larger than any is.
+    """
     path = folder / FILE
-    if not path.exists():
+    try:
+        file = inside.open_file(path, folder)
+    except FileNotFoundError:
         return
-    kept = []
-    for text in path.read_text("utf-8", errors="replace").splitlines():
+    except OSError as error:
+        raise BadFile(f"{path}: {error.strerror}") from None
+    with file:
+        if file.seek(0, 2) > LARGEST:
+            raise BadFile(
+                f"{path}: larger than {LARGEST >> 20:,} MiB, which no log is",
+                remedy="move it away: the training writes a new one",
+            )
+        file.seek(0)
+        write_chunks(path, _kept(file, images))
+
+
+def _kept(file: BinaryIO, images: int) -> Iterator[bytes]:
+    """The whole lines up to that many images, one at a time."""
+    while line := file.readline(LONGEST):
         try:
+            text = line.decode("utf-8", "replace").rstrip("\r\n")
             if json.loads(text)["images"] <= images:
-                kept.append(text)
+                yield text.encode() + b"\n"
         except (ValueError, KeyError, TypeError, RecursionError):
             continue
-    write_text(path, "".join(f"{text}\n" for text in kept))

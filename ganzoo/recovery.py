@@ -27,7 +27,7 @@ def run(training: Training, tell: Callable[[str], None]) -> None:
                 raise
             if training.rollbacks >= LIMIT:
                 raise NotFinite(f"{error} (after {LIMIT} rollbacks)") from None
-            found = checkpoint.newest(training.folder, tell)
+            found = checkpoint.newest(training.folder, tell, training.largest_state)
             if found is None:
                 raise NotFinite(f"{error} (no checkpoint to go back to)") from None
             rollbacks = training.rollbacks + 1

@@ -12,6 +12,7 @@ import filelock
 import tomlkit
 
 from . import config as configuration
+from . import inside
 from .errors import SHOWN, BadRun, GanzooError, one_line, plain_line, shown
 from .files import check_folder, write_text
 from .untrusted import read_limited
@@ -73,13 +74,12 @@ class Lock:
     """Held while a training writes to a run folder. The system lets go of it when the process dies, so it is never stale."""
 
     def __init__(self, folder: Path) -> None:
+        inside.check(folder)
         path = folder / ".lock"
         self._owner = folder / ".lock-owner"  # beside it: Windows lets nobody read a locked file
         self._lock = filelock.FileLock(path, thread_local=False)
         try:
-            # A stranger's run folder could point anywhere, or hold a pipe that is waited for.
-            if path.is_symlink() or (path.exists() and not path.is_file()):
-                raise BadRun(f"{folder}: its {path.name} is no file; remove it")
+            os.close(inside.open_to_change(path, folder))  # what is locked is emptied first
             self._lock.acquire(blocking=False)
         except filelock.Timeout:
             raise BadRun(
@@ -92,7 +92,7 @@ class Lock:
     def _holder(self) -> str:
         """The process that has the lock, as it wrote."""
         try:
-            text = "" if self._owner.is_symlink() else read_limited(self._owner, 20).decode("ascii")
+            text = read_limited(self._owner, 20, links=False).decode("ascii")
         except (OSError, ValueError):
             text = ""
         return text if text.isdigit() else "unknown"
@@ -127,6 +127,7 @@ def open_run(folder: Path) -> tuple[Config, Tree]:
         raise BadRun(
             f"--resume {folder}: no run there (no {RUN_FILE}); ganzoo never starts afresh on --resume"
         )
+    inside.check(folder)
     tree = configuration.read(folder / RUN_FILE)
     about = tree.get("run", {})
     whole = configuration.merge(
@@ -213,7 +214,9 @@ def _table(about: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
 def find_generator(path: Path) -> Path:
     """The generator file of a run folder, or the file itself; raises GanzooError when there is none."""
     try:
-        found = path / "generator.safetensors" if path.is_dir() else path
+        found = path
+        if path.is_dir():
+            found = inside.way(path / "generator.safetensors", path)
         if found.is_file():
             return found
         begun = path.is_dir() and (path / RUN_FILE).exists()

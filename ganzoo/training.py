@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import checkpoint, logbook, sampling
+from . import checkpoint, inside, logbook, sampling
 from .checkpoint import State
 from .contracts import Side, Tracker
 from .data import Order
@@ -103,6 +103,13 @@ class Training:
             "streams": self.streams.state_dict(),
             "counters": counters,
         }
+
+    @property
+    def largest_state(self) -> int:
+        """Bytes that no checkpoint of this training has: optimizers keep a few numbers a weight, seldom ten."""
+        groups = self.pipeline.state_dict().values()
+        tensors = [v for group in groups for v in group.values() if isinstance(v, Tensor)]
+        return 16 * sum(v.numel() * v.element_size() for v in tensors) + (64 << 20)
 
     def load_state_dict(self, state: State) -> None:
         """Continue from a state; the next update is the one that would have come. Raises BadFile when it is another pipeline's."""
@@ -302,7 +309,10 @@ class Training:
         assert self.folder is not None
         path, spec = self.folder / f"{name}.png", self.pipeline.spec
 
+        folder = self.folder
+
         def job() -> None:
+            inside.make_folder(path.parent, folder)
             sampling.write_picture(path, samples.cpu(), spec)
             for listener in self.listeners:
                 listener.picture(name, path)

@@ -5,6 +5,7 @@ would understand differently.
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,27 @@ DEPTH = 64  # of JSON within JSON
 TOO_DEEP = f"nested deeper than {DEPTH}"
 
 
-def read_limited(path: Path, limit: int) -> bytes:
+def open_regular(path: Path, flags: int = os.O_RDONLY, *, links: bool = True) -> int:
+    """The descriptor of a regular file; raises OSError for anything else, and never waits for a pipe or device.
+
+    links: whether the last part of the path may be a link.
+    """
+    names = ["O_NONBLOCK", "O_BINARY", *([] if links else ["O_NOFOLLOW"])]  # where there are such
+    for name in names:
+        flags |= getattr(os, name, 0)
+    handle = os.open(path, flags, 0o666)
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        return handle
+    os.close(handle)
+    raise OSError(None, "no regular file")
+
+
+def read_limited(path: Path, limit: int, *, links: bool = True) -> bytes:
     """A file's content; raises OSError when it is missing, no regular file, or larger than `limit` bytes."""
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError(None, "no regular file")
-    with path.open("rb") as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
+    with os.fdopen(open_regular(path, links=links), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(limit + 1) if size <= limit else b""
+    if max(size, len(content)) > limit:
         raise OSError(None, f"larger than {limit >> 10:,} KiB, which no such file is")
     return content
 

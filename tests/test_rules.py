@@ -59,6 +59,7 @@ LAYERS = (
         "liveness",
         "runs",
         "logbook",
+        "inside",
     },
     {
         "training",

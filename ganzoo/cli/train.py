@@ -166,7 +166,7 @@ def _load(training: Training, folder: Path) -> None:
     from ._report import say
 
     checkpoint.sweep(folder)
-    found = checkpoint.newest(folder, say)
+    found = checkpoint.newest(folder, say, training.largest_state)
     if found is None and checkpoint.folders(folder):
         raise BadRun(f"--resume {folder}: none of its checkpoints is whole")
     if found is None:
@@ -183,7 +183,9 @@ def _load(training: Training, folder: Path) -> None:
 
 
 def _goodbye(pipeline: Pipeline, folder: Path, images: int) -> None:
-    pictures = sorted((folder / "samples").glob("*.png"))
+    from .. import inside
+
+    pictures = [p for p in inside.listing(folder / "samples", folder) if p.suffix == ".png"]
     name = shlex.quote(str(folder))
     click.echo(f"trained on {images:,} images")
     if pictures:
