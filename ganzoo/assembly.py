@@ -94,11 +94,10 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
     generator = build_generator(build, spec)
     augmentations, seen = build_augmentations(build, spec)
     loss = build.build("loss", "loss", config.loss)
-    discriminator = build_discriminator(build, seen, regularizers)
+    askers = {"loss": loss, **{f"reg.{name}": r for name, r in regularizers.items()}}
+    discriminator = build_discriminator(build, seen, askers)
     nets: dict[Side, nn.Module] = {"generator": generator, "discriminator": discriminator}
-    check_needs(
-        build, {"loss": loss, "discriminator": discriminator, "generator": generator}, regularizers
-    )
+    check_needs(build, {"loss": loss, "generator": generator}, askers)
     for side, net in nets.items():
         init = getattr(config, SECTION[side]).init
         if init != "auto":
@@ -118,6 +117,7 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
     parts = Parts(generator, discriminator, loss, regularizers, augmentations, way, precision)
     rehearse(
         parts,
+        dataset,
         spec,
         config.train.batch_size,
         lambda section: f"{flag_of(section)} of {build.owners[section]}",

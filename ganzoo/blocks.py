@@ -71,12 +71,17 @@ INITIALISATIONS: dict[str, Callable[[Tensor], object]] = {
 
 @torch.no_grad()
 def initialise(net: nn.Module, name: str) -> None:
-    """Draw every weight of two or more dimensions anew and set biases to zero; scales of norms keep their ones."""
+    """Draw every weight of two or more dimensions anew and set biases to zero.
+
+    Scales of norms keep their ones, and what is frozen (requires_grad False) its values.
+    """
     draw = INITIALISATIONS[name]
     for module in net.modules():
         weight = getattr(module, "weight", None)
         if not isinstance(weight, nn.Parameter) or weight.dim() < 2:
             continue
-        draw(weight)
-        if isinstance(getattr(module, "bias", None), nn.Parameter):
-            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        bias = getattr(module, "bias", None)
+        if weight.requires_grad:
+            draw(weight)
+        if isinstance(bias, nn.Parameter) and bias.requires_grad:
+            nn.init.zeros_(bias)

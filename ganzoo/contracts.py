@@ -21,6 +21,7 @@ from .step import Step
 
 Side = Literal["discriminator", "generator"]
 Sides = Literal["discriminator", "generator", "both"]
+Needs = Mapping[str, str | tuple[str, ...]]  # kind -> trait or traits that its part must have
 
 
 class Generator(nn.Module):
@@ -94,6 +95,7 @@ class Loss(nn.Module):
         False  # whether real samples have a target that label smoothing can soften
     )
     conditional: ClassVar[bool] = False  # whether it reads the samples' labels
+    needs: ClassVar[Needs] = {}  # {"discriminator": "classify"}: what it calls there must exist
 
     def discriminator(self, step: Step) -> Tensor:
         """What the discriminator minimises: a scalar."""
@@ -114,9 +116,7 @@ class Regularizer(nn.Module):
 
     side: Sides = "discriminator"
     conditional: ClassVar[bool] = False  # whether it reads the samples' labels
-    needs: ClassVar[
-        Mapping[str, str]
-    ] = {}  # kind -> trait that the part of that kind must have: {"loss": "labels"}
+    needs: ClassVar[Needs] = {}  # {"loss": "labels"}
 
     def __init__(
         self,
@@ -159,7 +159,7 @@ class SlopePenalty(Regularizer):
     computed is the engine's business.
     """
 
-    needs: ClassVar[Mapping[str, str]] = {
+    needs: ClassVar[Needs] = {
         "discriminator": "per_sample"
     }  # a slope of one sample means nothing when the batch is mixed
     at: ClassVar[str] = "between"  # "real", "fake", "between" the two, "around" real

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .building import Assembly, flag_of
 from .contracts import Augmentation, Dataset, Regularizer, Spec
-from .errors import BrokenPlugin, Incompatible, one_line
+from .errors import BrokenPlugin, GanzooError, Incompatible, one_line
 from .sections import Choice
+from .traits import has, wants
 
 
 def spec_for(build: Assembly, dataset: Dataset, regularizers: Mapping[str, Regularizer]) -> Spec:
@@ -83,24 +85,23 @@ def build_augmentations(build: Assembly, spec: Spec) -> tuple[dict[str, Augmenta
     return augmentations, spec
 
 
-def build_discriminator(
-    build: Assembly, spec: Spec, regularizers: Mapping[str, Regularizer]
-) -> nn.Module:
-    """The discriminator, with the options that give it the traits which regularizers need, unless the user insists."""
+def build_discriminator(build: Assembly, spec: Spec, askers: Mapping[str, Any]) -> nn.Module:
+    """The discriminator, with the options that give it the traits which others need, unless the user insists.
+
+    askers: the loss and the regularizers by section.
+    """
     name = discriminator_name(build)
     choice: Choice = build.config.disc.model_copy(update={"name": name})
     component = build.component("disc", "discriminator", name)
     check_sort("--disc", name, component.load(), spec)
     net: nn.Module = build.build("disc", "discriminator", choice, spec)
-    for regularizer_name, regularizer in regularizers.items():
-        trait = regularizer.needs.get("discriminator")
-        if trait is None or getattr(net, trait, False):
+    for asker, trait in _asked(askers, "discriminator"):
+        if has(net, trait):
             continue
+        who = asker.partition(".")[2] or build.config.loss.name
         remedy = dict(getattr(net, "adapts", {}).get(trait, {}))
         if not remedy:
-            raise Incompatible(
-                f"--reg {regularizer_name}: needs a discriminator with the trait {trait!r}, which {name} has not"
-            )
+            raise _lacking(build, asker, "discriminator", trait, name)
         settings = " ".join(f"--set disc.{key}={value}" for key, value in remedy.items())
         defaults = component.options()
         insisted = {
@@ -110,47 +111,62 @@ def build_discriminator(
         }
         if insisted:
             build.notes.append(
-                f"{regularizer_name} needs the trait {trait!r}, which {name} lacks with {insisted}: kept, as you insist"
+                f"{who} needs the trait {trait!r}, which {name} lacks with {insisted}: kept, as you insist"
             )
             continue
         build.notes.append(
-            f"{regularizer_name} needs a discriminator with the trait {trait!r}: using {settings}; set it otherwise to insist"
+            f"{who} needs a discriminator with the trait {trait!r}: using {settings}; set it otherwise to insist"
         )
         choice = type(choice).model_validate(choice.model_dump() | remedy)
         net = build.build("disc", "discriminator", choice, spec)
-        if not getattr(net, trait, False):
+        if not has(net, trait):
             raise BrokenPlugin(
                 f"{component}: says that {settings} gives the trait {trait!r}, and it does not"
             )
     return net
 
 
-def check_needs(
-    build: Assembly, parts: Mapping[str, Any], regularizers: Mapping[str, Regularizer]
-) -> None:
-    """Every trait that a regularizer needs of another kind of part must be there."""
-    sections = [(f"reg.{name}", regularizer) for name, regularizer in regularizers.items()]
-    for section, part in [("loss", parts["loss"]), *sections]:
+def _asked(askers: Mapping[str, Any], kind: str) -> list[tuple[str, str]]:
+    """(section of who asks, trait) for all that is needed of a kind."""
+    return [(section, t) for section, part in askers.items() for k, t in wants(part) if k == kind]
+
+
+def _lacking(build: Assembly, asker: str, kind: str, trait: str, name: str) -> Incompatible:
+    """The error for a part that has not the trait that another needs, with those that have it."""
+    having = []
+    for component in build.registry.components(kind):
+        with contextlib.suppress(GanzooError):  # one that cannot be imported has nothing
+            having += [component.name] if has(component.load(), trait) else []
+    flag = f"{flag_of(asker)} {asker.partition('.')[2] or build.config.loss.name}"
+    return Incompatible(
+        f"{flag}: needs a {kind} with the trait {trait!r}, which {name} has not; "
+        f"use one of {', '.join(having) or 'none installed'}"
+    )
+
+
+def check_needs(build: Assembly, parts: Mapping[str, Any], askers: Mapping[str, Any]) -> None:
+    """Every trait that the loss or a regularizer needs of another kind of part must be there.
+
+    The discriminator is left out: it was built for them.
+    """
+    for section, part in askers.items():
         if any(True for _ in part.parameters()):
             who = f"{flag_of(section)}: {type(part).__name__}"
             raise BrokenPlugin(
                 f"{who} has parameters, which no optimizer would update; make them buffers"
             )
-    for name, regularizer in regularizers.items():
-        for kind, trait in regularizer.needs.items():
-            if kind == "discriminator" or getattr(parts[kind], trait, False):
-                continue
-            having = [
-                c.name for c in build.registry.components(kind) if getattr(c.load(), trait, False)
-            ]
-            raise Incompatible(
-                f"--reg {name}: needs a {kind} with the trait {trait!r}; use one of {', '.join(having) or 'none installed'}"
-            )
+    names = {"loss": build.config.loss.name, "generator": build.config.gen.name}
+    for kind, name in names.items():
+        for asker, trait in _asked(askers, kind):
+            if not has(parts[kind], trait):
+                raise _lacking(build, asker, kind, trait, name)
 
 
-@torch.no_grad()
 def probe(build: Assembly, spec: Spec, seen: Spec, generator: Any, discriminator: Any) -> None:
-    """Run copies of both nets once on two samples, so that a broken one is a line before the training and not a traceback in it."""
+    """Run copies of both nets once on two samples, so that a broken one is a line before the training.
+
+    Raises BrokenPlugin when one fails, or gives what no update can use.
+    """
     labels = torch.zeros(2, dtype=torch.long) if spec.classes else None
     for section, net, expected, call in (
         ("gen", generator, (2, *spec.shape), lambda net: net(net.draw_latents(2), labels)),
@@ -163,13 +179,25 @@ def probe(build: Assembly, spec: Spec, seen: Spec, generator: Any, discriminator
             ),
         ),
     ):
+        who = f"{flag_of(section)}: {type(net).__name__} of {build.owners[section]}"
+        tried = copy.deepcopy(net).train()
         try:
-            shape = tuple(call(copy.deepcopy(net).train()).shape)
+            problem = _problem(call(tried), expected, tried)
         except Exception as error:
-            raise BrokenPlugin(
-                f"{flag_of(section)}: {type(net).__name__} of {build.owners[section]} fails: {one_line(error)}"
-            ) from error
-        if shape != expected:
-            raise BrokenPlugin(
-                f"{flag_of(section)}: {type(net).__name__} of {build.owners[section]} gives {shape}, not {expected}"
-            )
+            raise BrokenPlugin(f"{who} fails: {one_line(error)}") from error
+        if problem:
+            raise BrokenPlugin(f"{who} {problem}")
+
+
+def _problem(found: Any, expected: tuple[int, ...], net: nn.Module) -> str:
+    """What keeps an update from using what a net gave, or nothing."""
+    if not isinstance(found, Tensor):
+        return f"gives a {type(found).__name__}, not a tensor"
+    if tuple(found.shape) != expected:
+        return f"gives {tuple(found.shape)}, not {expected}"
+    if not found.is_floating_point():
+        return f"gives {found.dtype}, not floating-point numbers"
+    learns = any(p.requires_grad for p in net.parameters())
+    if learns and not found.requires_grad:
+        return "gives numbers without a gradient; nothing may be detached on the way"
+    return ""

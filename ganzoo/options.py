@@ -3,6 +3,7 @@
 Help comes from the docstring: a line `name: text` in the class's or function's docstring, or in a base class's.
 """
 
+import functools
 import inspect
 import re
 import types
@@ -60,7 +61,8 @@ def _documented(factory: Callable[..., Any]) -> dict[str, str]:
 
 def options_of(factory: Callable[..., Any]) -> dict[str, Option]:
     """The options of a class or function, in the order of its signature."""
-    function = factory.__init__ if inspect.isclass(factory) else factory
+    function = factory.func if isinstance(factory, functools.partial) else factory
+    function = function.__init__ if inspect.isclass(function) else function
     hints = typing.get_type_hints(function, include_extras=True)
     texts = _documented(factory)
     return {

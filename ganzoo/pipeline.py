@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from .average import Average
+from .blame import reason
 from .contracts import Dataset, Metric, Side, Spec, Tracker
-from .errors import BrokenPlugin, one_line
+from .errors import BrokenPlugin
 from .sections import Config
 from .update import Parts
 
@@ -60,7 +61,7 @@ class Pipeline:
             return error
         who = f"{section} of {self.owners[section]}"
         return BrokenPlugin(
-            f"{who} fails in the training: {one_line(error)}; ganzoo check-plugin tries each of its parts by itself"
+            f"{who} fails in the training: {reason(error)}; ganzoo check-plugin tries each of its parts by itself"
         )
 
     def state_dict(self) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""One update run on tensors without storage: do the parts work together, and how much memory does it take?"""
+"""Updates before the training, on copies: do the parts work together, and how much memory does it take?"""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from .contracts import Side, Spec
+from .blame import reason
+from .contracts import Dataset, Side, Spec
 from .engine import SIDES, only
-from .errors import BrokenPlugin, GanzooError, one_line
+from .errors import BrokenPlugin, GanzooError
 from .streams import forked
 from .update import Parts, terms
 
+FEW = 4  # real samples that a rehearsal takes
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -104,30 +106,65 @@ def _update(parts: Parts, side: Side, data: Tensor, labels: Tensor | None, laten
         )[0].backward()
 
 
-def rehearse(parts: Parts, spec: Spec, batch: int, name: Callable[[str], str]) -> None:
-    """One update of each side on copies of the parts, so that parts that do not work together are a line before the training.
+def rehearse(
+    parts: Parts, dataset: Dataset, spec: Spec, batch: int, say: Callable[[str], str]
+) -> None:
+    """Updates of both sides on copies of the parts, so that what does not work is a line before the training.
 
-    `name` words a section ("reg.gp") for the person. It costs no arithmetic unless a part cannot do without: then the update is
-    run for real. Raises BrokenPlugin naming the part that failed.
+    Once at full size on tensors without storage, which costs no arithmetic, and once on a few real
+    samples, hooks after the update included; on a whole batch where a part cannot do with less.
+    `say` words a section ("reg.gp") for the person. Raises BrokenPlugin naming the part that failed.
     """
     for side in SIDES:
+        few = min(batch, FEW)
         try:
             _simulated_peak(parts, spec, batch, side)
         except GanzooError:
             raise
         except Exception:  # perhaps only because a part reads values, which these tensors have not
-            real = copy.deepcopy(parts)
-            try:
-                with _fork(real):
-                    _update(real, side, *inputs(real, spec, batch))
-            except GanzooError:
-                raise
-            except Exception as error:
-                section = real.culprit(error)
-                who = name(section) if section else "a part"
-                raise BrokenPlugin(
-                    f"{who} fails in the {side}'s update with a batch of {batch}: {one_line(error)}"
-                ) from error
+            few = batch
+        for count in dict.fromkeys((few, batch)):
+            error = _tried(parts, dataset, spec, count, side)
+            if error is None:
+                break
+        else:
+            assert error is not None
+            section, problem = error
+            who = say(section) if section else "a part"
+            raise BrokenPlugin(
+                f"{who} fails in the {side}'s update with a batch of {batch}: {problem}"
+            )
+
+
+def _tried(
+    parts: Parts, dataset: Dataset, spec: Spec, count: int, side: Side
+) -> tuple[str | None, str] | None:
+    """What goes wrong in an update of copies on so many real samples, as (section, reason); None for nothing."""
+    real = copy.deepcopy(parts)
+    try:
+        with _fork(real):
+            _update(real, side, *_samples(real, dataset, spec, count))
+            with torch.no_grad():
+                for regularizer in real.regularizers.values():
+                    if regularizer.on(side):
+                        regularizer.after_update(real.net(side))
+    except GanzooError:
+        raise
+    except Exception as error:
+        return real.culprit(error), reason(error)
+    return None
+
+
+def _samples(
+    parts: Parts, dataset: Dataset, spec: Spec, count: int
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Samples from all over the data, which are often sorted by class, their labels where they are read, and latents."""
+    chosen = torch.linspace(0, len(dataset) - 1, count).long()
+    data, labels = dataset.batch(chosen)
+    device = _device(parts)
+    latents: Tensor = parts.generator.draw_latents(count)  # type: ignore[operator]
+    labels = labels.to(device) if labels is not None and spec.classes else None
+    return data.to(device), labels, latents.to(device)
 
 
 def _faked(parts: Parts, mode: FakeTensorMode) -> Parts:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
+from .blame import scalar
 from .blocks import full
 from .slope import slope_penalty
 
@@ -178,7 +179,10 @@ class Step:
         first = due[0][1]
 
         def of(slope: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-            values = {name: penalty.of(full(slope)) for name, penalty in due}
+            values = {
+                name: scalar(penalty.of(full(slope)), f"reg.{name}", "its `of`")
+                for name, penalty in due
+            }
             total = sum(
                 (penalty.scale(self.progress) * values[name] for name, penalty in due),
                 start=full(slope.new_zeros(())),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .blame import culprit, scalar
 from .contracts import Augmentation, Loss, Regularizer, Side, SlopePenalty, Spec
 from .slope import slope_penalty
 from .step import Step, View
@@ -61,22 +61,11 @@ class Parts:
     def culprit(
         self, error: BaseException, others: Mapping[str, object] = MappingProxyType({})
     ) -> str | None:
-        """The section of the part in whose code an error arose: the innermost on the stack, else one whose source it names.
+        """The section of the part that an error is to be blamed on, if any.
 
         others: what has a section and is no part of an update (optimizers, metrics, trackers).
         """
-        sections: dict[str, object] = {**self.sections(), **others}
-        found, frames = None, error.__traceback__
-        while frames is not None:
-            speaker = frames.tb_frame.f_locals.get("self")
-            if speaker is not None:
-                found = next((name for name, part in sections.items() if speaker is part), found)
-            frames = frames.tb_next
-        for name, part in sections.items() if found is None else ():
-            with contextlib.suppress(TypeError, OSError):
-                if (inspect.getsourcefile(type(part)) or "\0") in str(error):
-                    return name
-        return found
+        return culprit({**self.sections(), **others}, error)
 
     def due(self, side: Side, update: int) -> tuple[str, ...]:
         """The regularizers that act in this side's update of that number."""
@@ -130,12 +119,14 @@ def terms(parts: Parts, side: Side) -> Terms:
                 if side == "discriminator"
                 else parts.loss.generator(step)
             )
+            total = scalar(total, "loss", f"its value for the {side}", reaches=True)
             report = {"adversarial": total.detach()}
             for name, regularizer in acting:
                 if isinstance(regularizer, SlopePenalty):
                     continue
                 penalty = regularizer.penalty(step)
                 if penalty is not None:
+                    penalty = scalar(penalty, f"reg.{name}", f"its penalty for the {side}")
                     total = total + regularizer.scale(progress) * penalty
                     report[name] = penalty.detach()
             total = total + step.finish_slopes()

@@ -1,5 +1,6 @@
 """A part that fails when it is used ends in one line that names the plugin and the distribution, at the command line."""
 
+import re
 import sys
 
 import pytest
@@ -9,9 +10,10 @@ from ganzoo import plugins
 
 CODE = '''
 import torch
+from functools import partial
 from torch import nn
 from ganzoo import hookimpl
-from ganzoo.contracts import Augmentation, Dataset, Discriminator, Generator, Loss, Metric, Regularizer, Tracker
+from ganzoo.contracts import Augmentation, Dataset, Discriminator, Generator, Loss, Metric, Regularizer, SlopePenalty, Tracker
 
 class Draws(Generator):
     """Draws."""
@@ -46,6 +48,67 @@ class Loses(Loss):
     """Fails to lose."""
     def discriminator(self, step): raise ValueError("boom\\nbang")
     def generator(self, step): raise ValueError("boom\\nbang")
+
+class Returns(Loss):
+    """Returns what no update can use."""
+    def __init__(self, what):
+        super().__init__()
+        self.what = what
+    def discriminator(self, step):
+        logits = step.fake_logits - step.real_logits
+        return {"vector": logits, "none": None, "float": 1.5, "constant": torch.ones(())}[self.what]
+    def generator(self, step): return -step.fake_logits.mean()
+
+class Whole(Draws):
+    """Draws whole numbers."""
+    def forward(self, latents, labels=None): return super().forward(latents).long()
+
+class Cut(Draws):
+    """Draws without a gradient."""
+    def forward(self, latents, labels=None): return super().forward(latents).detach()
+
+class Asks(Loss):
+    """Asks for a head that few discriminators have, without saying so."""
+    def discriminator(self, step): return step.discriminator.classify(step.fake_features).mean()
+    def generator(self, step): return -step.fake_logits.mean()
+
+class Needs(Asks):
+    """Asks for that head, and says so."""
+    needs = {"discriminator": ("per_sample", "classify")}
+
+class Calls(Loss):
+    """Calls the discriminator wrongly."""
+    def discriminator(self, step): return step.discriminator(step.real, None, None, 3).mean()
+    def generator(self, step): return -step.fake_logits.mean()
+
+class Picks(Loss):
+    """Picks by a number that only values tell."""
+    def discriminator(self, step): return step.fake_logits[step.labels + 30].mean()
+    def generator(self, step): return -step.fake_logits.mean()
+    conditional = True
+
+class Classifies(Discriminator):
+    """Has that head."""
+    heads = ("classify",)
+    def __init__(self, spec):
+        super().__init__(spec)
+        self.judge, self.classify = nn.Linear(spec.numel, 1), nn.Linear(spec.numel, 3)
+    def score(self, features, labels=None): return self.judge(features.flatten(1)).squeeze(1)
+
+class Narrow(Discriminator):
+    """Scores without labels."""
+    def __init__(self, spec):
+        super().__init__(spec)
+        self.judge = nn.Linear(spec.numel, 1)
+    def score(self, features): return self.judge(features.flatten(1)).squeeze(1)
+
+class Spreads(Regularizer):
+    """Punishes with a vector."""
+    def penalty(self, step): return step.real_logits
+
+class Slopes(SlopePenalty):
+    """Punishes slopes with a vector."""
+    def of(self, slope): return slope.flatten(1).sum(1)
 
 class Prepares(Regularizer):
     """Fails to prepare."""
@@ -124,17 +187,23 @@ class Tells(Tracker):
 @hookimpl
 def register_generators(register):
     register("draws-not", DrawsNot); register("draws-little", DrawsLittle); register("unbuilt", Unbuilt)
+    register("whole", Whole); register("cut", Cut)
 
 @hookimpl
-def register_discriminators(register): register("judges", Judges)
+def register_discriminators(register):
+    register("judges", Judges); register("classifies", Classifies); register("narrow", Narrow)
 
 @hookimpl
 def register_losses(register):
     register("loses", Loses); register("tires", Tires); register("late", "bad_parts_missing:Loss")
+    register("asks", Asks); register("needs", Needs); register("calls", Calls)
+    register("picks", Picks)
+    for what in ("vector", "none", "float", "constant"): register(what, partial(Returns, what))
 
 @hookimpl
 def register_regularizers(register):
     register("prepares", Prepares); register("clips", Clips); register("punishes", Punishes)
+    register("spreads", Spreads); register("slopes", Slopes)
 
 @hookimpl
 def register_augmentations(register): register("changes", Changes)
@@ -163,6 +232,7 @@ CASES = {  # part -> the flags that use it
     "late": ["--loss", "late"],
     "prepares": ["--reg", "prepares"],
     "punishes": ["--reg", "punishes"],
+    "clips": ["--reg", "clips"],
     "changes": ["--aug", "changes"],
     "opens": ["--data", "opens"],
     "makes": ["--set", "optim.gen.name=makes"],
@@ -213,9 +283,43 @@ def test_a_failing_part_is_named_with_its_plugin_before_anything_is_written(
     assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
 
 
+WRONG = {  # part -> the flags that use it, and what is said
+    "vector": (["--loss", "vector"], "--loss of ganzoo-bad:bad .*: its value for the discriminator has the shape"),
+    "none": (["--loss", "none"], "--loss of ganzoo-bad:bad .*: its value for the discriminator is None"),
+    "float": (["--loss", "float"], "--loss of ganzoo-bad:bad .*: its value for the discriminator is a float"),
+    "constant": (["--loss", "constant"], "--loss of ganzoo-bad:bad .*: its value .* has no gradient"),
+    "whole": (["--gen", "whole", "--disc", "mlp"], "--gen: Whole of ganzoo-bad:bad gives torch.int64"),
+    "cut": (["--gen", "cut", "--disc", "mlp"], "--gen: Cut of ganzoo-bad:bad gives .* without a gradient"),
+    "asks": (["--loss", "asks"], "--loss of ganzoo-bad:bad fails .*no attribute 'classify'"),
+    "calls": (["--loss", "calls"], "--loss of ganzoo-bad:bad fails .*positional arguments"),
+    "picks": (["--loss", "picks"], "--loss of ganzoo-bad:bad fails .*IndexError"),
+    "narrow": (["--disc", "narrow"], "--disc: Narrow of ganzoo-bad:bad fails: .*positional arguments"),
+    "spreads": (["--reg", "spreads"], "--reg of ganzoo-bad:bad .*: its penalty .* has the shape"),
+    "slopes": (["--reg", "slopes"], "--reg of ganzoo-bad:bad .*: its `of` has the shape"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_part_that_gives_what_no_update_can_use_is_named(case, broken, cli, tmp_path):
+    flags, said = WRONG[case]
+    done = train(cli, tmp_path, *flags)
+    assert done.code == 1 and done.err.count("\n") == 1, done.err
+    assert re.match(f"Error: {said}", done.err), done.err
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
+
+
+def test_what_a_loss_needs_is_said_before_anything_is_tried(broken, cli, tmp_path):
+    done = train(cli, tmp_path, "--loss", "needs")
+    assert done.code == 2 and done.err.count("\n") == 1
+    said = (
+        "needs a discriminator with the trait 'classify', which mlp has not; use one of classifies"
+    )
+    assert said in done.err and "loss" in done.err
+    assert train(cli, tmp_path, "--loss", "needs", "--disc", "classifies").code == 0
+
+
 LATE = {
     "tires": ["--loss", "tires"],
-    "clips": ["--reg", "clips"],
     "steps": ["--set", "optim.disc.name=steps"],
     "measures": ["--set", "metric.measures=true"],
     "tells": ["--set", "tracker.tells=true"],

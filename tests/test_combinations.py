@@ -114,7 +114,7 @@ def test_trains_or_is_refused(generator, sort, loss, regularizer):
     if trait := refusal(loss, regularizer):
         with pytest.raises(
             Incompatible,
-            match=f"--reg {regularizer}: needs a loss with the trait '{trait}'; use one of",
+            match=f"--reg {regularizer}: needs a loss with the trait '{trait}', which {loss} has not; use one of",
         ):
             assembled(generator, loss, regularizer, sort)
         return

@@ -34,6 +34,8 @@ LAYERS = (
     },  # without torch
     {
         "slope",
+        "blame",
+        "traits",
         "blocks",
         "step",
         "specs",

@@ -12,6 +12,7 @@ from ..errors import GanzooError, UnknownComponent, nearest
 from ..hookspecs import KINDS, PLURALS
 from ..options import REQUIRED
 from ..registry import Component, Registry
+from ..traits import has, wants
 from ._shared import loaded, plain, print_json, table
 from .list import _kind
 
@@ -126,20 +127,24 @@ def companions(component: Component, factory: Any, registry: Registry) -> dict[s
             for c, net in _loaded(registry, other)
             if set(getattr(net, "sorts", ())) & set(getattr(factory, "sorts", ()))
         ]
-    if component.kind == "regularizer":
-        for kind, trait in getattr(factory, "needs", {}).items():
-            pairs = [(c.name, _gives(part, trait)) for c, part in _loaded(registry, kind)]
-            found[PLURALS[kind]] = [name + how for name, how in pairs if how is not None]
-    elif component.kind in ("generator", "discriminator", "loss"):
-        needs = [
-            (c.name, getattr(part, "needs", {})) for c, part in _loaded(registry, "regularizer")
+    for kind, trait in wants(factory):
+        pairs = [(c.name, _gives(part, trait)) for c, part in _loaded(registry, kind)]
+        able = [name + how for name, how in pairs if how is not None]
+        plural = PLURALS[kind]
+        found[plural] = [name for name in found.get(plural, able) if name in able]
+    if component.kind in ("generator", "discriminator", "loss"):
+        found["regularizers"] = [
+            c.name + how
+            for c, part in _loaded(registry, "regularizer")
+            if (how := _suits(factory, component.kind, part)) is not None
         ]
-        ways = [
-            (name, "" if component.kind not in n else _gives(factory, n[component.kind]))
-            for name, n in needs
-        ]
-        found["regularizers"] = [name + how for name, how in ways if how is not None]
     return found
+
+
+def _suits(factory: Any, kind: str, asker: Any) -> str | None:
+    """How a part of a kind comes by all that another needs of it, or None when it does not."""
+    ways = [_gives(factory, trait) for k, trait in wants(asker) if k == kind]
+    return None if None in ways else "".join(dict.fromkeys(way or "" for way in ways))
 
 
 def _loaded(registry: Registry, kind: str) -> list[tuple[Component, Any]]:
@@ -158,7 +163,7 @@ def _gives(factory: Any, trait: str) -> str | None:
     remedy = getattr(factory, "adapts", {}).get(trait)
     if remedy:
         return " (" + ", ".join(f"{key}={value}" for key, value in remedy.items()) + ")"
-    return "" if getattr(factory, trait, False) else None
+    return "" if has(factory, trait) else None
 
 
 def _uses(recipe: dict[str, Any], component: Component) -> bool:

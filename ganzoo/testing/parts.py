@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..contracts import Regularizer, Side, SlopePenalty, Spec, Step
-from ..errors import Incompatible
+from ..contracts import Loss, Regularizer, Side, SlopePenalty, Spec, Step
+from ..errors import GanzooError, Incompatible
 from ..pipeline import SIDES
 from ..slope import slope_penalty
+from ..traits import has, wants
 from .case import BATCH, Case, DoesNotApply, describe, firsts, gradients, on, samples_of, seeded
 from .stand_ins import GivenLogits, PlainDiscriminator, PlainGenerator, step_of
 
@@ -44,26 +47,35 @@ def _require_no_backward(case: Case, *nets: nn.Module) -> None:
 
 
 def loss_scalars(case: Case) -> str:
-    """Both sides' losses are finite scalars, for samples of every sort."""
-    seen = firsts(case.specs)
-    for spec in seen:
+    """Both sides' losses are finite scalars, for samples of every sort that the nets they need take."""
+    seen, refused = [], ""
+    for spec in firsts(case.specs):
+        try:
+            nets = nets_for(case, case.made(), spec)
+        except Incompatible as error:
+            refused = f"; not tried: {error}"
+            continue
         for side in SIDES:
-            what, step = (
-                f"the {side}'s loss",
-                step_of(side, PlainGenerator(spec), PlainDiscriminator(spec), spec),
-            )
+            what, step = f"the {side}'s loss", step_of(side, *nets, spec)
             _require_scalar(case, case.attempt(what, READS, getattr(case.copy(), side), step), what)
             _require_no_backward(case, step.generator, step.discriminator)
-    return f"finite, for both sides, {on(seen)}"
+        seen.append(spec)
+    case.require(seen, f"could be tried on nothing{refused}", "say what it needs by `needs`")
+    return f"finite, for both sides, {on(seen)}{refused}"
+
+
+def given_logits(case: Case, side: Side, real: Tensor, fake: Tensor) -> GivenLogits:
+    """A step with these logits, and nets that the loss can do with."""
+    spec = home(case, case.made())
+    return GivenLogits(side, real, fake, nets_for(case, case.made(), spec), spec)
 
 
 def loss_ranges(case: Case) -> str:
     """Finite at large logits too."""
     for side in SIDES:
         for size in (-50.0, 50.0):
-            value = getattr(case.copy(), side)(
-                GivenLogits(side, torch.full((BATCH,), size), torch.full((BATCH,), -size))
-            )
+            real, fake = torch.full((BATCH,), size), torch.full((BATCH,), -size)
+            value = getattr(case.copy(), side)(given_logits(case, side, real, fake))
             _require_scalar(
                 case,
                 value,
@@ -76,7 +88,7 @@ def direction(case: Case) -> str:
     """A larger logit means more real: the discriminator wants real above fake, the generator its samples higher."""
     for side in SIDES:
         real, fake = torch.zeros(BATCH, requires_grad=True), torch.zeros(BATCH, requires_grad=True)
-        value = getattr(case.copy(), side)(GivenLogits(side, real, fake))
+        value = getattr(case.copy(), side)(given_logits(case, side, real, fake))
         if value.requires_grad:
             slopes = torch.autograd.grad(
                 value, [real, fake], materialize_grads=True, allow_unused=True
@@ -102,7 +114,8 @@ def direction(case: Case) -> str:
 def loss_reaches(case: Case) -> str:
     """Both sides' losses give their net a gradient."""
     for side in SIDES:
-        step = step_of(side, PlainGenerator(IMAGE), PlainDiscriminator(IMAGE), IMAGE)
+        spec = home(case, case.made())
+        step = step_of(side, *nets_for(case, case.made(), spec), spec)
         value, mend = (
             getattr(case.copy(), side)(step),
             "compute it from the step's logits, and detach none of them",
@@ -115,8 +128,9 @@ def loss_reaches(case: Case) -> str:
 
 def use_loss(case: Case, loss: Any) -> None:
     """What a loss does in training."""
+    spec = home(case, loss)
     for side in SIDES:
-        getattr(loss, side)(step_of(side, PlainGenerator(IMAGE), PlainDiscriminator(IMAGE), IMAGE))
+        getattr(loss, side)(step_of(side, *nets_for(case, loss, spec), spec))
 
 
 # Regularizers.
@@ -136,25 +150,50 @@ def acts(case: Case) -> str:
     return f"{', '.join(hooks)} in the update of the {' and the '.join(sides)}"
 
 
-def nets_for(case: Case, part: Regularizer, spec: Spec) -> tuple[Any, Any]:
-    """A generator and a discriminator with the traits that the regularizer needs, prepared by it."""
+def nets_for(case: Case, part: Loss | Regularizer, spec: Spec) -> tuple[Any, Any]:
+    """A generator and a discriminator with the traits that the part needs, prepared by it.
+
+    Raises Incompatible where those that are installed do not take such samples.
+    """
     torch.manual_seed(1)
     nets: dict[str, Any] = {
         "generator": PlainGenerator(spec),
         "discriminator": PlainDiscriminator(spec),
     }
-    for kind, trait in part.needs.items():
-        if kind in nets and not getattr(nets[kind], trait, False):
-            able = [c for c in case.registry.components(kind) if getattr(c.load(), trait, False)]
-            mend = "ship one, or correct `needs`"
-            case.require(
-                able, f"needs a {kind} with the trait {trait!r}, and none is installed", mend
-            )
-            nets[kind] = able[0].create(spec)
+    for kind in nets:
+        traits = [trait for other, trait in wants(part) if other == kind]
+        if not all(has(nets[kind], trait) for trait in traits):
+            nets[kind] = _able(case, kind, traits, spec)
     generator, discriminator = nets["generator"], nets["discriminator"]
-    mend = "prepare(generator, discriminator) is called once"
-    case.attempt("preparing the nets", mend, part.prepare, generator, discriminator)
+    if isinstance(part, Regularizer):
+        mend = "prepare(generator, discriminator) is called once"
+        case.attempt("preparing the nets", mend, part.prepare, generator, discriminator)
     return generator, discriminator
+
+
+def _able(case: Case, kind: str, traits: Sequence[str], spec: Spec) -> Any:
+    """An installed part of a kind that has the traits and takes such samples."""
+    able = []
+    for component in case.registry.components(kind):
+        with contextlib.suppress(GanzooError):  # one that cannot be imported has nothing
+            able += [component] if all(has(component.load(), trait) for trait in traits) else []
+    named = " and ".join(map(repr, traits))
+    missing = f"needs a {kind} with the trait {named}, and none is installed"
+    case.require(able, missing, "ship one, or correct `needs`")
+    for component in able:
+        if spec.sort in getattr(component.load(), "sorts", (spec.sort,)):
+            with contextlib.suppress(GanzooError):  # it may refuse this shape
+                return component.create(spec)
+    raise Incompatible(f"no {kind} with the trait {named} is installed for {describe(spec)}")
+
+
+def home(case: Case, part: Loss | Regularizer) -> Spec:
+    """Samples that the nets which a part needs can be had for: small images, if it may be."""
+    for spec in (IMAGE, *case.specs) if wants(part) else ():
+        with contextlib.suppress(Incompatible):
+            nets_for(case, copy.deepcopy(part), spec)
+            return spec
+    return IMAGE
 
 
 def hooks(case: Case) -> str:
@@ -201,10 +240,13 @@ def _require_hooks(case: Case, part: Regularizer, step: Step, what: str) -> None
 def penalty_reaches(case: Case) -> str:
     """Its penalty changes the net of its side, if not at the weights that nets begin with then at larger ones."""
     part, found = case.copy(), []
-    nets = nets_for(case, part, IMAGE)
+    spec = home(case, part)
+    nets = nets_for(case, part, spec)
     for side in SIDES:
         penalties = (
-            [_penalty_at(part, side, nets, scale) for scale in SCALES] if part.on(side) else []
+            [_penalty_at(part, side, nets, spec, scale) for scale in SCALES]
+            if part.on(side)
+            else []
         )
         reached = [
             gradients(penalty, net).any() for penalty, net in penalties if penalty is not None
@@ -221,14 +263,14 @@ def penalty_reaches(case: Case) -> str:
 
 
 def _penalty_at(
-    part: Regularizer, side: Side, nets: tuple[Any, Any], scale: float
+    part: Regularizer, side: Side, nets: tuple[Any, Any], spec: Spec, scale: float
 ) -> tuple[Tensor | None, nn.Module]:
     """A penalty where the weights are so many times as large, and the net that it is to change."""
     part, generator, discriminator = copy.deepcopy((part, *nets))
     with torch.no_grad():
         for parameter in (*generator.parameters(), *discriminator.parameters()):
             parameter.mul_(scale)
-    step = step_of(side, generator, discriminator, IMAGE)
+    step = step_of(side, generator, discriminator, spec)
     return part.penalty(step), step.net
 
 
@@ -238,16 +280,17 @@ def slope_ways(case: Case) -> str:
     if not isinstance(part, SlopePenalty):
         raise DoesNotApply("it is no penalty on a slope")
     ways = ("double", "dual") if part.place else ("double",)
-    nets = [net.double() for net in nets_for(case, copy.deepcopy(part), IMAGE)]
+    spec = home(case, part)
+    nets = [net.double() for net in nets_for(case, copy.deepcopy(part), spec)]
     for side in SIDES:
         if part.on(side):
-            plain = _slope_gradient(case, part, side, nets, "plain")
+            plain = _slope_gradient(case, part, side, nets, spec, "plain")
             for way in ways:
-                found = _slope_gradient(case, part, side, nets, way)
+                found = _slope_gradient(case, part, side, nets, spec, way)
                 mend = "let `of` be a pure function of the slope and of what `observe` keeps"
                 wrong = f"its gradient by the {way} way is not that of plain double backward"
                 case.require((found - plain).norm() <= 1e-6 * plain.norm(), wrong, mend)
-    flat = torch.zeros(BATCH, *IMAGE.shape, requires_grad=True)
+    flat = torch.zeros(BATCH, *spec.shape, requires_grad=True)
     slope = torch.autograd.grad(
         copy.deepcopy(part).of(flat), flat, allow_unused=True, materialize_grads=True
     )[0]
@@ -256,10 +299,12 @@ def slope_ways(case: Case) -> str:
     return f"the {' and '.join(ways)} way as plain double backward; a slope of zero has a gradient"
 
 
-def _slope_gradient(case: Case, part: SlopePenalty, side: Side, nets: Any, way: str) -> Tensor:
+def _slope_gradient(
+    case: Case, part: SlopePenalty, side: Side, nets: Any, spec: Spec, way: str
+) -> Tensor:
     """Value and gradient of the penalty, its random numbers always the same: by a way of the engine, or by autograd alone."""
     generator, discriminator = copy.deepcopy(nets)
-    mine, step = copy.deepcopy(part).double(), step_of(side, generator, discriminator, IMAGE)
+    mine, step = copy.deepcopy(part).double(), step_of(side, generator, discriminator, spec)
     mend = "compute in `of`, without a branch on a tensor"
     value = case.attempt(f"its slope by the {way} way", mend, _slope_of, mine, step, way)
     _require_scalar(case, value, "`of`")
@@ -285,10 +330,11 @@ def _slope_of(penalty: SlopePenalty, step: Step, way: str) -> Tensor:
 
 def use_regularizer(case: Case, part: Any) -> None:
     """What a regularizer does in training."""
-    nets = nets_for(case, part, IMAGE)
+    spec = home(case, part)
+    nets = nets_for(case, part, spec)
     for side in SIDES:
         if part.on(side):
-            step = step_of(side, *nets, IMAGE)
+            step = step_of(side, *nets, spec)
             part.view(step.data, step)
             part.penalty(step)
             with torch.no_grad():

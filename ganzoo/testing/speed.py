@@ -14,8 +14,8 @@ from ..errors import GanzooError
 from ..pipeline import SIDES
 from ..registry import Component
 from .case import TAKE_SPEC, Case, DoesNotApply, Noted, describe, labels_for, samples_of
-from .parts import IMAGE, nets_for
-from .stand_ins import GivenLogits, step_of
+from .parts import IMAGE, given_logits, home, nets_for
+from .stand_ins import step_of
 
 COUNT = 32  # samples
 ROUNDS, SECONDS = 15, 0.6  # timed calls of each, and what all of them may take
@@ -99,9 +99,8 @@ def _run(case: Case, spec: Spec) -> Run:
             case.copy().to(device),
             torch.linspace(-1, 1, COUNT, device=device).requires_grad_(),
         )
-        return lambda: [
-            getattr(loss, side)(GivenLogits(side, logits, logits)).backward() for side in SIDES
-        ]
+        steps = {side: given_logits(case, side, logits, logits) for side in SIDES}
+        return lambda: [getattr(loss, side)(step).backward() for side, step in steps.items()]
     if case.kind == "regularizer":
         return _regularizer(case, device)
     part, data = case.copy(spec).to(device), samples_of(spec, COUNT).to(device)
@@ -116,12 +115,13 @@ def _run(case: Case, spec: Spec) -> Run:
 def _regularizer(case: Case, device: torch.device) -> Run:
     """Its hooks in one update of each side that it acts on."""
     part = case.copy().to(device)
-    generator, discriminator = (net.to(device) for net in nets_for(case, part, IMAGE))
+    spec = home(case, part)
+    generator, discriminator = (net.to(device) for net in nets_for(case, part, spec))
 
     def run() -> None:
         for side in SIDES:
             if part.on(side):
-                step = step_of(side, generator, discriminator, IMAGE)
+                step = step_of(side, generator, discriminator, spec)
                 part.view(step.data, step)
                 penalty = part.penalty(step)
                 if isinstance(penalty, Tensor) and penalty.requires_grad:

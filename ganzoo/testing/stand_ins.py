@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -56,13 +58,14 @@ class PlainSlope(SlopePenalty):
 class GivenLogits(Step):
     """A step whose logits are given."""
 
-    def __init__(self, side: Side, real: Tensor, fake: Tensor) -> None:
-        spec = Spec((2,))
+    def __init__(
+        self, side: Side, real: Tensor, fake: Tensor, nets: tuple[Any, Any], spec: Spec
+    ) -> None:
         labels = torch.zeros(len(real), dtype=torch.long, device=real.device)
-        nets = PlainGenerator(spec).to(real), PlainDiscriminator(spec).to(real)
-        super().__init__(
-            side, *nets, real.new_zeros(len(real), 2), real.new_zeros(len(real), 8), labels
-        )
+        generator, discriminator = (net.to(real) for net in nets)
+        latents = generator.draw_latents(len(real)).to(real)
+        data = real.new_zeros(len(real), *spec.shape)
+        super().__init__(side, generator, discriminator, data, latents, labels)
         self.given = real, fake
 
     @property

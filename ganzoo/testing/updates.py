@@ -16,7 +16,7 @@ from ..pipeline import SIDES
 from ..update import Parts, choose_way, terms
 from .case import BATCH, TAKE_SPEC, Case, DoesNotApply, on, samples_of
 from .nets import single
-from .parts import IMAGE, nets_for
+from .parts import IMAGE, home, nets_for
 from .stand_ins import PlainDiscriminator, PlainGenerator, PlainLoss, PlainSlope
 
 UPDATES = 5  # captured: two to warm up, one to record, two to replay
@@ -96,9 +96,7 @@ def setting(case: Case, spec: Spec) -> Setting:
             Parts(PlainGenerator(spec), PlainDiscriminator(spec), loss, {}, {}), spec, SIDES
         )
     if case.kind == "loss":
-        return Setting(
-            Parts(PlainGenerator(spec), PlainDiscriminator(spec), case.copy(), {}, {}), spec, SIDES
-        )
+        return Setting(Parts(*nets_for(case, case.made(), spec), case.copy(), {}, {}), spec, SIDES)
     if case.kind == "augmentation":
         part = case.copy(spec)
         nets = PlainGenerator(spec), PlainDiscriminator(part.respec(spec))
@@ -112,11 +110,13 @@ def setting(case: Case, spec: Spec) -> Setting:
 
 
 def _first(case: Case) -> Spec:
-    return case.taken[0] if case.kind in TAKE_SPEC else IMAGE
+    return _each(case)[0]
 
 
 def _each(case: Case) -> list[Spec]:
-    return case.one_of_each if case.kind in TAKE_SPEC else [IMAGE]
+    if case.kind in TAKE_SPEC:
+        return case.one_of_each
+    return [home(case, case.made())] if case.kind in ("loss", "regularizer") else [IMAGE]
 
 
 def types(case: Case) -> str:

@@ -57,7 +57,7 @@ class UnitSpectrum(nn.Module):
 class SpectralNorm(Regularizer):
     """Divides every weight by its largest singular value: each layer is 1-Lipschitz (Miyato et al. 2018, eq. 8).
 
-    Norm layers and biases are left alone. One power iteration an update, after the optimizer's.
+    Norm layers, biases and weights that are frozen are left alone. One power iteration an update, after the optimizer's.
 
     side: the net it acts on
     """
@@ -83,9 +83,9 @@ class SpectralNorm(Regularizer):
 
 
 def constrain(net: nn.Module) -> None:
-    """Give every module of a net with a weight of two or more dimensions the unit-spectrum parametrization."""
+    """Give every module of a net with a trained weight of two or more dimensions the unit-spectrum parametrization."""
     for module in list(net.modules()):
         weight = module._parameters.get("weight")
-        if weight is not None and weight.dim() >= 2:
+        if weight is not None and weight.dim() >= 2 and weight.requires_grad:
             unit = UnitSpectrum(weight.detach(), isinstance(module, TRANSPOSED))
             parametrize.register_parametrization(module, "weight", unit)

@@ -9,7 +9,7 @@ from ganzoo.contracts import NonNegativeFloat, PositiveFloat, PositiveInt, Regul
 
 
 class WeightClipping(Regularizer):
-    """Clips every parameter to [-bound, bound] after each update (Arjovsky et al. 2017, algorithm 1).
+    """Clips every parameter that is trained to [-bound, bound] after each update (Arjovsky et al. 2017, algorithm 1).
 
     bound: largest absolute value left
     side: the net it acts on
@@ -22,13 +22,13 @@ class WeightClipping(Regularizer):
     @torch.no_grad()
     def after_update(self, net: nn.Module) -> None:
         """Clip in place."""
-        parameters: list[Tensor] = list(net.parameters())
+        parameters: list[Tensor] = [p for p in net.parameters() if p.requires_grad]
         torch._foreach_clamp_min_(parameters, -self.bound)
         torch._foreach_clamp_max_(parameters, self.bound)
 
 
 class L1(Regularizer):
-    """The sum of absolute weights, over parameters of two or more dimensions.
+    """The sum of absolute weights, over trained parameters of two or more dimensions.
 
     side: the net it acts on
     """
@@ -46,7 +46,8 @@ class L1(Regularizer):
 
     def penalty(self, step: Step) -> Tensor:
         """Over the net that this update changes."""
-        return torch.stack([self.size(p) for p in step.net.parameters() if p.dim() >= 2]).sum()
+        trained = [p for p in step.net.parameters() if p.dim() >= 2 and p.requires_grad]
+        return torch.stack([self.size(p) for p in trained]).sum()
 
     def size(self, parameter: Tensor) -> Tensor:
         """One parameter's share, a scalar."""
@@ -54,7 +55,7 @@ class L1(Regularizer):
 
 
 class L2(L1):
-    """Half the sum of squared weights, over parameters of two or more dimensions: weight decay as part of the loss.
+    """Half the sum of squared weights, over trained parameters of two or more dimensions: weight decay as part of the loss.
 
     side: the net it acts on
     """
