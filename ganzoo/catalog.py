@@ -1,12 +1,19 @@
 """registry.toml: which plugins exist in the world, and which distribution ships each component. A catalogue, never a loader."""
 
 import functools
+import re
+import shlex
 import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from .errors import shown
 from .hookspecs import PLURALS
+
+DISTRIBUTION = re.compile(
+    r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,78}[A-Za-z0-9])?"
+)  # PyPA's, and no longer
 
 
 @functools.cache
@@ -50,3 +57,10 @@ def offered() -> list[dict[str, str]]:
 def distributions() -> set[str]:
     """Every distribution that the catalogue knows."""
     return {str(plugin["distribution"]) for plugin in catalogue().get("plugins", {}).values()}
+
+
+def install_line(distribution: str, tool: str = "pip install") -> str:
+    """The line that installs a distribution, to be copied into a shell; of what is no distribution's name, only that."""
+    if DISTRIBUTION.fullmatch(distribution):
+        return f"{tool} {shlex.quote(distribution)}"
+    return f"{shown(distribution)} is no name of a distribution, and is not to be installed"

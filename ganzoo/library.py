@@ -11,7 +11,7 @@ from typing import Any
 from . import config as configuration
 from . import guard, recovery, runs, sampling
 from .assembly import assemble
-from .catalog import distributions
+from .catalog import distributions, install_line
 from .contracts import Spec, Tracker
 from .errors import BadFile, BadRun, UnknownComponent
 from .plugins import zoo
@@ -45,6 +45,7 @@ def load(path: str | Path, registry: Registry | None = None) -> LoadedGenerator:
             "generator", f"{header.distribution}:{header.plugin}/{header.component}"
         )
     except UnknownComponent:
+        sampling.check_sum(file, header)  # a damaged name is not to be installed
         known = (
             ""
             if header.distribution in distributions()
@@ -52,7 +53,7 @@ def load(path: str | Path, registry: Registry | None = None) -> LoadedGenerator:
         )
         raise BadFile(
             f"{file}: needs generator {header.component!r} of {header.distribution} {header.version}, which is not installed: "
-            f"pip install {header.distribution}{known}"
+            f"{install_line(header.distribution)}{known}"
         ) from None
     spec = Spec(tuple(header.shape), header.classes)
     net = guard.build(component, (spec,), header.options, listed, str(file))
@@ -60,7 +61,7 @@ def load(path: str | Path, registry: Registry | None = None) -> LoadedGenerator:
         raise BadFile(
             f"{file}: bad header: {header.component} draws classes, and the file has none"
         )
-    net.load_state_dict(sampling.read_weights(file))
+    net.load_state_dict(sampling.read_weights(file, header))
     return LoadedGenerator(net.eval(), header)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pluggy
 
 from . import __version__, hookspecs
+from .catalog import install_line
 from .errors import BrokenPlugin, one_line
 from .hookspecs import KINDS, PLURALS
 from .registry import Component, Registry
@@ -161,7 +162,8 @@ def _check_requirement(plugin: Plugin, distribution: Distribution | None) -> Non
             and running.release != (0,)
             and not need.specifier.contains(running, prereleases=True)
         ):
-            way = f"install a version of {plugin.distribution} for it: ganzoo install -U {plugin.distribution}"
+            way = f"install a version of {plugin.distribution} for it: "
+            way += install_line(plugin.distribution, "ganzoo install -U")
             raise BrokenPlugin(
                 f"it is for ganzoo {need.specifier}, and this is ganzoo {__version__}; {way}"
             )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import options
-from .catalog import who_ships
+from .catalog import install_line, who_ships
 from .errors import (
     AmbiguousComponent,
     BrokenPlugin,
@@ -166,7 +166,7 @@ class Registry:
         """What the person may have meant: a plugin to install, a near name, or what there is."""
         distribution = who_ships(kind, name)
         if distribution and not any(c.distribution == distribution for c in self._all):
-            return f"; it is in {distribution}: pip install {distribution}"
+            return f"; it is in {distribution}: {install_line(distribution)}"
         if not self._all:
             return "; no plugin is loaded, not even ganzoo's own: pip install it (a checkout on the path is not enough)"
         return (

@@ -13,6 +13,7 @@ import tomlkit
 
 from . import config as configuration
 from . import inside
+from .catalog import install_line
 from .errors import SHOWN, BadRun, GanzooError, one_line, plain_line, shown
 from .files import check_folder, write_text
 from .untrusted import read_limited
@@ -182,7 +183,7 @@ def check_installed(about: Mapping[str, Any], plugins: set[str], folder: Path) -
             distribution = owner.partition(":")[0]
             was = f"{distribution} {versions.get(distribution, '')}".strip()
             raise BadRun(
-                f"--resume {folder}: {section} came from {was}, which is not loaded: pip install {distribution}"
+                f"--resume {folder}: {section} came from {was}, which is not loaded: {install_line(distribution)}"
             )
 
 
@@ -193,7 +194,7 @@ def check_versions(about: Mapping[str, Any], pipeline: Pipeline) -> list[str]:
         now = pipeline.owners.get(section)
         if now is not None and now != owner:
             raise BadRun(
-                f"{section} came from {owner} and would now come from {now}; install {owner.partition(':')[0]} again"
+                f"{section} came from {owner} and would now come from {now}: {install_line(owner.partition(':')[0])}"
             )
     for distribution, version in _table(about, "versions"):
         now = pipeline.versions.get(distribution)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 import math
+import os
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,14 +31,15 @@ from .drawing import write_picture
 from .errors import BadFile, BrokenPlugin, UsageError, one_line, plain_line, shown
 from .files import tensor_bytes, write_bytes
 from .streams import forked
-from .untrusted import parse_json
+from .untrusted import open_regular, parse_json
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
 
-FORMAT = 1
+FORMAT = 2  # 1 had no sum of its header; no release wrote it
 HEADER_LIMIT = 1 << 20  # bytes; a generator's header is a few kilobytes
 LARGEST = 1 << 26  # numbers in one sample: 4096x4096 in four channels
+BLOCK = 1 << 20  # bytes that are summed at once
 CHUNK = 256  # samples drawn at once, and fewer when they have more than CHUNK_NUMBERS together
 CHUNK_NUMBERS = 1 << 23
 TYPES = {
@@ -157,21 +160,66 @@ def generator_writer(
     pipeline: Pipeline, images: int, scores: dict[str, float]
 ) -> Callable[[Path], None]:
     """A function that writes the averaged generator, as it is now, as a self-describing file."""
-    header = make_header(pipeline, images, scores).model_dump_json()
+    header = make_header(pipeline, images, scores)
     weights = plain(pipeline.average.net).state_dict()  # of a copy: the training goes on
-    return lambda path: write_bytes(
-        path, tensor_bytes(weights, {"ganzoo": header, "sha256": sum_of(weights)})
-    )
+    return lambda path: write_bytes(path, generator_bytes(header, weights))
 
 
-def sum_of(weights: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and numbers of tensors, by name."""
-    found = hashlib.sha256()
+def generator_bytes(header: Header, weights: Mapping[str, Tensor]) -> bytes:
+    """A generator file: the same bytes for the same header and weights."""
+    about = {"ganzoo": header.model_dump_json(), "sha256": sum_of(header, weights)}
+    return tensor_bytes(weights, about)
+
+
+def sum_of(header: Header, weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 over what the header means, however it is written, and names, types, shapes and numbers of tensors by name."""
+    found = _meaning(header)
     for name in sorted(weights):
         tensor = weights[name].detach().cpu().contiguous()
-        found.update(f"{name} {tensor.dtype} {list(tensor.shape)} ".encode())
-        found.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+        found.update(_heading(name, tensor.dtype, tuple(tensor.shape)))
+        found.update(tensor.flatten().view(torch.uint8).numpy().data)
     return found.hexdigest()
+
+
+def _meaning(header: Header) -> hashlib._Hash:
+    """The sum of a header alone: its values as JSON with sorted keys."""
+    values = json.loads(header.model_dump_json())
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode())
+
+
+def _heading(name: str, dtype: torch.dtype, shape: tuple[int, ...]) -> bytes:
+    """What goes into the sum before a tensor's numbers."""
+    return f" {json.dumps(name)} {dtype} {list(shape)} ".encode()
+
+
+def check_sum(path: Path, header: Header) -> None:
+    """Raises BadFile unless header and tensors of a generator file are those that were written; reads a block at a time."""
+    fields = _fields(path)
+    about = fields.pop("__metadata__")
+    listed = read_listed(path)
+    found = _meaning(header)
+    try:
+        with os.fdopen(open_regular(path), "rb") as file:
+            start = 8 + struct.unpack("<Q", file.read(8))[0]
+            for name in sorted(listed):
+                dtype, shape = listed[name]
+                found.update(_heading(name, dtype, shape))
+                file.seek(start + _offset(fields[name]))
+                left = math.prod(shape) * dtype.itemsize
+                while left > 0 and (block := file.read(min(left, BLOCK))):
+                    found.update(block)
+                    left -= len(block)
+    except OSError as error:
+        raise BadFile(f"{path}: {error.strerror or one_line(error)}") from None
+    if about.get("sha256") != found.hexdigest():
+        raise BadFile(f"{path}: damaged (the sum of its header and weights does not match)")
+
+
+def _offset(field: Mapping[str, Any]) -> int:
+    """Where a tensor's bytes begin; what safetensors itself would refuse is taken for 0, and gives another sum."""
+    offsets = field.get("data_offsets")
+    first = offsets[0] if isinstance(offsets, list) and offsets else 0
+    return min(max(first, 0), 2**62) if type(first) is int else 0
 
 
 def plain(net: nn.Module) -> nn.Module:
@@ -192,9 +240,7 @@ def plain(net: nn.Module) -> nn.Module:
 def _fields(path: Path) -> dict[str, Any]:
     """The fields of a safetensors header, its size checked before anything is read; raises BadFile."""
     try:
-        if not path.is_file():
-            raise BadFile(f"{path}: no file")
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             start = file.read(8)
             size = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
             if not 2 <= size <= HEADER_LIMIT:
@@ -225,7 +271,12 @@ def read_header(path: Path) -> Header:
     except ValueError as error:
         raise BadFile(f"{path}: bad header: {one_line(error)}") from None
     if header.format != FORMAT:
-        raise BadFile(f"{path}: generator format {header.format}; this ganzoo reads {FORMAT}")
+        raise BadFile(
+            f"{path}: generator format {header.format}; this ganzoo reads {FORMAT}",
+            remedy="a run writes its own anew when ganzoo train --resume gives it more --images"
+            if header.format < FORMAT
+            else "a newer ganzoo reads it",
+        )
     return header
 
 
@@ -260,15 +311,13 @@ def read_listed(path: Path) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
     return listed
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a generator file; raises BadFile when they are not those that were written."""
+def read_weights(path: Path, header: Header) -> dict[str, Tensor]:
+    """The tensors of a generator file; raises BadFile when they, or its header, are not those that were written."""
+    check_sum(path, header)
     try:
-        weights = tensors_of(path.read_bytes(), path)
+        return tensors_of(path.read_bytes(), path)
     except OSError as error:
         raise BadFile(f"{path}: {error.strerror or one_line(error)}") from None
-    if _fields(path)["__metadata__"].get("sha256") != sum_of(weights):
-        raise BadFile(f"{path}: damaged (the weights' sum does not match)")
-    return weights
 
 
 class LoadedGenerator:

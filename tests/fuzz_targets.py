@@ -11,12 +11,14 @@ import tomllib
 import warnings
 import zipfile
 
+import safetensors.torch
 import torch
 from mutators import JSON_RAWS, TOML_RAWS, dump_json, dump_toml, mutate_bytes, mutate_tree, text_of
 from PIL import Image
+from safetensors import SafetensorError
 
 import ganzoo
-from ganzoo import checkpoint, data, runs
+from ganzoo import checkpoint, data, runs, sampling, untrusted
 from ganzoo import config as configuration
 from ganzoo.assembly import assemble
 from ganzoo.data import Order
@@ -93,6 +95,17 @@ class Material:
         self.pictures = pictures()
 
 
+def summed(fields, data):
+    """The fields of a generator file with the sum that its header and tensors have, if the header is one at all."""
+    about = fields["__metadata__"]
+    with contextlib.suppress(ValueError, SafetensorError):
+        header = sampling.Header.model_validate(untrusted.parse_json(about["ganzoo"].encode()))
+        text = dump_json(fields).encode()
+        weights = safetensors.torch.load(struct.pack("<Q", len(text)) + text + data)
+        about["sha256"] = sampling.sum_of(header, weights)
+    return fields
+
+
 def pictures():
     """Small pictures of several formats and modes."""
     found = {}
@@ -133,7 +146,7 @@ def generator(chance, material):
             else:
                 inner = mutate_tree(chance, inner | {"training": large}, JSON_RAWS, HEADER_KEYS)
             fields["__metadata__"]["ganzoo"] = text_of(dump_json, inner)
-            text = dump_json(fields)
+            text = dump_json(summed(fields, weights))
         else:
             text = text_of(dump_json, mutate_tree(chance, fields, JSON_RAWS, TENSOR_KEYS))
             if chance.random() < 0.3:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fuzz_targets import summed
 from fuzzing import little_memory, watched
 from mutators import dump_json
 from PIL import Image
@@ -73,7 +74,7 @@ def forge(folder, net="mlp", tuned=None, **changes):
     fields, header, weights = opened(two_runs() / net / "generator.safetensors")
     header["options"] |= tuned or {}
     fields["__metadata__"]["ganzoo"] = dump_json(header | changes)
-    return written(folder / "forged.safetensors", fields, weights)
+    return written(folder / "forged.safetensors", summed(fields, weights), weights)
 
 
 def png(pixels, mode=None):

@@ -1,9 +1,11 @@
 """The generator file of nets whose weights are computed from others."""
 
+import json
 import random
 
 import pytest
 import torch
+from hostile import opened, two_runs, written
 
 import ganzoo
 from ganzoo import config as configuration
@@ -36,6 +38,50 @@ def test_spectral_norm_on_the_generator_is_saved_again_and_again(tmp_path, name)
     )
     assert not any("parametrizations" in key for key in loaded.net.state_dict())
     assert any("parametrizations" in key for key in training.pipeline.average.net.state_dict())
+
+
+def meaning(generator):
+    """What a generator file says: its header, and its weights."""
+    return generator.header, {k: v.tolist() for k, v in generator.net.state_dict().items()}
+
+
+def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing(tmp_path):
+    source = two_runs() / "mlp" / "generator.safetensors"
+    content, said = source.read_bytes(), meaning(ganzoo.load(source))
+    start = 8 + int.from_bytes(content[:8], "little")
+    chance = random.Random(0)
+    accepted = 0
+    for n in range(1500):
+        damaged = bytearray(content)
+        place = chance.randrange(start if n % 3 else len(content))  # most of them in the header
+        damaged[place] ^= 1 << chance.randrange(8)
+        (tmp_path / "generator.safetensors").write_bytes(damaged)
+        try:
+            found = ganzoo.load(tmp_path / "generator.safetensors")
+        except BadFile:
+            continue
+        accepted += 1
+        assert meaning(found) == said, f"{content[place - 20 : place + 20]} at {place}"
+    assert accepted < 15  # another way to write the same, as in 1e5 and 1E5
+
+
+def test_a_damaged_name_is_not_offered_to_be_installed(tmp_path):
+    content = (two_runs() / "mlp" / "generator.safetensors").read_bytes()
+    changed = content.replace(b'distribution\\":\\"ganzoo', b'distribution\\":\\"gamzoo')
+    assert changed != content
+    (tmp_path / "generator.safetensors").write_bytes(changed)
+    with pytest.raises(BadFile, match="damaged") as caught:
+        ganzoo.load(tmp_path / "generator.safetensors")
+    assert "pip" not in str(caught.value)
+
+
+def test_the_header_counts_by_its_meaning(tmp_path):
+    fields, header, weights = opened(two_runs() / "mlp" / "generator.safetensors")
+    fields["__metadata__"]["ganzoo"] = json.dumps(header, indent=3, sort_keys=True)
+    ganzoo.load(written(tmp_path / "other.safetensors", fields, weights))
+    fields["__metadata__"]["ganzoo"] = json.dumps(header | {"scores": {"fid": 1.0}})
+    with pytest.raises(BadFile, match="damaged"):
+        ganzoo.load(written(tmp_path / "other.safetensors", fields, weights))
 
 
 def test_a_flipped_bit_in_the_weights_is_found(trained, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..catalog import offered
+from ..catalog import install_line, offered
 from ..hookspecs import KINDS, PLURALS
 from ..registry import Component
 from ._shared import drawn, loaded, print_json, table
@@ -92,7 +92,11 @@ def _draw(components: list[Component], missing: list[dict[str, str]]) -> None:
             click.echo()
     if missing:
         rows = [
-            [c["name"], f"{c['kind']}; {c['summary']}", f"ganzoo install {c['distribution']}"]
+            [
+                c["name"],
+                f"{c['kind']}; {c['summary']}",
+                install_line(c["distribution"], "ganzoo install"),
+            ]
             for c in missing
         ]
         table("not installed", ["", " ", "  "], rows, wrap=" ")
