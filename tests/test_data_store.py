@@ -253,6 +253,44 @@ def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         scan(path)
 
 
+def test_members_that_share_bytes_at_other_places_are_refused(tmp_path: Path) -> None:
+    """A member within another's data: no two begin at the same place."""
+    inner = zip_of(tmp_path / "inner.zip", {"b.png": png(2)}).read_bytes()
+    local = inner[: inner.index(b"PK\1\2")]
+    with zipfile.ZipFile(tmp_path / "in.zip", "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("a.png", b"junk" + local)
+        archive.writestr("b.png", png(2), zipfile.ZIP_DEFLATED)
+    content = bytearray((tmp_path / "in.zip").read_bytes())
+    assert len(scan(tmp_path / "in.zip").entries) == 1  # a is no picture, b is one
+    second = content.index(b"PK\1\2", content.index(b"PK\1\2") + 4)
+    inside = content.index(local)
+    content[second + 42 : second + 46] = struct.pack("<I", inside)
+    (tmp_path / "in.zip").write_bytes(content)
+    with pytest.raises(BadData, match="overlap"):
+        scan(tmp_path / "in.zip")
+
+
+def test_the_resolution_is_the_common_size_or_a_power_of_two_near_the_median(
+    tmp_path: Path,
+) -> None:
+    def folder(name: str, *sizes: tuple[int, int]) -> Path:
+        (tmp_path / name).mkdir()
+        for i, size in enumerate(sizes):
+            Image.new("RGB", size[::-1]).save(tmp_path / name / f"{i}.png")
+        return tmp_path / name
+
+    wanted = {
+        "alike": ([(12, 20)] * 3, (12, 20)),
+        "mixed": ([(20, 24), (33, 40), (90, 50)], (32, 32)),
+        "exact": ([(64, 64), (64, 80), (10, 100)], (64, 64)),
+        "small": ([(5, 6), (6, 7)], (8, 8)),
+        "large": ([(700, 800), (900, 801)], (256, 256)),
+    }
+    for name, (sizes, resolution) in wanted.items():
+        assert scan(folder(name, *sizes)).resolution(None) == resolution, name
+        assert scan(tmp_path / name).resolution((24, 16)) == (24, 16)
+
+
 def test_member_longer_than_it_says_is_cut_off(tmp_path: Path) -> None:
     path = zip_of(tmp_path / "in.zip", {"liar.png": bytes(8 << 20), "good.png": png()})
     content = bytearray(path.read_bytes())

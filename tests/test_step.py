@@ -1,0 +1,87 @@
+"""Where slopes are taken, and how: the places of a step by their distributions, the way by a trial."""
+
+import pytest
+import torch
+from torch import nn
+
+from ganzoo.contracts import Discriminator, Spec
+from ganzoo.step import Step
+from ganzoo.update import choose_way
+
+N = 4000
+
+
+@pytest.fixture
+def step():
+    """Real samples of deviation 2 around 10, generated ones of deviation 1 around -10."""
+    torch.manual_seed(0)
+    real, fake = torch.randn(N, 3) * 2 + 10, torch.randn(N, 3) - 10
+    return Step("discriminator", lambda latents, labels: fake, None, real, torch.zeros(N, 1))
+
+
+def test_real_and_fake_are_the_samples(step):
+    assert torch.equal(step.point("real"), step.data)
+    assert torch.equal(step.point("fake"), step.drawn)
+
+
+def test_between_has_one_weight_a_sample_that_is_uniform(step):
+    weights = (step.point("between") - step.real) / (step.fake - step.real)
+    torch.testing.assert_close(weights, weights[:, :1].expand(-1, 3), rtol=0, atol=1e-5)
+    shares = weights[:, 0].histc(10, 0, 1) / N
+    assert (shares - 0.1).abs().max() < 0.02
+
+
+def test_around_is_noise_of_half_the_deviation_a_part_of_the_way(step):
+    """A part of the way u, uniform in 0..1, along noise uniform in 0..0.5 deviations (Kodali et al. 2017):
+    mean 1/8 of the deviation, mean square 1/36, never below 0 nor above 1/2."""
+    moved = (step.point("around") - step.real) / step.data.std()
+    assert moved.min() >= -1e-6 and 0.45 < moved.max() <= 0.5 + 1e-6
+    assert moved.mean().item() == pytest.approx(1 / 8, rel=0.05)
+    assert moved.square().mean().item() == pytest.approx(1 / 36, rel=0.05)
+    # One part of the way a sample: its numbers are small or large together.
+    centred = moved - moved.mean(0)
+    related = (centred[:, 0] * centred[:, 1]).mean() / centred.square().mean()
+    assert related.item() == pytest.approx((1 / 12 * 1 / 16) / (1 / 36 - 1 / 64), rel=0.15)
+
+
+class Judge(Discriminator):
+    """One hidden layer, with a norm or without."""
+
+    def __init__(self, spec, norm):
+        super().__init__(spec)
+        self.net = nn.Sequential(nn.Linear(3, 8), norm, nn.Tanh(), nn.Linear(8, 1))
+
+    def score(self, features, labels=None):
+        return self.net(features).squeeze(1)
+
+
+def test_the_way_is_dual_where_it_is_exact_and_double_where_it_is_not():
+    spec = Spec((3,))
+    assert choose_way(Judge(spec, nn.Identity()), spec) == "dual"
+
+    class Wrong(torch.autograd.Function):
+        """The identity, whose forward-mode derivative is wrong by a factor."""
+
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(x):
+            return x.clone()
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            pass
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient
+
+        @staticmethod
+        def jvp(ctx, tangent):
+            return tangent * 1.01
+
+    class Slightly(nn.Module):
+        def forward(self, x):
+            return Wrong.apply(x)
+
+    assert choose_way(Judge(spec, Slightly()), spec) == "double"
