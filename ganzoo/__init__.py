@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -11,6 +12,9 @@ from .hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from .library import create, list_components, load, train
+
+# Read once in a process, at the first matrix product on a GPU: deterministic trainings need it set by then.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 try:
     __version__ = version("ganzoo")

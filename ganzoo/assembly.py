@@ -13,7 +13,7 @@ from .blocks import initialise, use_native_norms
 from .building import Assembly, Progress, flag_of, open_dataset
 from .config import FAMILIES
 from .contracts import Dataset, Regularizer, Side, SlopePenalty, Spec
-from .devices import be_deterministic, choose_device, choose_engine, choose_precision
+from .devices import choose_device, choose_engine, choose_precision, settle
 from .errors import BrokenPlugin, GanzooError, Incompatible, one_line
 from .fitting import (
     build_augmentations,
@@ -112,8 +112,7 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
     trial = _shared_slopes(regularizers) and device.type == "cuda"
     way = choose_way(discriminator, seen) if trial else "double"
     precision = choose_precision(config.train.precision, device)
-    if config.train.deterministic:
-        be_deterministic()
+    settle(device, config.train.deterministic)
     parts = Parts(generator, discriminator, loss, regularizers, augmentations, way, precision)
     rehearse(
         parts,

@@ -99,7 +99,8 @@ class PlainLoop:
 def bare_step(training: Training) -> Callable[[], None]:
     """A function that updates each side and the average once, on data that is on the device already."""
     pipeline, engine, critic = training.pipeline, training.engine, training.config.train.n_critic
-    data, labels = ceiling.batch(pipeline)
+    data, labels, flips = training.feed.next()
+    labels = labels if pipeline.spec.classes else None
     generator: Any = pipeline.parts.generator
     images = critic * len(data)
     numbers = itertools.count()
@@ -108,9 +109,9 @@ def bare_step(training: Training) -> Callable[[], None]:
         number = next(numbers)
         for k in range(critic):
             latents = generator.draw_latents(len(data), training.streams.latents)
-            engine.update("discriminator", data, labels, latents, number * critic + k)
+            engine.update("discriminator", data, labels, latents, number * critic + k, flips=flips)
         latents = generator.draw_latents(len(data), training.streams.latents)
-        engine.update("generator", data, labels, latents, number)
+        engine.update("generator", data, labels, latents, number, flips=flips)
         pipeline.average.update(generator, images, (number + 1) * images)
 
     return step

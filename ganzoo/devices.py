@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from .errors import DeviceError, UsageError
 
@@ -67,20 +68,38 @@ def choose_precision(name: str, device: torch.device) -> str:
     return name
 
 
-def be_deterministic() -> None:
-    """From here on in this process: no sums in whatever order the hardware likes, no kernels chosen by how long they took.
+def settle(device: torch.device, deterministic: bool) -> None:
+    """How this process chooses kernels from here on: the fastest of several that are tried, or always the same.
 
-    An operation that has no such form raises an error that names it.
+    `deterministic`: no sums in whatever order the hardware likes; an operation that has no such form raises an error that names it.
+    Raises DeviceError when it is too late for that in this process.
     """
+    torch.backends.cudnn.benchmark = device.type == "cuda" and not deterministic
+    if not deterministic:
+        return
     import torch._inductor.config as inductor
 
-    os.environ.setdefault(
-        "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
-    )  # without it PyTorch refuses matrix products
     torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = False
     if hasattr(inductor, "deterministic"):  # not in older versions
         inductor.deterministic = True
+    try:
+        _product(device)
+    except RuntimeError as error:
+        if "CUBLAS_WORKSPACE_CONFIG" not in str(error):
+            raise
+        torch.use_deterministic_algorithms(False)
+        raise DeviceError(
+            "cuBLAS was at work before ganzoo was imported",
+            section="train",
+            key="deterministic",
+            value=True,
+            remedy="import ganzoo first, or set CUBLAS_WORKSPACE_CONFIG=:4096:8 before Python starts",
+        ) from None
+
+
+def _product(device: torch.device) -> Tensor:
+    """A matrix product, which PyTorch refuses if cuBLAS began without the setting that makes it deterministic."""
+    return torch.zeros(2, 2, device=device) @ torch.zeros(2, 2, device=device)
 
 
 def choose_engine(name: str, device: torch.device) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Batches of real samples: gathered, scaled and mirrored on the device when they fit there, else streamed to it ahead of need."""
+"""Batches of real samples: gathered on the device when they fit there, else streamed to it ahead of need."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,9 +17,17 @@ from .devices import free_memory
 
 AHEAD = 4  # batches that a stream keeps ready
 SHARE = 0.4  # of a GPU's free memory that samples may take when no budget is given
-Raw = tuple[
-    Tensor, Tensor | None, Tensor | None, dict[str, Any]
-]  # samples, labels, flips, the order's state after them
+
+
+class Batch(NamedTuple):
+    """Samples [batch, *shape] as they are stored, labels [batch] or None, and which of them are mirrored [batch] bool or None."""
+
+    samples: Tensor
+    labels: Tensor | None
+    flips: Tensor | None
+
+
+Raw = tuple[Batch, dict[str, Any]]  # and the order's state after them
 
 
 def budget_bytes(megabytes: int, device: torch.device) -> int | None:
@@ -55,34 +63,27 @@ class Feed:
         self._position = order.state_dict()
         self._stream: _Stream | None = None
 
-    def next(self) -> tuple[Tensor, Tensor | None]:
-        """Samples [batch, *shape] as float32 on the device, images in [-1, 1], and labels [batch] or None."""
+    def next(self) -> Batch:
+        """The next batch, on the device. Images are scaled and mirrored within the update, where a compiler makes one of it."""
         if self.resident:
-            samples, labels, flips, self._position = self._gather()
-        else:
-            self._stream = self._stream or _Stream(self)
-            samples, labels, flips, self._position = self._stream.next()
+            batch, self._position = self._gather()
+            return batch
+        self._stream = self._stream or _Stream(self)
+        batch, self._position = self._stream.next()
         # Other devices than CUDA may still read when the memory is given to something else.
         lazily = self.device.type == "cuda"
-        samples = samples.to(self.device, non_blocking=lazily)
-        if samples.dtype == torch.uint8:
-            samples = samples.float().div_(127.5).sub_(1)
-        if flips is not None:
-            mirrored = flips.to(self.device, non_blocking=lazily).view(
-                -1, *[1] * (samples.dim() - 1)
-            )
-            samples = torch.where(mirrored, samples.flip(-1), samples)
-        return samples, None if labels is None else labels.to(self.device, non_blocking=lazily)
+        there = [None if p is None else p.to(self.device, non_blocking=lazily) for p in batch]
+        return Batch(*there)  # type: ignore[arg-type]
 
     def _gather(self) -> Raw:
-        """The next batch as it is stored, where the samples are."""
+        """The next batch where the samples are."""
         indices, flips = self.order.next()
         labels = None if self.labels is None else self.labels.index_select(0, indices)
         if self.resident:
             samples = self.samples.index_select(0, indices)
         else:  # numpy gathers on one thread: a second team of torch's threads would fight with the training's for the cores
             samples = torch.from_numpy(self.samples.numpy().take(indices.numpy(), axis=0))
-        return samples, labels, flips, self.order.state_dict()
+        return Batch(samples, labels, flips), self.order.state_dict()
 
     def state_dict(self) -> dict[str, Any]:
         """The position after the last batch that `next` gave, whatever a stream has read ahead."""
@@ -115,8 +116,10 @@ class _Stream:
         while not self.closed.is_set():
             item: Raw | BaseException
             try:
-                samples, labels, flips, state = self.feed._gather()
-                item = (samples.pin_memory() if self.pin else samples, labels, flips, state)
+                batch, state = self.feed._gather()
+                if self.pin:
+                    batch = batch._replace(samples=batch.samples.pin_memory())
+                item = batch, state
             except BaseException as error:  # told to whoever waits for the batch
                 item = error
             self.ready.put(item)  # waits while there are enough

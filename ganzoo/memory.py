@@ -16,7 +16,9 @@ from .feed import budget_bytes
 from .pipeline import SIDES, Pipeline
 from .rehearsal import update_peak
 
-LIBRARIES = 64 << 20  # working memory of CUDA's libraries, of which each stream has its own
+# Working memory of CUDA's libraries. cuBLAS takes 32 MiB (:4096:8) for every handle and stream, and a training has at least four
+# such pairs: the stream of the loop and that of recordings, in the thread of the forward pass and in that of the backward pass.
+LIBRARIES = 4 * (32 << 20)
 
 
 def _size(tensors: Any) -> int:

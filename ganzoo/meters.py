@@ -115,12 +115,8 @@ def record(means: dict[Side, dict[str, float]]) -> dict[str, Any]:
     line: dict[str, Any] = {
         name: means["discriminator"].pop(name) for name in SIGNS if name in means["discriminator"]
     }
-    return {
-        **line,
-        "discriminator": means["discriminator"],
-        "generator": means["generator"],
-        "health": health(line),
-    }
+    sides = {"discriminator": means["discriminator"], "generator": means["generator"]}
+    return {**line, **sides, **({"health": health(line)} if line else {})}
 
 
 def health(signs: dict[str, Any]) -> str:

@@ -116,8 +116,9 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:
     """Scale every group's learning rate from its initial one; returns the first group's."""
     rate = 0.0
     for group in reversed(optimizer.param_groups):
-        base = group.setdefault("initial_lr", float(group["lr"]))
-        rate = base * factor
+        if "initial_lr" not in group:  # reading a tensor's value would make the host wait
+            group["initial_lr"] = float(group["lr"])
+        rate = group["initial_lr"] * factor
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(rate)
         else:

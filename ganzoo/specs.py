@@ -64,7 +64,13 @@ class Dataset:
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
         """Samples (images scaled to [-1, 1]) and labels at these indices [k]."""
-        samples = self.samples[indices]
-        if samples.dtype == torch.uint8:
-            samples = samples.float().div_(127.5).sub_(1)
+        samples = as_samples(self.samples[indices])
         return samples, None if self.labels is None else self.labels[indices]
+
+
+def as_samples(stored: Tensor, flips: Tensor | None = None) -> Tensor:
+    """Stored samples [n, *shape] as nets see them: uint8 images scaled to [-1, 1], mirrored where flips [n] bool says so."""
+    samples = stored.float().div_(127.5).sub_(1) if stored.dtype == torch.uint8 else stored
+    if flips is None:
+        return samples
+    return torch.where(flips.view(-1, *[1] * (samples.dim() - 1)), samples.flip(-1), samples)

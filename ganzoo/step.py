@@ -11,6 +11,7 @@ from torch import Tensor
 from .blame import scalar
 from .blocks import full
 from .slope import slope_penalty
+from .specs import as_samples
 
 if TYPE_CHECKING:
     from .contracts import Side, SlopePenalty
@@ -35,7 +36,8 @@ class lazy(Generic[T]):  # noqa: N801  (used like functools.cached_property, whi
 class Step:
     """One update of one side.
 
-    data: real samples [n, *shape] before any view; latents [n, ...]; labels [n] or None, shared by real and fake.
+    data: real samples [n, *shape] before any view, given as they are stored: uint8 images are scaled to [-1, 1], and mirrored
+    where `flips` [n] says so, when they are first read. latents [n, ...]; labels [n] or None, shared by real and fake.
     views: changes of what the discriminator sees, in order. slopes: the slope penalties due in this update, gathered by the
     point they look at and computed together; those at real and fake samples come out of the pass that gives the logits.
     progress: how much of the training is done, 0..1 (a tensor, so that schedules go on inside a compiled update).
@@ -54,9 +56,11 @@ class Step:
         slopes: Sequence[tuple[str, SlopePenalty]] = (),
         progress: Tensor | float = 0.0,
         way: str = "double",
+        flips: Tensor | None = None,
     ) -> None:
         self.side, self.generator, self.discriminator = side, generator, discriminator
-        self.data, self.latents, self.labels = data, latents, labels
+        self._stored, self._flips = data, flips
+        self.latents, self.labels = latents, labels
         self.views, self.progress, self.way = views, progress, way
         self.slope_terms: dict[str, Tensor] = {}  # name -> unweighted value, for the report
         self._slope_sums: list[Tensor] = []  # weighted and differentiable
@@ -80,6 +84,11 @@ class Step:
         labels = self.labels if getattr(self.discriminator, "conditional", False) else None
         features = self.discriminator.features(samples)
         return full(self.discriminator.score(features, labels)), features
+
+    @lazy
+    def data(self) -> Tensor:
+        """Real samples before any view."""
+        return as_samples(self._stored, self._flips)
 
     @lazy
     def real(self) -> Tensor:

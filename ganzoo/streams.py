@@ -31,7 +31,7 @@ class Streams:
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:
-        self.device = device
+        self.seed, self.device = seed, device
         self.latents = torch.Generator(device).manual_seed(derive(seed, "latents"))
         torch.manual_seed(derive(seed, "updates"))
 
@@ -42,9 +42,17 @@ class Streams:
             state[f"updates_{self.device.type}"] = module.get_rng_state(self.device)
         return state
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], images: int) -> bool:
+        """Go on from a state; false if it is another sort of device's, whose generators have other states: then all streams
+        start anew from seeds for that number of images.
+        """
+        if len(state["latents"]) != len(self.latents.get_state()):
+            self.latents.manual_seed(derive(self.seed, "latents", images))
+            torch.manual_seed(derive(self.seed, "updates", images))
+            return False
         self.latents.set_state(state["latents"])
         torch.set_rng_state(state["updates"])
-        own = state.get(f"updates_{self.device.type}")
-        if own is not None:
+        if self.device.type != "cpu":
+            own = state[f"updates_{self.device.type}"]
             torch.get_device_module(self.device).set_rng_state(own, self.device)
+        return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
 from collections.abc import Callable, Sequence
@@ -17,13 +18,14 @@ from .contracts import Side, Tracker
 from .data import Order
 from .engine import Engine
 from .errors import BadFile, GanzooError, one_line
-from .feed import Feed, budget_bytes
+from .feed import Batch, Feed, budget_bytes
 from .meters import Meters, NotFinite, Reading, record
 from .pipeline import SIDES, Pipeline, learning_rate_factor, set_learning_rate
 from .streams import Streams, derive
 from .writer import Writer
 
 POINTS = 2000  # in a scatter plot, at least
+JUDGED = 256  # real images that the signs of a log line are taken of, at least
 
 
 class Interrupted(GanzooError):
@@ -68,7 +70,14 @@ class Training:
         clips = {side: pipeline.clips(side) for side in SIDES}
         self.progress = torch.zeros((), device=pipeline.device)
         self.engine = Engine(
-            pipeline.parts, pipeline.optimizers, clips, pipeline.engine, self.progress, tell
+            pipeline.parts,
+            pipeline.optimizers,
+            clips,
+            pipeline.engine,
+            self.progress,
+            tell,
+            lambda: self.writer.settle(),
+            self._write_rates,
         )
         self.meters = Meters()
         self.writer = Writer()
@@ -81,6 +90,7 @@ class Training:
             None  # a log line whose values are on their way
         )
         self._rates: dict[Side, float] = {}
+        self._factors: dict[Side, float] = {}  # of the learning rates, as they were last written
 
     # State.
 
@@ -122,15 +132,18 @@ class Training:
         self.pipeline.load_state_dict(state)
         for side in SIDES:
             checkpoint.restore_optimizer(self.pipeline.optimizers[side], state[f"optim_{side}"])
-        self.streams.load_state_dict(state["streams"])
         counters = state["counters"]
+        if not self.streams.load_state_dict(state["streams"], int(counters["images"])):
+            self.tell(
+                "saved on another sort of device: random numbers go on from a seed, not as they would have there"
+            )
         self.feed.load_state_dict(counters["order"])
         self.images, self.updates, self.rollbacks = (
             int(counters[name]) for name in ("images", "updates", "rollbacks")
         )
         self.seconds = float(counters["seconds"])
         self._saved = self._logged = self.images
-        self._line = None
+        self._line, self._factors = None, {}
 
     def roll_back(self, rollbacks: int, reason: str) -> None:
         """After a state was put back because of what came later: other random numbers, lower learning rates, a log line."""
@@ -163,23 +176,15 @@ class Training:
             while self.images < self.goal:
                 before, clock = self.images, time.perf_counter()
                 self._set_schedules()
-                after = self.images + self.config.train.batch_size * self.config.train.n_critic
-                measure = after >= self.goal or self._crosses(self.config.log.images, after)
+                measure = self._measured()
                 # Discriminator, several times per generator update.
                 for k in range(self.config.train.n_critic):
-                    samples, labels = self.feed.next()
-                    labels = labels if self.pipeline.spec.classes else None
+                    batch = self.feed.next()
                     number = self.updates * self.config.train.n_critic + k
-                    report = self.engine.update(
-                        "discriminator", samples, labels, self._latents(), number, measure
-                    )
-                    self.meters.add("discriminator", report)
-                    self.images += len(samples)
+                    self._update("discriminator", batch, number, measure)
+                    self.images += len(batch.samples)
                 # Generator, against the last real batch; then its running average.
-                report = self.engine.update(
-                    "generator", samples, labels, self._latents(), self.updates, measure
-                )
-                self.meters.add("generator", report)
+                self._update("generator", batch, self.updates, measure)
                 self.pipeline.average.update(
                     self.pipeline.parts.generator, self.images - before, self.images
                 )
@@ -197,6 +202,20 @@ class Training:
             for listener in self.listeners:
                 listener.finish()
 
+    def _update(self, side: Side, batch: Batch, number: int, measure: bool) -> None:
+        """One update of one side."""
+        samples, labels, flips = batch
+        labels = labels if self.pipeline.spec.classes else None
+        report = self.engine.update(side, samples, labels, self._latents(), number, measure, flips)
+        self.meters.add(side, report)
+
+    def _measured(self) -> bool:
+        """Whether the next updates take what only log lines want: they are among the last before a line that is due by images."""
+        train = self.config.train
+        images = train.batch_size * train.n_critic
+        after = self.images + images * math.ceil(JUDGED / images)
+        return after >= self.goal or self._crosses(self.config.log.images, after)
+
     def _latents(self) -> Tensor:
         generator: Any = self.pipeline.parts.generator
         latents: Tensor = generator.draw_latents(self.config.train.batch_size, self.streams.latents)
@@ -207,7 +226,14 @@ class Training:
         self.progress.fill_(done)
         for side in SIDES:
             factor = learning_rate_factor(self.pipeline.schedule(side), done) * 0.5**self.rollbacks
-            self._rates[side] = set_learning_rate(self.pipeline.optimizers[side], factor)
+            if self._factors.get(side) != factor:
+                self._factors[side] = factor
+                self._write_rates(side)
+
+    def _write_rates(self, *sides: Side) -> None:
+        for side in sides or tuple(self._factors):
+            optimizer, factor = self.pipeline.optimizers[side], self._factors[side]
+            self._rates[side] = set_learning_rate(optimizer, factor)
 
     def _crosses(self, every: int, images: int, before: int | None = None) -> bool:
         """Whether the count passes a multiple of `every` on the way to `images`."""

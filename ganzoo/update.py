@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from .blame import culprit, scalar
 from .contracts import Augmentation, Loss, Regularizer, Side, SlopePenalty, Spec
 from .slope import slope_penalty
+from .specs import as_samples
 from .step import Step, View
 
 
@@ -27,7 +28,10 @@ class Report:
     gradient: Tensor | None = None
 
 
-Terms = Callable[..., tuple[Tensor, tuple[str, ...], Tensor]]
+Judged = tuple[
+    Tensor, ...
+]  # real logits, fake logits and generated samples of a discriminator's update
+Terms = Callable[..., tuple[Tensor, tuple[str, ...], Tensor, Judged]]
 
 
 @dataclass
@@ -88,17 +92,22 @@ def _without_step(augmentation: Augmentation) -> View:
 
 
 def terms(parts: Parts, side: Side) -> Terms:
-    """The pure function of one side's update: (data, labels, latents, progress, due) -> (scalar to minimise, names, report).
+    """The pure function of one side's update: (data, labels, latents, progress, due, flips) -> (scalar to minimise, names, report,
+    what a discriminator judged).
 
-    The report, a vector with a name for each entry, holds every term, unweighted, and in the discriminator's update the mean
-    logits, how often real is ranked above fake, and the spread of generated samples against real ones. Tensors only; nothing
-    is read back.
+    data: real samples as they are stored, uint8 images included; flips [n] bool says which are mirrored. The report, a vector with
+    a name for each entry, holds every term, unweighted. Tensors only; nothing is read back.
     """
     views = parts.views(side)
 
     def compute(
-        data: Tensor, labels: Tensor | None, latents: Tensor, progress: Tensor, due: tuple[str, ...]
-    ) -> tuple[Tensor, tuple[str, ...], Tensor]:
+        data: Tensor,
+        labels: Tensor | None,
+        latents: Tensor,
+        progress: Tensor,
+        due: tuple[str, ...],
+        flips: Tensor | None = None,
+    ) -> tuple[Tensor, tuple[str, ...], Tensor, Judged]:
         acting = [(name, parts.regularizers[name]) for name in due]
         slopes = [(name, r) for name, r in acting if isinstance(r, SlopePenalty)]
         step = Step(
@@ -112,7 +121,9 @@ def terms(parts: Parts, side: Side) -> Terms:
             slopes=slopes,
             progress=progress,
             way=parts.way,
+            flips=flips,
         )
+        judged: Judged = ()
         with _autocast(parts.precision, data.device.type):
             total = (
                 parts.loss.discriminator(step)
@@ -134,22 +145,25 @@ def terms(parts: Parts, side: Side) -> Terms:
             if side == "discriminator":
                 for augmentation in parts.augmentations.values():
                     augmentation.observe(step.real_logits.detach())
-                report |= _signs(step)
+                logits = step.real_logits.detach(), step.fake_logits.detach()
+                judged = (*logits, step.drawn.detach())
         # One vector: fewer kernels, and under inductor a total that comes out twice loses its gradient.
         report["total"] = total.detach()
-        return total, tuple(report), torch.stack(list(report.values()))
+        return total, tuple(report), torch.stack(list(report.values())), judged
 
     return compute
 
 
-def _signs(step: Step) -> dict[str, Tensor]:
-    """What tells a healthy training from a sick one, whatever the loss."""
-    real, fake = step.real_logits.detach(), step.fake_logits.detach()
-    rank = (real > fake).float().mean()  # 0.5: cannot tell them apart; 1: always right
-    spread = _deviation(step.drawn.detach()) / _deviation(step.data).clamp_min(
-        1e-6
-    )  # near 0: all samples alike
-    return {"D(real)": real.mean(), "D(fake)": fake.mean(), "rank": rank, "spread": spread}
+def signs(judged: Judged, data: Tensor) -> tuple[tuple[str, ...], Tensor]:
+    """(names, a vector) of what tells a healthy training from a sick one, whatever the loss: the mean logits, how often real is
+    ranked above fake, and the spread of generated samples against real ones, given as they are stored.
+    """
+    real, fake, drawn = judged
+    found = {"D(real)": real.mean(), "D(fake)": fake.mean()}
+    found["rank"] = (real > fake).float().mean()  # 0.5: cannot tell them apart; 1: always right
+    # Near 0: all samples are alike.
+    found["spread"] = _deviation(drawn) / _deviation(as_samples(data)).clamp_min(1e-6)
+    return tuple(found), torch.stack(list(found.values()))
 
 
 def _deviation(samples: Tensor) -> Tensor:

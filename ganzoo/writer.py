@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 PENDING = 4  # jobs that may wait; more would hold as many copies of the state in memory
 
@@ -25,6 +25,10 @@ class Writer:
         """Return when everything is written; raises what a job raised."""
         while self._jobs:
             self._jobs.pop(0).result()
+
+    def settle(self) -> None:
+        """Return when no job runs any more; what one raised is still to come."""
+        wait(self._jobs)
 
     def close(self) -> None:
         """Finish what is queued and end the thread, whatever the jobs raise."""

@@ -14,6 +14,9 @@ if (
 ):  # a process a core: threads beside would only wait for each other; before torch is imported
     os.environ["OMP_NUM_THREADS"] = "1"
 
+# Before any matrix product on a GPU; importing ganzoo sets it too.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
 import pytest
 from environments import build_wheel
 

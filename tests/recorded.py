@@ -59,47 +59,83 @@ class Recording(TorchDispatchMode):
         return result
 
 
+class Refusing(TorchDispatchMode):
+    """A host that waits for the device is an error, as under torch.cuda.set_sync_debug_mode("error")."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default):
+            raise RuntimeError("called a synchronizing CUDA operation")
+        return func(*args, **(kwargs or {}))
+
+
+class Line(contextlib.nullcontext):
+    """A stream by name, which writes down what it waits for."""
+
+    def __init__(self, name, said):
+        super().__init__()
+        self.name, self.said = name, said
+
+    def wait_stream(self, other):
+        self.said.append(f"{self.name} waits for {other.name}")
+
+
 class Cuda:
-    """What ganzoo.capture uses of torch.cuda."""
+    """What ganzoo.capture uses of torch.cuda; `said` lists what streams were told, and when the host must not wait."""
 
     CUDAGraph = Graph
-    recordings = 0
+
+    def __init__(self):
+        self.recordings, self.broken, self.recording, self.said = 0, 0, False, []
+        self.refusing = None
 
     @contextlib.contextmanager
     def graph(self, graph, pool, stream, capture_error_mode):
         assert capture_error_mode == "thread_local"
         random_state = torch.get_rng_state()
         recording = Recording(graph)
+        self.recording = True
         try:
             with recording:
                 yield
         except Exception as error:
+            self.broken += 1
             raise RuntimeError("operation failed due to a previous error during capture") from error
         finally:
             with torch.no_grad():
                 for tensor, before in reversed(recording.undo):
                     tensor.copy_(before)
             torch.set_rng_state(random_state)
+            self.recording = False
         self.recordings += 1
 
-    class Stream(contextlib.nullcontext):
-        def __init__(self, device):
-            super().__init__()
-
-        def wait_stream(self, other):
-            pass
+    def Stream(self, device):  # noqa: N802  (as torch.cuda's)
+        return Line("side", self.said)
 
     def stream(self, stream):
         return stream
 
     def current_stream(self, device):
-        return self.Stream(device)
+        return Line("current", self.said)
+
+    def current_device(self):
+        return 0
 
     def device(self, device):
         return contextlib.nullcontext()
 
     def graph_pool_handle(self):
         return (0, 1)
+
+    def get_sync_debug_mode(self):
+        return 0
+
+    def set_sync_debug_mode(self, mode):
+        self.said.append(f"waits: {mode}")
+        if mode == "error":
+            self.refusing = Refusing()
+            self.refusing.__enter__()
+        else:
+            self.refusing.__exit__(None, None, None)
 
     def get_rng_state(self, device):
         return torch.get_rng_state()

@@ -2,16 +2,20 @@
 a resumed or rolled-back training goes on with them. The recordings are those of `recorded`; tests/test_cuda.py has a GPU's.
 """
 
+import threading
+
 import pytest
 import recorded
 import torch
 
 from ganzoo import capture
 from ganzoo import config as configuration
+from ganzoo import training as training_module
 from ganzoo.assembly import assemble
 from ganzoo.contracts import Regularizer
 from ganzoo.engine import SIDES
 from ganzoo.plugins import zoo
+from ganzoo.specs import as_samples
 from ganzoo.training import Training
 
 REGISTRY = zoo().registry
@@ -43,6 +47,7 @@ CASES = {
 @pytest.fixture
 def cuda(monkeypatch):
     """Recordings without a GPU, of updates that are not compiled (how they compile, other tests hold)."""
+    monkeypatch.setattr(training_module, "JUDGED", 8)  # so that not every update is measured
     stand_in = recorded.Cuda()
     monkeypatch.setattr(capture, "cuda", stand_in)
     monkeypatch.setattr(torch, "compile", lambda function, **_: function)
@@ -181,7 +186,7 @@ class Reading(torch.optim.SGD):
 
 @pytest.mark.parametrize(
     ("kind", "reason"),
-    [(Counting, "Counting keeps 'count' on the host"), (Reading, "not permitted")],
+    [(Counting, "Counting keeps 'count' on the host"), (Reading, "synchronizing")],
 )
 def test_an_optimizer_that_needs_the_host_is_told_and_trains_on(kind, reason, cuda):
     told, runs = [], {}
@@ -206,6 +211,7 @@ def test_an_optimizer_that_needs_the_host_is_told_and_trains_on(kind, reason, cu
         if "engine captured does not take" in line and reason in line and "using compiled" in line
     ]
     check_close(runs["eager"].pipeline.state_dict(), runs["captured"].pipeline.state_dict())
+    assert cuda.broken == 0  # found before a recording began: one that breaks off leaks its memory
 
 
 class Host(Regularizer):
@@ -252,3 +258,184 @@ def test_a_part_that_needs_the_host_is_told_and_trains_on(kind, reason, cuda):
     check_close(runs["eager"].pipeline.state_dict(), runs["captured"].pipeline.state_dict())
     own = [run.pipeline.parts.regularizers["own"] for run in runs.values()]
     assert kind is Replaced or own[0].count == own[1].count
+
+
+class Failing(Regularizer):
+    """A penalty with state of every sort, which lets a test make it fail after it has changed it."""
+
+    def __init__(self, fails=lambda: None):
+        super().__init__(weight=1.0)
+        self.register_buffer("mean", torch.zeros(()))
+        self.fails = fails
+
+    def penalty(self, step):
+        drawn = step.fake_logits + 0.1 * torch.randn_like(step.fake_logits)
+        self.mean.lerp_(drawn.detach().mean(), 0.1)
+        self.fails()
+        return (drawn - self.mean).square().mean()
+
+
+def with_part(part, engine, tell=print):
+    """A training with one regularizer, made by hand."""
+    built = training({}, "eager").pipeline
+    built.engine, built.parts.regularizers = engine, {"own": part}
+    torch.manual_seed(5)
+    return Training(built, tell=tell)
+
+
+def steps(run):
+    """How often each side's optimizer has stepped."""
+    return {
+        side: {float(entry["step"]) for entry in optimizer.state.values()}
+        for side, optimizer in run.engine.optimizers.items()
+    }
+
+
+class Constraint(Regularizer):
+    """Its action on the weights fails the first time."""
+
+    failed = False
+
+    def after_update(self, net):
+        if not self.failed:
+            type(self).failed = True
+            raise ValueError("not today")
+
+
+@pytest.mark.parametrize("engine", ["eager", "compiled", "captured"])
+def test_an_update_that_failed_after_its_step_is_not_done_again(engine, cuda, monkeypatch):
+    monkeypatch.setattr(Constraint, "failed", False)
+    told = []
+    run = with_part(Constraint(), engine, told.append)
+    batch, latents = run.feed.next().samples, run.pipeline.parts.generator.draw_latents(8)
+    if engine == "captured":  # it fails where everything is undone: as the recording warms up
+        run.engine.update("discriminator", batch, None, latents, 0)
+        assert run.engine.mode == "compiled" and "not today" in told[0]
+    else:
+        with pytest.raises(ValueError, match="not today"):
+            run.engine.update("discriminator", batch, None, latents, 0)
+        assert run.engine.mode == engine and not told
+    assert steps(run)["discriminator"] == {1.0}
+
+
+@pytest.mark.parametrize("when", ["forward", "backward"])
+def test_what_fails_in_the_compiler_leaves_nothing_behind(when, cuda, monkeypatch):
+    """State of parts, in buffers, in Python and in random numbers, is as in a training that was eager from the start."""
+    eager = with_part(Failing(), "eager")
+    eager.run()
+
+    def compile(function, **_):
+        def run(*arguments):
+            found = function(*arguments)
+            if when == "forward":
+                raise RuntimeError("no such kernel")
+            total = found[0] * 1
+            total.register_hook(
+                lambda gradient: (_ for _ in ()).throw(RuntimeError("no such kernel"))
+            )
+            return total, *found[1:]
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", compile)
+    told, part = [], Failing()
+    part.calls, part.history = 0, []
+
+    def count():
+        part.calls += 1
+        part.history.append(1)
+
+    part.fails = count
+    run = with_part(part, "compiled", told.append)
+    run.run()
+    assert run.engine.mode == "eager" and [line for line in told if "no such kernel" in line]
+    check_equal(eager.state_dict(), run.state_dict())
+    assert part.calls == len(part.history) == 12
+
+
+def test_a_run_that_breaks_off_is_over_before_anything_is_put_back(cuda):
+    told = []
+
+    def fail():
+        raise ValueError("not this way")
+
+    part = Failing(fail)
+    run = with_part(part, "captured", told.append)
+    batch, latents = run.feed.next().samples, run.pipeline.parts.generator.draw_latents(8)
+    with pytest.raises(ValueError, match="not this way"):
+        run.engine.update("discriminator", batch, None, latents, 0)
+    assert cuda.said == ["side waits for current", "current waits for side"]
+
+
+def test_nothing_of_the_training_waits_while_waiting_is_an_error(cuda):
+    """PyTorch's switch holds for all threads: what is being written is written first."""
+    run = training({}, "captured")
+    begun, written = threading.Event(), []
+
+    def job():
+        begun.wait()
+        written.append("waits: error" in cuda.said)
+
+    run.writer.submit(job)
+    threading.Timer(0.05, begun.set).start()
+    batch, latents = run.feed.next(), run.pipeline.parts.generator.draw_latents(8)
+    run.engine.update("discriminator", batch.samples, None, latents, 0, flips=batch.flips)
+    assert written == [False]
+    assert cuda.said[1:] == ["waits: error", "waits: 0", "current waits for side"]
+    run.writer.close()
+
+
+def test_a_recording_that_breaks_off_gives_its_memory_back(cuda, monkeypatch):
+    closed, told = [], []
+    monkeypatch.setattr(capture, "close_pool", lambda *pool: closed.append(pool))
+
+    def fail():
+        if cuda.recording:
+            raise ValueError("not while recording")
+
+    run, eager = with_part(Failing(fail), "captured", told.append), with_part(Failing(), "eager")
+    for one in (run, eager):
+        torch.manual_seed(5)
+        one.run()
+    assert cuda.broken == 1 and closed == [(0, (0, 1))]
+    assert run.engine.mode == "compiled" and "not while recording" in told[1]
+    check_equal(eager.pipeline.state_dict(), run.pipeline.state_dict())
+
+
+@pytest.mark.parametrize("where", ["warming up", "recording"])
+def test_a_full_gpu_goes_on_without_recordings(where, cuda):
+    told = []
+
+    def fail():
+        if run.engine.mode == "captured" and cuda.recording == (where == "recording"):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    run, eager = with_part(Failing(fail), "captured", told.append), with_part(Failing(), "eager")
+    for one in (run, eager):
+        torch.manual_seed(5)
+        one.run()
+    assert run.engine.mode == "compiled" and not run.engine.captured
+    assert [line for line in told if "out of memory" in line and "using compiled" in line]
+    check_equal(eager.pipeline.state_dict(), run.pipeline.state_dict())
+
+
+def test_a_full_gpu_without_recordings_is_an_error(cuda):
+    def fail():
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    run = with_part(Failing(fail), "compiled")
+    with pytest.raises(torch.OutOfMemoryError):
+        run.run()
+    assert run.engine.mode == "compiled"
+
+
+def test_a_recording_takes_inputs_of_its_own_kind_only(cuda):
+    """Bytes copied into an input of floats would be samples of a hundred deviations."""
+    run = training({"data": {"flip": False}}, "captured")
+    batch, latents = run.feed.next(), run.pipeline.parts.generator.draw_latents(8)
+    run.engine.update("discriminator", batch.samples, None, latents, 0)
+    captured = run.engine.captured["discriminator"]
+    with pytest.raises(ValueError, match=r"changed to torch\.float32"):
+        captured.prepare((as_samples(batch.samples), None, latents, None), ((), False))
+    with pytest.raises(ValueError, match="came or went"):
+        captured.prepare((batch.samples, batch.labels, latents, None), ((), False))

@@ -78,7 +78,7 @@ def check_first_update(gen, loss, reg, backend):
             torch.manual_seed(0)
             net.zero_grad()
             with only(net, built.parts.net(SIDES[side == SIDES[0]])):
-                total, labels, values = run(
+                total, labels, values, _ = run(
                     *batch(built, 0), torch.tensor(0.3), built.parts.due(side, 0)
                 )
                 total.backward()

@@ -9,6 +9,7 @@ import torch
 from ganzoo.contracts import Dataset
 from ganzoo.data import Order
 from ganzoo.feed import Feed, budget_bytes
+from ganzoo.specs import as_samples
 
 CPU = torch.device("cpu")
 
@@ -27,10 +28,23 @@ def test_streamed_batches_are_the_resident_ones():
     one, other = feed("gpu"), feed("host")
     assert one.resident and not other.resident
     for _ in range(20):  # past two epoch borders
-        (a, labels_a), (b, labels_b) = one.next(), other.next()
+        (a, labels_a, flips_a), (b, labels_b, flips_b) = one.next(), other.next()
         assert torch.equal(a, b) and torch.equal(labels_a, labels_b)
-        assert a.dtype == torch.float32 and -1 <= a.min() < a.max() <= 1
+        assert torch.equal(flips_a, flips_b) and a.dtype == torch.uint8
     other.close()
+
+
+def test_batches_are_scaled_and_mirrored_within_the_update():
+    """What nets see of a batch: byte b is b / 127.5 - 1, and the columns of a mirrored sample run backwards."""
+    stored, _, flips = feed("gpu").next()
+    seen = as_samples(stored, flips)
+    assert seen.dtype == torch.float32 and 0 < flips.sum() < len(flips)
+    assert torch.equal(
+        as_samples(torch.tensor([0, 255], dtype=torch.uint8)), torch.tensor([-1.0, 1])
+    )
+    for sample, bytes_of_it, turned in zip(seen, stored.tolist(), flips, strict=True):
+        rows = [row[::-1] if turned else row for row in bytes_of_it[0]]
+        assert torch.allclose(sample[0], torch.tensor(rows) / 127.5 - 1, atol=1e-6)
 
 
 @pytest.mark.parametrize("resident", ["gpu", "host"])

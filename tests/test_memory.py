@@ -174,6 +174,17 @@ def test_estimate_changes_nothing():
     )
 
 
+def test_a_gpu_needs_working_memory_for_its_libraries():
+    """32 MiB for each of cuBLAS's handles and streams, of which a training has four."""
+    built = pipeline()
+    built.config = built.config.model_copy(
+        update={"data": built.config.data.model_copy(update={"budget": 1000})}
+    )
+    plain = memory.estimate(built, engine="eager")["update"]
+    built.device = torch.device("cuda")
+    assert memory.estimate(built, engine="eager")["update"] - plain == 128 << 20
+
+
 def test_too_large_a_batch_is_refused_with_one_that_fits():
     built = pipeline("gp", batch=64)
     found = memory.estimate(built)

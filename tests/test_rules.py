@@ -44,6 +44,7 @@ LAYERS = (
         "average",
         "devices",
         "files",
+        "snapshot",
         "writer",
     },
     {
