@@ -125,12 +125,7 @@ def terms(parts: Parts, side: Side) -> Terms:
         )
         judged: Judged = ()
         with _autocast(parts.precision, data.device.type):
-            total = (
-                parts.loss.discriminator(step)
-                if side == "discriminator"
-                else parts.loss.generator(step)
-            )
-            total = scalar(total, "loss", f"its value for the {side}", reaches=True)
+            total: Tensor = getattr(parts.loss, side)(step)
             report = {"adversarial": total.detach()}
             for name, regularizer in acting:
                 if isinstance(regularizer, SlopePenalty):
