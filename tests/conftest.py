@@ -22,7 +22,10 @@ from environments import build_wheel
 
 from ganzoo.cli import run
 
-SMALL = ("--images", "256", "--batch-size", "16", "--set", "gen.width=8", "--set", "disc.width=8")
+SMALL = (
+    *("--images", "256", "--batch-size", "16", "--resolution", "16"),
+    *("--set", "gen.width=8", "--set", "disc.width=8"),
+)
 
 
 class Outcome(NamedTuple):

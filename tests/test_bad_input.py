@@ -87,7 +87,7 @@ def refused(cli: Cli, code: int, *arguments: object, says: tuple[str, ...] = ())
         ("train --images 1.5", ("--images 1.5", "200k")),
         ("train --batch-size 0", ("--batch-size 0", "1 or more")),
         ("train --batch-size abc", ("--batch-size abc", "whole number")),
-        ("train --batch-size 5000", ("--batch-size 5000", "1,797")),
+        ("train --batch-size 50000", ("--batch-size 50000", "10,000")),
         ("train --seed -1", ("--seed -1", "0 or more")),
         ("train --seed 99999999999999999999", ("--seed 9999", "less than")),
         ("train --keep 0", ("--keep 0", "1 or more")),

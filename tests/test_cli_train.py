@@ -42,7 +42,7 @@ def test_a_dry_run_prints_a_run_file_and_writes_nothing(
         " parameters",
         "# memory: about ",
         "# note: gp needs",
-        "# data: 1,797 samples",
+        "# data: 10,000 samples",
     ):
         assert said in text
     about = json.loads(ran("train", "--reg", "gp", *small, "--dry-run", "--json"))

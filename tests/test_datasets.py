@@ -1,6 +1,7 @@
 """The built-in data sets: what is in them, and what is said when they are missing."""
 
 import gzip
+import hashlib
 import os
 import struct
 from pathlib import Path
@@ -11,14 +12,15 @@ import torch
 import torchvision.datasets
 from ganzoo_plugins.datasets import cifar, points
 from ganzoo_plugins.datasets.cifar import cifar10
-from ganzoo_plugins.datasets.digits import digits
-from ganzoo_plugins.datasets.mnist import fashion_mnist, mnist, stacked_mnist
+from ganzoo_plugins.datasets.mnist import digits, fashion_mnist, mnist, stacked_mnist
 from ganzoo_plugins.datasets.points import grid, ring
 
 from ganzoo.errors import BadData
 
 DATA = Path(os.environ.get("GANZOO_DATA") or Path(__file__).parents[2] / "shared" / "data")
 COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]  # of MNIST's training digits
+TEST_COUNTS = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+DIGITS_SUMS = ["6d87418db22cc802", "2fd8de6bdb8d1178"]
 
 
 @pytest.fixture
@@ -49,23 +51,23 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-def test_digits() -> None:
+def test_digits_are_mnist_s_test_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANZOO_DATA", str(tmp_path))  # nothing there is needed
     found = digits()
-    assert found.spec.shape == (1, 16, 16) and found.spec.classes == 10 and len(found) == 1797
-    assert found.samples.dtype == torch.uint8 and found.labels.bincount().tolist()[:3] == [
-        178,
-        182,
-        177,
+    assert found.spec.shape == (1, 28, 28) and found.spec.classes == 10
+    assert found.samples.dtype == torch.uint8 and found.labels.bincount().tolist() == TEST_COUNTS
+    assert "".join(found.classes) == "0123456789"
+    sums = [
+        hashlib.sha256(t.numpy().tobytes()).hexdigest()[:16] for t in (found.samples, found.labels)
     ]
-    native = digits(resolution=None)
-    assert (
-        native.spec.shape == (1, 8, 8)
-        and len(native.samples.unique()) == 17
-        and native.samples.max() == 255
-    )
+    assert sums == DIGITS_SUMS
     assert digits(resolution=(32, 24)).spec.shape == (1, 32, 24)
-    shrunk = torch.nn.functional.avg_pool2d(found.samples.float(), 2)
-    assert (shrunk - native.samples.float()).abs().mean() < 12  # the same digits
+    assert digits(resolution=(28, 28)).samples.equal(found.samples)
+
+
+def test_digits_are_the_published_ones(root: Path) -> None:
+    published = mnist(root=root, split="test")
+    assert published.samples.equal(digits().samples) and published.labels.equal(digits().labels)
 
 
 @pytest.mark.parametrize(

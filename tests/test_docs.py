@@ -52,7 +52,7 @@ def test_library_page_runs(tmp_path, monkeypatch):
     page = ROOT / "docs" / "library.md"
     for number, (_, code) in enumerate(blocks(page, "python"), 1):
         exec(compile(code, f"{name(page)}, block {number}", "exec"), namespace)
-    assert namespace["samples"].shape == (16, 1, 16, 16) and namespace["samples"].abs().max() <= 1
+    assert namespace["samples"].shape == (16, 1, 28, 28) and namespace["samples"].abs().max() <= 1
     assert namespace["points"].shape == (16, 2)
     assert {p.name for p in tmp_path.iterdir()} == {"ring-run"}, (
         "only the training with a folder writes"

@@ -36,7 +36,7 @@ def test_the_sdist_is_complete(built):
     wanted |= {
         str(p.relative_to(ROOT))
         for p in (ROOT / "plugins").rglob("*")
-        if p.is_file() and p.suffix in (".py", ".toml")
+        if p.is_file() and "__pycache__" not in p.parts
     }
     wanted |= {str(p.relative_to(ROOT)) for p in Path(__file__).parent.glob("test_*.py")}
     assert wanted <= names
@@ -49,12 +49,17 @@ def test_the_wheel_carries_what_is_needed_and_no_more(built):
     with zipfile.ZipFile(next(built.glob("*.whl"))) as archive:
         names = set(archive.namelist())
         points = archive.read(f"ganzoo-{VERSION}.dist-info/entry_points.txt").decode()
+        licences = archive.read(f"ganzoo-{VERSION}.dist-info/METADATA").decode().split("\n\n")[0]
     recipes = {
         f"ganzoo_plugins/{p.relative_to(ROOT / 'plugins' / 'ganzoo_plugins')}"
         for p in ROOT.glob("plugins/*/*/recipes/*.toml")
     }
     modules = {str(p.relative_to(ROOT)) for p in (ROOT / "ganzoo").rglob("*.py")}
     assert len(recipes) >= 9
+    digits = ("LICENSE", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
+    assert {f"ganzoo_plugins/datasets/mnist-test/{name}" for name in digits} <= names
+    assert "License-Expression: MIT AND CC-BY-SA-3.0" in licences
+    assert "License-File: plugins/ganzoo_plugins/datasets/mnist-test/LICENSE" in licences
     assert {
         "ganzoo/registry.toml",
         "ganzoo/defaults.toml",
@@ -80,6 +85,8 @@ def test_the_wheel_is_what_runs(environment):
         c["version"] for c in parts.values()
     } == {VERSION}
     assert ("generator", "dcgan") in parts and ("recipe", "wgan-gp") in parts
+    code = "import ganzoo; print(*ganzoo.create('dataset', 'digits').samples.shape)"
+    assert environment.run("python", "-c", code).stdout.split() == ["10000", "1", "28", "28"]
 
 
 def test_a_plugin_comes_trains_and_goes(environment):

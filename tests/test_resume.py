@@ -8,6 +8,7 @@ import torch
 from ganzoo import checkpoint, logbook, runs
 from ganzoo import config as configuration
 from ganzoo.assembly import assemble
+from ganzoo.contracts import Dataset
 from ganzoo.plugins import zoo
 from ganzoo.training import Interrupted, Training
 
@@ -15,7 +16,8 @@ RECIPES = [c.name for c in zoo().registry.components("recipe")]
 BATCH, ITERATIONS = (
     48,
     45,
-)  # 45 updates of 48 samples run past the end of the 1,797 digits: an epoch border lies within
+)
+SAMPLES = 1800  # digits; 45 updates of 48 samples run past their end: an epoch border lies within
 ALL_AT_ONCE = {  # state of every sort: buffers that change, noise, lazy penalties, mirrored pictures, a schedule that ends
     "gen": {"width": 8},
     "disc": {"width": 8, "norm": "none"},
@@ -49,10 +51,18 @@ def small(tree):
     return configuration.check(configuration.merge(tree, small))
 
 
+def assembled(config):
+    """The pipeline of a configuration, on the first of the digits."""
+    pipeline = assemble(config, zoo().registry)
+    whole = pipeline.dataset
+    pipeline.dataset = Dataset(whole.samples[:SAMPLES], whole.labels[:SAMPLES], whole.classes)
+    return pipeline
+
+
 def trained(config, folder, cut=None):
     """The state after training in `folder`, stopped and resumed in a fresh pipeline after `cut` updates if given."""
     folder.mkdir(exist_ok=True)
-    training = Training(assemble(config, zoo().registry), folder)
+    training = Training(assembled(config), folder)
     if cut is not None:
 
         def stop(images):
@@ -63,7 +73,7 @@ def trained(config, folder, cut=None):
         with pytest.raises(Interrupted):
             training.run()
         torch.manual_seed(random.getrandbits(31))  # whatever the next process would start with
-        training = Training(assemble(config, zoo().registry), folder)
+        training = Training(assembled(config), folder)
         state, _ = checkpoint.newest(folder, print)
         training.load_state_dict(state)
         assert training.updates == cut
@@ -127,7 +137,7 @@ def test_deterministic_is_asked_of_torch():
     config = small({"gen": {"name": "mlp"}})
     train = config.train.model_copy(update={"deterministic": True})
     with inductor.patch(deterministic=False):
-        assemble(config, zoo().registry)
+        assembled(config)
         assert not torch.are_deterministic_algorithms_enabled()
         try:
             assemble(config.model_copy(update={"train": train}), zoo().registry)

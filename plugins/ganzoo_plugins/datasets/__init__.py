@@ -8,7 +8,7 @@ from ganzoo import hookimpl
 @hookimpl
 def register_datasets(register: Callable[..., None]) -> None:
     here = __name__
-    register("digits", f"{here}.digits:digits")
+    register("digits", f"{here}.mnist:digits")
     register("mnist", f"{here}.mnist:mnist")
     register("fashion-mnist", f"{here}.mnist:fashion_mnist", paper="arXiv:1708.07747")
     register("stacked-mnist", f"{here}.mnist:stacked_mnist", paper="arXiv:1611.02163")

@@ -35,6 +35,21 @@ FASHION = (
 TRIPLES = 128_000  # of Stacked MNIST, as VEEGAN and PacGAN train on
 TRIPLES_SEED = 111
 LARGEST = 1 << 30  # bytes in one IDX file, unpacked
+EMBEDDED = Path(__file__).parent / "mnist-test"  # MNIST's test files and their licence
+
+
+def digits(*, resolution: tuple[int, int] | None = None) -> Dataset:
+    """Handwritten digits, 10,000 in grey, 28x28: MNIST's test set, embedded, no download (LeCun, Cortes, Burges 1998).
+
+    Samples are [10000, 1, h, w] uint8 with labels 0..9. CC BY-SA 3.0: see the licence beside the files.
+
+    resolution: height and width; none keeps 28x28
+    """
+    found = _find([EMBEDDED], "t10k")
+    if found is None:
+        raise BadData(f"the files of digits are not in {EMBEDDED}; install ganzoo again")
+    samples, labels = _read_pair(found, "digits")
+    return _dataset(samples, labels, DIGITS, resolution, "MNIST, test")
 
 
 def mnist(
@@ -97,6 +112,7 @@ def _dataset(
     resolution: tuple[int, int] | None,
     note: str,
 ) -> Dataset:
+    """Pictures [n, 1, 28, 28] with labels [n] as a data set, resized if a resolution is given."""
     notes = [f"{note}: {len(samples):,} pictures of 28x28"]
     if resolution is not None:
         samples = resize(samples, resolution)
@@ -127,7 +143,12 @@ def _read(
         raise BadData(
             f"{name} is not in {folders[0]} after its download; give --data-root FOLDER or set GANZOO_DATA"
         )
-    images, labels = _idx(found[0], 3), _idx(found[1], 1)
+    return _read_pair(found, name)
+
+
+def _read_pair(files: tuple[Path, Path], name: str) -> tuple[Tensor, Tensor]:
+    """Pictures [n, 1, 28, 28] and labels [n] of two IDX files; raises BadData when they do not belong together."""
+    images, labels = _idx(files[0], 3), _idx(files[1], 1)
     if (
         len(images) != len(labels)
         or images.shape[1:] != (28, 28)
@@ -135,7 +156,7 @@ def _read(
         or labels.max() > 9
     ):
         raise BadData(
-            f"{found[0]}: {len(images)} pictures and {len(labels)} labels do not make {name}"
+            f"{files[0]}: {len(images)} pictures and {len(labels)} labels do not make {name}"
         )
     return images[:, None], labels.long()
 
