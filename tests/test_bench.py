@@ -182,7 +182,7 @@ def test_command_line_prints_json_and_a_table(capsys):
     ]
     assert cli.run([*flags, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["batch_size"] == 8 and found["shape"] == [1, 16, 16] and len(found["rows"]) == 3
+    assert found["batch_size"] == 8 and found["shape"] == [1, 28, 28] and len(found["rows"]) == 3
     assert cli.run(flags) == 0
     assert "eager training" in capsys.readouterr().out
     assert cli.run([*flags, "--engines", "captured"]) != 0

@@ -195,7 +195,7 @@ def test_a_missing_set_is_one_line_that_says_where(
     assert str(tmp_path / "nowhere") in text
 
 
-@pytest.mark.parametrize("how", ["cut", "foreign", "no gzip", "labels"])
+@pytest.mark.parametrize("how", ["cut", "foreign", "no gzip", "labels", "empty", "vast"])
 def test_damaged_idx_files_are_named(how: str, tmp_path: Path) -> None:
     folder = write_idx(tmp_path / "mnist")
     pictures, labels = folder / "train-images-idx3-ubyte", folder / "train-labels-idx1-ubyte.gz"
@@ -203,6 +203,9 @@ def test_damaged_idx_files_are_named(how: str, tmp_path: Path) -> None:
         pictures.write_bytes(pictures.read_bytes()[:-5])
     elif how == "foreign":
         pictures.write_bytes(b"\x89PNG" + bytes(100))
+    elif how in ("empty", "vast"):
+        count = 0 if how == "empty" else 2**31
+        pictures.write_bytes(bytes((0, 0, 8, 3)) + struct.pack(">3I", count, 28, 28))
     elif how == "no gzip":
         labels.write_bytes(b"plain")
     else:

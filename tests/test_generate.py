@@ -118,7 +118,8 @@ def test_points_and_signals_go_all_the_way(
     registry = zoo().registry
     extra = Component("dataset", "tones", tones, "tones", "ganzoo-tones", "1.0")
     monkeypatch.setattr(registry, "_all", [*registry._all, extra])
-    ran("train", "--data", data, "--gen", "mlp", *small, "--out", tmp_path / "runs")
+    flags = ("--gen", "mlp", *small, "--resolution", "auto")
+    ran("train", "--data", data, *flags, "--out", tmp_path / "runs")
     (folder,) = (tmp_path / "runs").iterdir()
     assert (folder / "real.png").is_file() and (folder / "samples/000000256.png").is_file()
     flags = ("--seed", 1, "--count", 5)
