@@ -12,6 +12,7 @@ from .average import Average
 from .blocks import initialise, use_native_norms
 from .building import Assembly, Progress, flag_of, open_dataset
 from .config import FAMILIES
+from .contained import contained, off_stdout
 from .contracts import Dataset, Regularizer, Side, SlopePenalty, Spec
 from .devices import choose_device, choose_engine, choose_precision, settle
 from .errors import BrokenPlugin, GanzooError, Incompatible, one_line
@@ -39,7 +40,7 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
     """Build and check everything; raises UsageError, BadData, DeviceError or BrokenPlugin with one line."""
     build = Assembly(config, registry)
     device = choose_device(config.train.device)
-    with forked(device):
+    with off_stdout(), forked(device):
         dataset = open_dataset(build, progress)
         if config.train.batch_size > len(dataset):
             raise Incompatible(
@@ -138,7 +139,8 @@ def _prepare(
     for name, regularizer in regularizers.items():
         torch.manual_seed(derive(build.config.train.seed, "prepare", name))
         try:
-            regularizer.prepare(generator, discriminator)
+            with contained():
+                regularizer.prepare(generator, discriminator)
         except GanzooError:
             raise
         except Exception as error:

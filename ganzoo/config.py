@@ -183,6 +183,42 @@ def _known(path: list[str]) -> list[str]:
     return list(model.model_fields)
 
 
+def named(tree: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """(section, kind, name) of every component that a tree names, which need not be whole."""
+    kinds = {"gen": "generator", "disc": "discriminator", "loss": "loss", "data": "dataset"}
+    sections = [(section, kind, tree.get(section)) for section, kind in kinds.items()]
+    optimizers = tree.get("optim")
+    for side, section in optimizers.items() if isinstance(optimizers, Mapping) else ():
+        sections.append((f"optim.{side}", "optimizer", section))
+    found = [
+        (path, kind, str(section["name"]))
+        for path, kind, section in sections
+        if isinstance(section, Mapping) and "name" in section
+    ]
+    for family, kind in FAMILIES.items():
+        chosen = tree.get(family)
+        names = chosen if isinstance(chosen, Mapping) else ()
+        found += [(f"{family}.{name}", kind, name) for name in names]
+    return found
+
+
+Meant = dict[tuple[str, str], str]  # (kind, name) -> who is meant where several have the name
+
+
+def meaning(meant: Meant, layer: Mapping[str, Any], owner: str) -> Meant:
+    """Who is meant by the names of a configuration after a layer: its author's own parts, as far as it names any.
+
+    owner: the author's distribution, or nothing for a person, who has to say which.
+    """
+    return meant | {(kind, name): owner for _, kind, name in named(layer)}
+
+
+def recorded(tree: Mapping[str, Any], owners: Any) -> Meant:
+    """Who is meant by the names of a run, which knows its parts' owners by section."""
+    known = owners if isinstance(owners, Mapping) else {}
+    return {(kind, name): str(known.get(section, "")) for section, kind, name in named(tree)}
+
+
 def parts_of(config: Config) -> list[tuple[str, str, str]]:
     """(section, kind, name) of every component that a configuration names."""
     single = [

@@ -131,6 +131,10 @@ class DeviceError(GanzooError):
     """A device that is not there, or too small."""
 
 
+class Left(Exception):
+    """A plugin's code asked Python to end; the text says how: `SystemExit: 3`. Meant to be blamed, never shown by itself."""
+
+
 def plain_line(text: str) -> str:
     """Text as one line without control characters, which a terminal would obey."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
@@ -156,7 +160,7 @@ def one_line(error: BaseException) -> str:
     text = plain_line(str(error))
     return (
         text
-        if isinstance(error, GanzooError)
+        if isinstance(error, GanzooError | Left)
         else f"{type(error).__name__}: {text}"
         if text
         else type(error).__name__

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from .building import Assembly, flag_of
+from .contained import contained
 from .contracts import Augmentation, Dataset, Regularizer, Spec
 from .errors import BrokenPlugin, GanzooError, Incompatible, one_line
+from .registry import Component
 from .sections import Choice
 from .traits import has, wants
 
@@ -50,7 +52,16 @@ def discriminator_name(build: Assembly) -> str:
     partner = getattr(component.load(), "partner", None)
     if not partner:
         raise Incompatible(f"--disc: {config.gen.name} has no partner; name a discriminator")
+    _prefer(build, component, str(partner))
     return str(partner)
+
+
+def _prefer(build: Assembly, component: Component, partner: str) -> None:
+    """By a partner's name a generator means its own distribution's, else ganzoo's."""
+    named = [c for c in build.registry.components("discriminator") if c.name == partner]
+    own = any(c.distribution == component.distribution for c in named)
+    meant = component.distribution if own else "ganzoo"
+    build.registry = build.registry.meaning({("discriminator", partner): meant})
 
 
 def check_sort(flag: str, name: str, net: Any, spec: Spec) -> None:
@@ -182,7 +193,8 @@ def probe(build: Assembly, spec: Spec, seen: Spec, generator: Any, discriminator
         who = f"{flag_of(section)}: {type(net).__name__} of {build.owners[section]}"
         tried = copy.deepcopy(net).train()
         try:
-            problem = _problem(call(tried), expected, tried)
+            with contained():
+                problem = _problem(call(tried), expected, tried)
         except Exception as error:
             raise BrokenPlugin(f"{who} fails: {one_line(error)}") from error
         if problem:

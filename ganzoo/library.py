@@ -94,10 +94,13 @@ def train(
     registry = zoo().registry
     given = dict(config)
     tree = configuration.defaults()
-    if recipe := given.pop("recipe", None):
-        tree = configuration.merge(
-            tree, runs.settings(registry.get("recipe", str(recipe)).recipe())
-        )
+    meant = configuration.meaning({}, tree, "ganzoo")
+    if name := given.pop("recipe", None):
+        recipe = registry.get("recipe", str(name))
+        settings = runs.settings(recipe.recipe())
+        tree = configuration.merge(tree, settings)
+        meant = configuration.meaning(meant, settings, recipe.distribution)
+    registry = registry.meaning(configuration.meaning(meant, given, ""))
     pipeline = assemble(configuration.check(configuration.merge(tree, given)), registry)
     log = _Log()
     path = Path(folder) if folder is not None else None

@@ -1,5 +1,6 @@
 """Finding and loading plugins: each by itself, so that a broken one is a line in a report and nothing else stops."""
 
+import contextlib
 import difflib
 import functools
 import os
@@ -15,9 +16,10 @@ import pluggy
 
 from . import __version__, hookspecs
 from .catalog import install_line
+from .contained import contained, off_stdout
 from .errors import BrokenPlugin, one_line
 from .hookspecs import KINDS, PLURALS
-from .registry import Component, Registry
+from .registry import Component, Registry, examine
 
 GROUP = "ganzoo"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -86,14 +88,12 @@ def load(entries: Iterable[EntryPoint]) -> Zoo:
             continue
         seen.add(key)
         found.append(plugin)
+        quiet = off_stdout() if plugin.distribution != "ganzoo" else contextlib.nullcontext()
         try:
-            _check_requirement(plugin, entry.dist)
-            plugin.components = _collect(entry.load(), plugin)
-        except KeyboardInterrupt:
-            raise
-        except (
-            BaseException
-        ) as error:  # a plugin may even call sys.exit at import; it must not stop the others
+            with contained(), quiet:
+                _check_requirement(plugin, entry.dist)
+                plugin.components = _collect(entry.load(), plugin)
+        except Exception as error:
             plugin.broken = one_line(error)
     registry = Registry()
     for plugin in found:
@@ -211,6 +211,11 @@ def _register(kind: str, plugin: Plugin, components: list[Component]) -> hookspe
             raise TypeError(
                 f"{kind} {name!r}: {factory!r} is no class, function or dotted name 'package.module:Name'"
             )
+        if kind == "recipe":
+            if not Path(str(factory)).is_file():
+                raise FileNotFoundError(f"recipe {name!r}: no file {factory}")
+        elif not isinstance(factory, str):
+            examine(factory, f"{kind} {name!r}")
         if any(not isinstance(text, str) for text in about.values()) or set(about) - {
             "summary",
             "paper",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 from . import checkpoint
+from .contained import contained
 from .errors import GanzooError
 from .meters import NotFinite
 from .training import Training
@@ -41,7 +42,8 @@ def run(training: Training, tell: Callable[[str], None]) -> None:
 def _train(training: Training) -> None:
     """The training; an error that is not ours and arose in a part's code becomes one that names the part and its plugin."""
     try:
-        training.run()
+        with contained():
+            training.run()
     except (GanzooError, torch.OutOfMemoryError):
         raise
     except Exception as error:

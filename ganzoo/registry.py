@@ -1,5 +1,7 @@
 """Components by kind and name, each with who ships it. Knows no component and imports none until it is asked for."""
 
+from __future__ import annotations
+
 import ast
 import functools
 import importlib
@@ -13,6 +15,7 @@ from typing import Any
 
 from . import options
 from .catalog import install_line, who_ships
+from .contained import contained, off_stdout
 from .errors import (
     AmbiguousComponent,
     BrokenPlugin,
@@ -45,13 +48,21 @@ class Component:
             return self.factory
         module, _, attribute = self.factory.partition(":")
         try:
-            return getattr(importlib.import_module(module), attribute)
+            with contained(), off_stdout():
+                found = getattr(importlib.import_module(module), attribute)
+                return examine(found, str(self))
         except Exception as error:
             raise BrokenPlugin(f"{self} cannot be imported: {one_line(error)}") from error
 
     def options(self) -> dict[str, options.Option]:
-        """What a person may tune, from the factory's signature."""
-        return {} if self.kind == "recipe" else options.options_of(self.load())
+        """What a person may tune, from the factory's signature; raises BrokenPlugin when it cannot be read."""
+        if self.kind == "recipe":
+            return {}
+        factory = self.load()
+        try:
+            return options.options_of(factory)
+        except Exception as error:
+            raise BrokenPlugin(f"{self}: its options cannot be read: {one_line(error)}") from error
 
     def create(self, /, *arguments: Any, where: str = "", **given: Any) -> Any:
         """An instance, its options checked first; raises BadOption, and BrokenPlugin when the constructor fails."""
@@ -60,9 +71,11 @@ class Component:
     def build(self, arguments: Iterable[Any], given: Mapping[str, Any], where: str) -> Any:
         """`create` for options that came from a file, and so may have any name."""
         factory = self.load()
+        self.options()
         checked = options.check(factory, given, where)
         try:
-            return factory(*arguments, **checked)
+            with contained(), off_stdout():
+                return factory(*arguments, **checked)
         except GanzooError:
             raise
         except Exception as error:
@@ -100,6 +113,17 @@ class Component:
             raise BrokenPlugin(f"{self} cannot be read: {one_line(error)}") from error
 
 
+def examine(factory: Any, name: str) -> Any:
+    """The factory, if it lets itself be looked at: a metaclass may fail at anything. Raises TypeError."""
+    try:
+        repr(factory)
+        inspect.getdoc(factory)
+        getattr(factory, "no such trait", None)
+    except Exception as error:
+        raise TypeError(f"{name} cannot be looked at: {one_line(error)}") from error
+    return factory
+
+
 @functools.cache
 def _docstring(dotted: str) -> str | None:
     """The docstring of `package.module:Name`, parsed from its source so that listing needs no import of torch."""
@@ -124,6 +148,16 @@ class Registry:
 
     def __init__(self, components: Iterable[Component] = ()) -> None:
         self._all: list[Component] = list(components)
+        self._meant: dict[tuple[str, str], str] = {}
+
+    def meaning(self, meant: Mapping[tuple[str, str], str]) -> Registry:
+        """The same components, where a name that several have means one of them.
+
+        meant: (kind, name) -> its distribution, or `distribution:plugin`.
+        """
+        other = Registry(self._all)
+        other._meant = {**self._meant, **meant}
+        return other
 
     def add(self, components: Iterable[Component]) -> None:
         """Take in the components of one plugin."""
@@ -148,6 +182,10 @@ class Registry:
             if c.name == bare
             and owner in ("", c.plugin, c.distribution, f"{c.distribution}:{c.plugin}")
         ]
+        if len(found) > 1 and not owner:
+            meant = self._meant.get((kind, name), "")
+            mine = [c for c in found if meant in (c.distribution, f"{c.distribution}:{c.plugin}")]
+            found = mine if len(mine) == 1 else found
         if len(found) == 1:
             return found[0]
         if found:

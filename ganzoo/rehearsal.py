@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from .blame import reason
+from .contained import contained
 from .contracts import Dataset, Side, Spec
 from .engine import SIDES, only
 from .errors import BrokenPlugin, GanzooError
@@ -69,7 +70,7 @@ def update_peak(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
 
 
 def _simulated_peak(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
-    with simulated(parts) as faked, Peak() as counter:
+    with contained(), simulated(parts) as faked, Peak() as counter:
         _update(faked, side, *inputs(faked, spec, batch))
     return int(counter.peak)
 
@@ -142,7 +143,7 @@ def _tried(
     """What goes wrong in an update of copies on so many real samples, as (section, reason); None for nothing."""
     real = copy.deepcopy(parts)
     try:
-        with _fork(real):
+        with _fork(real), contained():
             _update(real, side, *_samples(real, dataset, spec, count))
             with torch.no_grad():
                 for regularizer in real.regularizers.values():

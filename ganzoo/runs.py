@@ -72,7 +72,10 @@ def new_folder(root: Path, config: Config) -> Path:
 
 
 class Lock:
-    """Held while a training writes to a run folder. The system lets go of it when the process dies, so it is never stale."""
+    """Held while a training writes to a run folder. The system lets go of it when the process dies, so it is never stale.
+
+    left: the process that held it before and ended without letting go, if one did.
+    """
 
     def __init__(self, folder: Path) -> None:
         inside.check(folder)
@@ -88,6 +91,8 @@ class Lock:
             ) from None
         except OSError as error:
             raise BadRun(f"{folder}: cannot be written: {error.strerror}") from None
+        # Whoever leaves in order takes it away: one that is left is of a process that could not.
+        self.left = self._holder() if self._owner.exists() else ""
         write_text(self._owner, str(os.getpid()))
 
     def _holder(self) -> str:
@@ -102,6 +107,18 @@ class Lock:
         """Let others write."""
         self._owner.unlink(missing_ok=True)
         self._lock.release()
+
+
+def ended_badly(process: str, pipeline: Pipeline) -> str:
+    """The line on a process that ended in the middle of a training, which nobody could tell while it happened."""
+    ways = "it was killed, the machine went down, or a part called os._exit"
+    others = [
+        f"{section} of {owner}"
+        for section, owner in pipeline.owners.items()
+        if not owner.startswith("ganzoo:")
+    ]
+    whose = f"; the parts that are not ganzoo's own: {', '.join(others)}" if others else ""
+    return f"process {process} ended in the middle of this run: {ways}{whose}"
 
 
 def describe(folder: Path, pipeline: Pipeline, command: str) -> None:

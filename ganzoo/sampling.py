@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from .checkpoint import tensors_of
+from .contained import contained
 from .contracts import Spec
 from .drawing import write_picture
 from .errors import BadFile, BrokenPlugin, UsageError, one_line, plain_line, shown
@@ -341,8 +342,9 @@ class LoadedGenerator:
             )
             raise UsageError(f"--label {label}: this generator {has}")
         try:
-            return sample(self.net, count, seed, spec=self.spec, label=label)
-        except (RuntimeError, MemoryError) as error:
+            with contained():
+                return sample(self.net, count, seed, spec=self.spec, label=label)
+        except Exception as error:
             part = f"{self.header.component} of {self.header.distribution}"
             raise BrokenPlugin(
                 f"{part} cannot draw {count} samples of shape {self.header.shape}: {one_line(error)}"

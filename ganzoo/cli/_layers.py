@@ -19,22 +19,46 @@ class Layers:
     """The layers so far; `words` learns who gave each setting, so that a complaint names the flag or
     file that a person can mend."""
 
-    def __init__(self, base: Tree | None = None, words: Words | None = None) -> None:
+    def __init__(
+        self,
+        base: Tree | None = None,
+        words: Words | None = None,
+        meant: configuration.Meant | None = None,
+    ) -> None:
+        """meant: whose parts the base's names are, where several have them; ganzoo's own by default."""
         self.tree: Tree = configuration.defaults() if base is None else base
+        self.meant = meant or configuration.meaning({}, self.tree, "ganzoo")
+        self._kept = self.tree if meant else {}
         self.config: Config = configuration.check(self.tree)
         self.words = words or Words()
 
-    def add(self, layer: Mapping[str, Any], source: str, *, whole: bool = False) -> None:
-        """Lay on a tree. source: the words that gave it; whole: they name the setting too, as flags do."""
+    def add(
+        self, layer: Mapping[str, Any], source: str, *, whole: bool = False, owner: str = ""
+    ) -> None:
+        """Lay on a tree. source: the words that gave it; whole: they name the setting too, as flags do.
+
+        owner: the distribution that names the parts, if it is no person.
+        """
+        self._mean(layer, owner)
         for path, value in _leaves(layer):
             self.words.given[path] = source if whole else f"{source}: {path} = {shown(value)}"
         self._take(configuration.merge(self.tree, layer))
 
     def set(self, text: str) -> None:
         """Lay on one --set."""
-        keys, _ = configuration.setting(text)
+        keys, value = configuration.setting(text)
+        if keys[-1] == "name" or value is True:  # it names a part, or adds one
+            for key in reversed(keys):
+                value = {key: value}
+            self._mean(value, "")
         self.words.given[".".join(keys)] = f"--set {text}"
         self._take(configuration.apply_settings(self.tree, [text]))
+
+    def _mean(self, layer: Mapping[str, Any], owner: str) -> None:
+        """Learn who is meant by the names of a layer; a run that is resumed knows already."""
+        same = {(kind, name) for _, kind, name in configuration.named(self._kept)}
+        new = configuration.meaning({}, layer, owner)
+        self.meant |= {pair: owner for pair, owner in new.items() if pair not in same}
 
     def _take(self, tree: Tree) -> None:
         self.config, self.tree = configuration.check(tree), tree
@@ -54,12 +78,14 @@ def configure(
     given: Mapping[str, Any],
     base: Tree | None = None,
     words: Words | None = None,
+    meant: configuration.Meant | None = None,
 ) -> Layers:
     """Defaults (or a run's own configuration), recipe, run file, flags and --set, in that order."""
-    layers = Layers(base, words)
+    layers = Layers(base, words, meant)
     if given["recipe"]:
-        recipe = _get(registry, "recipe", given["recipe"], key="recipe").recipe()
-        layers.add(runs.settings(recipe), f"--recipe {given['recipe']}")
+        recipe = _get(registry, "recipe", given["recipe"], key="recipe")
+        settings, source = runs.settings(recipe.recipe()), f"--recipe {given['recipe']}"
+        layers.add(settings, source, owner=recipe.distribution)
     if given["config_file"]:
         layers.add(_read(given["config_file"]), f"--config {given['config_file']}")
     for flag, path in FLAGS.items():

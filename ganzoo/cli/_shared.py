@@ -29,8 +29,8 @@ def plain(text: object) -> str:
 
 
 def print_json(value: Any) -> None:
-    """JSON on stdout, indented."""
-    click.echo(json.dumps(value, indent=2))
+    """JSON on stdout, indented; what JSON has no form for (a date in a recipe) as text."""
+    click.echo(json.dumps(value, indent=2, default=str))
 
 
 def drawn() -> bool:

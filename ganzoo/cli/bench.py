@@ -58,7 +58,9 @@ def command(engines: str, seconds: float, as_json: bool, **given: Any) -> None:
     layers = configure(registry, dict.fromkeys(NO_PART) | given, words=words())
     names = [name.strip() for name in engines.split(",") if name.strip()]
     with data_progress() as progress:
-        found = measure(layers.config, registry, names, seconds, progress, say)
+        found = measure(
+            layers.config, registry.meaning(layers.meant), names, seconds, progress, say
+        )
     if as_json:
         print_json(found)
         return

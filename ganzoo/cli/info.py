@@ -112,7 +112,7 @@ def describe(component: Component, registry: Registry) -> dict[str, Any]:
     }
     about["goes_with"] = companions(component, factory, registry)
     about["recipes"] = [
-        recipe.name for recipe in registry.components("recipe") if _uses(recipe.recipe(), component)
+        recipe.name for recipe in registry.components("recipe") if _uses(recipe, component)
     ]
     return about
 
@@ -166,7 +166,12 @@ def _gives(factory: Any, trait: str) -> str | None:
     return "" if has(factory, trait) else None
 
 
-def _uses(recipe: dict[str, Any], component: Component) -> bool:
+def _uses(source: Component, component: Component) -> bool:
+    """Whether a recipe names a component; one that cannot be read names none."""
+    try:
+        recipe = source.recipe()
+    except GanzooError:
+        return False
     sections = {"generator": "gen", "discriminator": "disc", "loss": "loss", "dataset": "data"}
     if component.kind in sections:
         return bool(recipe.get(sections[component.kind], {}).get("name") == component.name)

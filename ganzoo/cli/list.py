@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..catalog import install_line, offered
+from ..errors import GanzooError
 from ..hookspecs import KINDS, PLURALS
 from ..registry import Component
 from ._shared import drawn, loaded, print_json, table
@@ -50,8 +51,7 @@ def command(kind: str | None, everything: bool, as_json: bool) -> None:
                     "plugin": c.plugin,
                     "distribution": c.distribution,
                     "version": c.version,
-                    "summary": c.summary,
-                    "paper": c.paper,
+                    **dict(zip(("summary", "paper"), _said(c), strict=True)),
                     "installed": True,
                 }
                 for c in components
@@ -67,11 +67,17 @@ def command(kind: str | None, everything: bool, as_json: bool) -> None:
         _print_rows(components, missing)
 
 
+def _said(component: Component) -> tuple[str, str]:
+    """Summary and paper; of a recipe that cannot be read, why."""
+    try:
+        return component.summary, component.paper
+    except GanzooError as error:
+        return f"BROKEN: {error}", ""
+
+
 def _print_rows(components: list[Component], missing: list[dict[str, str]]) -> None:
     """A line a component, for programs."""
-    rows = [
-        [c.kind, c.name, c.summary, c.paper, f"{c.distribution}:{c.plugin}"] for c in components
-    ]
+    rows = [[c.kind, c.name, *_said(c), f"{c.distribution}:{c.plugin}"] for c in components]
     for c in missing:
         owner = f"{c['distribution']}:{c['plugin']} (not installed)"
         rows.append([c["kind"], c["name"], c["summary"], "", owner])
@@ -83,7 +89,7 @@ def _draw(components: list[Component], missing: list[dict[str, str]]) -> None:
     width = max((len(c.name) for c in components), default=0)
     for each in KINDS:
         rows = [
-            [c.name.ljust(width), ", ".join(filter(None, (c.summary, c.paper))), c.distribution]
+            [c.name.ljust(width), ", ".join(filter(None, _said(c))), c.distribution]
             for c in components
             if c.kind == each
         ]

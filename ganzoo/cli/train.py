@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .. import config as configuration
 from ..errors import UsageError
 from ._shared import loaded, plain, print_json
 
@@ -101,7 +102,9 @@ def command(
         runs.check_installed(
             about, {f"{c.distribution}:{c.plugin}" for c in registry.components()}, resume
         )
-        layers = configure(registry, given, old.tree(), words())
+        tree = old.tree()
+        meant = configuration.recorded(tree, about.get("plugins"))
+        layers = configure(registry, given, tree, words(), meant)
         runs.check_same(old, layers.config, resume)
     else:
         layers = configure(registry, given, words=words())
@@ -111,7 +114,7 @@ def command(
     from ._report import data_progress, say
 
     with data_progress() as progress:
-        pipeline = assemble(layers.config, registry, progress)
+        pipeline = assemble(layers.config, registry.meaning(layers.meant), progress)
     if resume is not None:
         for line in runs.check_versions(about, pipeline):
             say(f"note: {line}")
@@ -141,6 +144,8 @@ def run(pipeline: Pipeline, out: Path, resume: Path | None) -> int:
         if resume is None:
             runs.describe(folder, pipeline, shlex.join(["ganzoo", *sys.argv[1:]]))
         else:
+            if lock.left:
+                say(f"note: {runs.ended_badly(lock.left, pipeline)}")
             _load(training, folder)
             logbook.forget_after(folder, training.images)
             runs.describe(folder, pipeline, shlex.join(["ganzoo", *sys.argv[1:]]))

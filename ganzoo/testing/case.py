@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from ..contained import contained, off_stdout
 from ..contracts import (
     Augmentation,
     Discriminator,
@@ -225,7 +226,8 @@ def find(case: Case, name: str, check: Check) -> Finding:
     about = case.component, name
     with torch.random.fork_rng(devices=[]):
         try:
-            found = check(case)
+            with contained(), off_stdout():
+                found = check(case)
             return Finding(*about, "noted" if isinstance(found, Noted) else "holds", found)
         except Wrong as error:
             return Finding(
@@ -237,9 +239,7 @@ def find(case: Case, name: str, check: Check) -> Finding:
             return Finding(
                 *about, "does not apply", f"its files are not here: {error}", error=error
             )
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # a part may do anything, even leave Python
+        except Exception as error:
             return Finding(
                 *about,
                 "does not hold",

@@ -189,13 +189,18 @@ def reads(case: Case) -> str:
 
 def assembles(case: Case) -> str:
     """It names what is installed, with options that exist, and the parts fit each other."""
-    merged = configuration.merge(configuration.defaults(), settings(case.component.recipe()))
+    defaults, recipe = configuration.defaults(), settings(case.component.recipe())
+    meant = configuration.meaning({}, defaults, "ganzoo")
+    meant = configuration.meaning(meant, recipe, case.component.distribution)
+    merged = configuration.merge(defaults, recipe)
     data = {"data": case.data} if case.data else {}
     for over in (data, case.options, {"train": {"device": "cpu", "engine": "eager"}}):
         merged = configuration.merge(merged, over)
 
     try:
-        pipeline = assemble(configuration.check(merged, str(case.component)), case.registry)
+        pipeline = assemble(
+            configuration.check(merged, str(case.component)), case.registry.meaning(meant)
+        )
     except BadData:
         raise
     except Exception as error:
