@@ -204,11 +204,13 @@ def _goodbye(pipeline: Pipeline, folder: Path, images: int) -> None:
 
 def show(pipeline: Pipeline, as_json: bool) -> None:
     """Print the assembled pipeline: parts, options, parameter counts, memory."""
+    from ..contained import off_stdout
     from ..memory import estimate
 
     nets = {side: pipeline.parts.net(side) for side in reversed(pipeline.optimizers)}
     counts = {side: sum(p.numel() for p in net.parameters()) for side, net in nets.items()}
-    memory = estimate(pipeline)
+    with off_stdout():
+        memory = estimate(pipeline)
     about = {
         "config": pipeline.config.tree(),
         "shape": list(pipeline.spec.shape),
