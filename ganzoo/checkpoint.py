@@ -19,6 +19,7 @@ from torch import Tensor
 from . import files, inside
 from .errors import BadFile, GanzooError, one_line, shown
 from .files import sync_folder, tensor_bytes, write_bytes
+from .transfer import Transfer
 from .untrusted import parse_json
 
 FORMAT = 1
@@ -34,15 +35,24 @@ def split(group: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, {k: v for k, v in group.items() if k not in tensors}
 
 
-def copied(state: State) -> State:
-    """The state with tensors of its own, still on the device, so that training can go on while it is written."""
-    return {
-        group: {
-            name: value.detach().clone() if isinstance(value, Tensor) else value
-            for name, value in content.items()
-        }
+def copied(state: State, device: torch.device) -> Callable[[], State]:
+    """A function that gives the state as it is now, on the host, so that training can go on while it is written."""
+    tensors = {
+        (group, name): value
         for group, content in state.items()
+        for name, value in content.items()
+        if isinstance(value, Tensor)
     }
+    transfer = Transfer(tensors, device)
+
+    def fetch() -> State:
+        found = transfer.fetch()
+        return {
+            group: {name: found.get((group, name), value) for name, value in content.items()}
+            for group, content in state.items()
+        }
+
+    return fetch
 
 
 def save(folder: Path, state: State, about: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,6 +35,11 @@ def choose_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise UsageError(f"--device {name}: ganzoo trains on cpu, cuda and mps")
     return device
+
+
+def on(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """PyTorch's current GPU is this one within; elsewhere, nothing."""
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
 
 
 def free_memory(device: torch.device) -> int | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .contracts import Dataset
 from .data import Order
-from .devices import free_memory
+from .devices import free_memory, on
 
 AHEAD = 4  # batches that a stream keeps ready
 SHARE = 0.4  # of a GPU's free memory that samples may take when no budget is given
@@ -28,6 +28,7 @@ class Batch(NamedTuple):
 
 
 Raw = tuple[Batch, dict[str, Any]]  # and the order's state after them
+Placed = tuple[Batch, dict[str, Any], int]  # and the place in the ring
 
 
 def budget_bytes(megabytes: int, device: torch.device) -> int | None:
@@ -69,10 +70,11 @@ class Feed:
             batch, self._position = self._gather()
             return batch
         self._stream = self._stream or _Stream(self)
-        batch, self._position = self._stream.next()
+        batch, self._position, place = self._stream.next()
         # Other devices than CUDA may still read when the memory is given to something else.
         lazily = self.device.type == "cuda"
         there = [None if p is None else p.to(self.device, non_blocking=lazily) for p in batch]
+        self._stream.sent(place)
         return Batch(*there)  # type: ignore[arg-type]
 
     def _gather(self) -> Raw:
@@ -102,33 +104,79 @@ class Feed:
             self._stream = None
 
 
+class Ring:
+    """Memory for batches on their way to a GPU, pinned so that it is read beside other work, and used in turn.
+
+    A place is filled again only when the GPU has read what lay there.
+    """
+
+    def __init__(self, batch: Batch, count: int) -> None:
+        self.places = [Batch(*map(pinned_like, batch)) for _ in range(count)]  # type: ignore[arg-type]
+        self._read: list[Any] = [None] * count  # events
+        self._next = 0
+
+    def fill(self, batch: Batch) -> tuple[Batch, int]:
+        """The batch in the next place, and the place's number; waits for what was read from there."""
+        place = self._next
+        self._next = (place + 1) % len(self.places)
+        if self._read[place] is not None:
+            self._read[place].synchronize()
+        for own, given in zip(self.places[place], batch, strict=True):
+            if own is not None and given is not None:
+                own.copy_(given)
+        return self.places[place], place
+
+    def sent(self, place: int, event: Any) -> None:
+        """What lies there is read once the event is done."""
+        self._read[place] = event
+
+
+def pinned_like(tensor: Tensor | None) -> Tensor | None:
+    """Memory of the host that a GPU reads by itself."""
+    return None if tensor is None else torch.empty_like(tensor, pin_memory=True)
+
+
 class _Stream:
-    """A thread that gathers batches ahead; on the way to a GPU they lie in pinned memory, so that the copy overlaps with work."""
+    """A thread that gathers batches ahead; on the way to a GPU they lie in a ring of pinned memory."""
 
     def __init__(self, feed: Feed) -> None:
         self.feed, self.pin = feed, feed.device.type == "cuda"
-        self.ready: queue.Queue[Raw | BaseException] = queue.Queue(AHEAD)
+        self.ring: Ring | None = None
+        self.ready: queue.Queue[Placed | BaseException] = queue.Queue(AHEAD)
         self.closed = threading.Event()
         self.thread = threading.Thread(target=self._run, name="ganzoo-feed", daemon=True)
         self.thread.start()
 
     def _run(self) -> None:
+        with on(self.feed.device):  # else pinned memory would belong to the first GPU
+            self._gather_ahead()
+
+    def _gather_ahead(self) -> None:
         while not self.closed.is_set():
-            item: Raw | BaseException
+            item: Placed | BaseException
             try:
                 batch, state = self.feed._gather()
+                place = 0
                 if self.pin:
-                    batch = batch._replace(samples=batch.samples.pin_memory())
-                item = batch, state
+                    self.ring = self.ring or Ring(batch, AHEAD + 2)  # one is filled, one is sent
+                    batch, place = self.ring.fill(batch)
+                item = batch, state, place
             except BaseException as error:  # told to whoever waits for the batch
                 item = error
             self.ready.put(item)  # waits while there are enough
 
-    def next(self) -> Raw:
+    def next(self) -> Placed:
+        """The next batch, still on the host; `sent` is to be called once its copies are on their way."""
         item = self.ready.get()
         if isinstance(item, BaseException):
             raise item
         return item
+
+    def sent(self, place: int) -> None:
+        """The device reads that place now; it may be filled again when it has."""
+        if self.ring is not None:
+            stream = torch.cuda.current_stream(self.feed.device)
+            self.ring.sent(place, stream.record_event())
 
     def close(self) -> None:
         """Ends the thread at once: a place is made for the batch that it may be waiting to hand over."""

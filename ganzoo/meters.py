@@ -41,8 +41,8 @@ class Meters:
 
 
 class Reading:
-    """What meters took in, on its way to the host. A GPU sends it behind the updates that it has to do, and nobody waits until
-    `means` is called, which is best done when there is more for it to do.
+    """What meters took in, on its way to the host. A GPU sends it behind the updates that it has to do, and nobody waits if
+    `means` is called once they have arrived.
     """
 
     def __init__(
@@ -63,6 +63,10 @@ class Reading:
             self._arrived = torch.cuda.current_stream(
                 device
             ).record_event()  # of the training's card, which need not be the first
+
+    def arrived(self) -> bool:
+        """Whether the values are on the host."""
+        return self._arrived is None or bool(self._arrived.query())
 
     def means(self, images: int) -> dict[Side, dict[str, float]]:
         """The means by side and name; raises NotFinite naming the first net and term that went wrong."""

@@ -32,6 +32,7 @@ from .drawing import write_picture
 from .errors import BadFile, BrokenPlugin, UsageError, one_line, plain_line, shown
 from .files import tensor_bytes, write_bytes
 from .streams import forked
+from .transfer import Transfer
 from .untrusted import open_regular, parse_json
 
 if TYPE_CHECKING:
@@ -162,8 +163,9 @@ def generator_writer(
 ) -> Callable[[Path], None]:
     """A function that writes the averaged generator, as it is now, as a self-describing file."""
     header = make_header(pipeline, images, scores)
-    weights = plain(pipeline.average.net).state_dict()  # of a copy: the training goes on
-    return lambda path: write_bytes(path, generator_bytes(header, weights))
+    # Of a copy: the training goes on.
+    transfer = Transfer(plain(pipeline.average.net).state_dict(), pipeline.device)
+    return lambda path: write_bytes(path, generator_bytes(header, transfer.fetch()))
 
 
 def generator_bytes(header: Header, weights: Mapping[str, Tensor]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,22 @@ from . import checkpoint, inside, logbook, sampling
 from .checkpoint import State
 from .contracts import Side, Tracker
 from .data import Order
+from .devices import on
 from .engine import Engine
 from .errors import BadFile, GanzooError, one_line
 from .feed import Batch, Feed, budget_bytes
 from .meters import Meters, NotFinite, Reading, record
 from .pipeline import SIDES, Pipeline, learning_rate_factor, set_learning_rate
+from .spacing import Spacing
 from .streams import Streams, derive
+from .transfer import Transfer
 from .writer import Writer
 
 POINTS = 2000  # in a scatter plot, at least
 JUDGED = 256  # real images that the signs of a log line are taken of, at least
+
+
+Line = tuple[Reading, dict[str, Any]]  # what was measured, and what is known already
 
 
 class Interrupted(GanzooError):
@@ -86,9 +93,9 @@ class Training:
         )
         self.scores: dict[str, float] = {}
         self._saved = self._logged = -1  # images at the last checkpoint and line
-        self._line: tuple[Reading, dict[str, Any]] | None = (
-            None  # a log line whose values are on their way
-        )
+        fast = pipeline.device.type == "cuda"  # where counting images alone would mean all the time
+        self.pictures, self.checkpoints = Spacing(1.0 * fast), Spacing(30.0 * fast)
+        self._lines: deque[Line] = deque()  # log lines whose values are on their way
         self._rates: dict[Side, float] = {}
         self._factors: dict[Side, float] = {}  # of the learning rates, as they were last written
 
@@ -143,7 +150,8 @@ class Training:
         )
         self.seconds = float(counters["seconds"])
         self._saved = self._logged = self.images
-        self._line, self._factors = None, {}
+        self._factors = {}
+        self._lines.clear()
 
     def roll_back(self, rollbacks: int, reason: str) -> None:
         """After a state was put back because of what came later: other random numbers, lower learning rates, a log line."""
@@ -167,6 +175,11 @@ class Training:
     # The loop.
 
     def run(self) -> None:
+        """As `_run`, with PyTorch's current GPU that of the training: else pinned memory would belong to the first."""
+        with on(self.pipeline.device):
+            self._run()
+
+    def _run(self) -> None:
         """Train until the goal; raises Interrupted after saving when `stop` was set, NotFinite before saving bad weights."""
         self.writer = Writer()
         for listener in self.listeners:
@@ -270,16 +283,15 @@ class Training:
         """Lines, pictures and checkpoints that are due after an update."""
         config = self.config
         self.tick(self.images)
-        self._finish_line()  # of an earlier update: a GPU has this one to do meanwhile
         if self._crosses(config.log.images, self.images, before):
             self._begin_line()
-            if self.pipeline.device.type != "cuda":
-                self._finish_line()
-        if self._crosses(config.samples.images, self.images, before):
+        self._finish_lines(wait=False)
+        if self.pictures.due(self._crosses(config.samples.images, self.images, before)):
             self._sample()
         minutes = (time.monotonic() - self._began) / 60
         by_time = config.checkpoint.minutes > 0 and minutes >= config.checkpoint.minutes
-        if self._crosses(config.checkpoint.images, self.images, before) or by_time:
+        crossed = self._crosses(config.checkpoint.images, self.images, before)
+        if self.checkpoints.due(crossed) or by_time:
             self.save()
         if self.stop is not None and self.images < self.goal:
             self.save()
@@ -300,24 +312,24 @@ class Training:
             "images_per_second": round(self.images / max(self.seconds, 1e-9), 1),
             **{f"lr_{side}": rate for side, rate in self._rates.items()},
         }
-        self._line, self._logged = (self.meters.take(), head), self.images
+        self._lines.append((self.meters.take(), head))
+        self._logged = self.images
 
-    def _finish_line(self) -> None:
-        """Write the line that was begun, if any; raises NotFinite first."""
-        if self._line is None:
-            return
-        (reading, head), self._line = self._line, None
-        line = {**head, **record(reading.means(head["images"]))}
-        if self.folder is not None:
-            logbook.append(self.folder, line)
-        for listener in self.listeners:
-            listener.log(line)
+    def _finish_lines(self, wait: bool) -> None:
+        """Write the lines that were begun, or without `wait` those whose values are here; raises NotFinite first."""
+        while self._lines and (wait or self._lines[0][0].arrived()):
+            reading, head = self._lines.popleft()
+            line = {**head, **record(reading.means(head["images"]))}
+            if self.folder is not None:
+                logbook.append(self.folder, line)
+            for listener in self.listeners:
+                listener.log(line)
 
     def _log(self) -> None:
         """Write the line of this moment, if it is not begun or written."""
         if self._logged != self.images:
             self._begin_line()
-        self._finish_line()
+        self._finish_lines(wait=True)
 
     def _sample(self) -> None:
         if self.folder is not None:
@@ -335,11 +347,11 @@ class Training:
         assert self.folder is not None
         path, spec = self.folder / f"{name}.png", self.pipeline.spec
 
-        folder = self.folder
+        folder, transfer = self.folder, Transfer({name: samples}, self.pipeline.device)
 
         def job() -> None:
             inside.make_folder(path.parent, folder)
-            sampling.write_picture(path, samples.cpu(), spec)
+            sampling.write_picture(path, transfer.fetch()[name], spec)
             for listener in self.listeners:
                 listener.picture(name, path)
 
@@ -361,7 +373,7 @@ class Training:
             "versions": dict(self.pipeline.versions),
             "images": self.images,
         }
-        state = checkpoint.copied(self.state_dict())
+        fetch = checkpoint.copied(self.state_dict(), self.pipeline.device)
         write_generator = sampling.generator_writer(self.pipeline, self.images, self.scores)
         folder, name, keep = self.folder, f"{self.images:09d}", self.config.checkpoint.keep
 
@@ -369,7 +381,7 @@ class Training:
             write_generator(
                 folder / "generator.safetensors"
             )  # before the commit, so that no committed state is without it
-            checkpoint.save(folder / "checkpoints" / name, state, about)
+            checkpoint.save(folder / "checkpoints" / name, fetch(), about)
             checkpoint.prune(folder, keep)
 
         self.writer.submit(job)

@@ -45,6 +45,8 @@ LAYERS = (
         "devices",
         "files",
         "snapshot",
+        "spacing",
+        "transfer",
         "writer",
     },
     {

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
 from ..errors import BadRun, Incompatible, shown
+
+LARGE = 1 << 16  # samples whose order takes long enough to be drawn beside the training
+Epoch = tuple[int, Tensor, Tensor | None]  # its number, permutation and flips
 
 
 class Order:
@@ -27,9 +31,9 @@ class Order:
         self.n, self.batch, self.seed, self.flip = n, batch, seed, flip
         self.device = torch.device("cpu")
         self.epoch, self.position = 0, 0  # of the next sample
-        self._drawn: tuple[int, Tensor, Tensor | None] | None = (
-            None  # an epoch and what was drawn for it
-        )
+        self._drawn: Epoch | None = None
+        self._ahead: Future[Epoch] | None = None  # the one after it
+        self._pool: ThreadPoolExecutor | None = None
 
     def next(self) -> tuple[Tensor, Tensor | None]:
         """Indices [batch] int64 and, with `flip`, flips [batch] bool."""
@@ -70,18 +74,30 @@ class Order:
         self.epoch, self.position = epoch, position
 
     def _epoch(self, epoch: int) -> tuple[Tensor, Tensor | None]:
-        """The permutation and flips of an epoch, on the device; the last one asked for is kept."""
+        """The permutation and flips of an epoch, on the device; the last one asked for is kept, the next one drawn beside."""
         if self._drawn is None or self._drawn[0] != epoch:
-            indices = torch.randperm(self.n, generator=self._stream("order", epoch)).to(self.device)
-            flips = None
-            if self.flip:
-                flips = (
-                    torch.rand(self.n, generator=self._stream("flip", epoch))
-                    .lt(0.5)
-                    .to(self.device)
-                )
-            self._drawn = epoch, indices, flips
+            ahead, self._ahead = self._ahead, None
+            found = ahead.result() if ahead is not None else None
+            if found is None or found[0] != epoch:
+                found = self._draw(epoch)
+            there = (None if t is None else t.to(self.device, non_blocking=True) for t in found[1:])
+            self._drawn = epoch, *there  # type: ignore[assignment]
+            if self.device.type == "cuda" or self.n >= LARGE:
+                self._pool = self._pool or ThreadPoolExecutor(1, "ganzoo-order")
+                self._ahead = self._pool.submit(self._draw, epoch + 1)
+        assert self._drawn is not None
         return self._drawn[1:]
+
+    def _draw(self, epoch: int) -> Epoch:
+        """An epoch's permutation and flips, in the host's memory; pinned if a GPU is to read it."""
+        indices = torch.randperm(self.n, generator=self._stream("order", epoch))
+        flips = None
+        if self.flip:
+            flips = torch.rand(self.n, generator=self._stream("flip", epoch)).lt(0.5)
+        if self.device.type != "cuda":
+            return epoch, indices, flips
+        with torch.cuda.device(self.device):
+            return epoch, indices.pin_memory(), None if flips is None else flips.pin_memory()
 
     def _stream(self, purpose: str, epoch: int) -> torch.Generator:
         """A generator of its own for each purpose and epoch, on the CPU, so that all devices see the same numbers."""
