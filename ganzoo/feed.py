@@ -27,6 +27,7 @@ class Batch(NamedTuple):
     flips: Tensor | None
 
 
+PINNED = ("cuda",)  # devices that read the memory of the host beside other work
 Raw = tuple[Batch, dict[str, Any]]  # and the order's state after them
 Placed = tuple[Batch, dict[str, Any], int]  # and the place in the ring
 
@@ -140,7 +141,7 @@ class _Stream:
     """A thread that gathers batches ahead; on the way to a GPU they lie in a ring of pinned memory."""
 
     def __init__(self, feed: Feed) -> None:
-        self.feed, self.pin = feed, feed.device.type == "cuda"
+        self.feed, self.pin = feed, feed.device.type in PINNED
         self.ring: Ring | None = None
         self.ready: queue.Queue[Placed | BaseException] = queue.Queue(AHEAD)
         self.closed = threading.Event()

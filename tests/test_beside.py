@@ -1,5 +1,5 @@
-"""What goes on beside the updates of a GPU: copies to the host, batches on their way to it, lines and files apart in time. The GPU is
-a stand-in that writes down what it is told; tests/test_cuda.py has a real one.
+"""What goes on beside the updates of a GPU: copies to the host, batches on their way to it, lines and files apart in time. The GPU
+is a stand-in that writes down what it is told; tests/test_cuda.py has a real one.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from ganzoo import config as configuration
 from ganzoo import feed as feed_module
 from ganzoo import spacing, transfer
 from ganzoo.assembly import assemble
-from ganzoo.contracts import Tracker
+from ganzoo.contracts import Dataset, Tracker
 from ganzoo.data import Order
 from ganzoo.data import order as order_module
 from ganzoo.feed import AHEAD, Batch, Ring
@@ -112,7 +112,7 @@ def test_a_place_of_the_ring_is_filled_again_when_it_was_read(monkeypatch):
     batches = [Batch(torch.full((2,), n), torch.tensor([n]), None) for n in range(4)]
     ring = Ring(batches[0], 3)
     for batch, event in zip(batches, events, strict=False):
-        held, place = ring.fill(batch)
+        _, place = ring.fill(batch)
         ring.sent(place, event)
     assert said == [] and [p.samples[0].item() for p in ring.places] == [0, 1, 2]
     filler = threading.Thread(target=ring.fill, args=(batches[3],), daemon=True)
@@ -126,41 +126,29 @@ def test_a_place_of_the_ring_is_filled_again_when_it_was_read(monkeypatch):
 
 def test_a_stream_through_the_ring_gives_the_same_batches(monkeypatch):
     """With events that come late: the device's queue is long, and nothing that it has yet to read may be overwritten."""
-    from ganzoo.contracts import Dataset
-
     monkeypatch.setattr(feed_module, "pinned_like", lambda t: None if t is None else t.clone())
     samples = torch.randint(0, 256, (50, 1, 4, 4), dtype=torch.uint8)
     data = Dataset(samples, torch.arange(50) % 3, ["a", "b", "c"])
     plain, ringed = (
-        feed_module.Feed(data, Order(50, 8, 1, flip=True), torch.device("cpu"), "host")
-        for _ in range(2)
+        feed_module.Feed(data, Order(50, 8, 1, flip=True), torch.device("cpu"), where)
+        for where in ("gpu", "host")
     )
-    ringed._stream = stream = feed_module._Stream.__new__(feed_module._Stream)
-    queue, unread = deque(), []
-    monkeypatch.setattr(feed_module._Stream, "__init__", lambda self, feed: None)
-    monkeypatch.setattr(
-        feed_module._Stream, "sent", lambda self, place: queue.append((place, unread[-1]))
-    )
-    import queue as queues
+    monkeypatch.setattr(feed_module, "PINNED", ("cpu",))
+    unread = deque()
 
-    stream.feed, stream.pin, stream.ring = ringed, True, None
-    stream.ready, stream.closed = queues.Queue(AHEAD), threading.Event()
-    stream.thread = threading.Thread(target=stream._run, daemon=True)
-    stream.thread.start()
+    def sent(stream, place):
+        unread.append(Event("a copy", []))
+        stream.ring.sent(place, unread[-1])
+        if len(unread) > 2:  # the device is two batches behind
+            unread.popleft().done.set()
+
+    monkeypatch.setattr(feed_module._Stream, "sent", sent)
     for _ in range(30):
-        wanted = plain.next()
-        event = Event("a copy", [])
-        unread.append(event)
-        found = ringed.next()
-        place, event = queue[-1]
-        stream.ring.sent(place, event)
-        if len(queue) > 2:  # the device is two batches behind
-            queue.popleft()[1].done.set()
-        for a, b in zip(wanted, found, strict=True):
+        for a, b in zip(plain.next(), ringed.next(), strict=True):
             assert torch.equal(a, b)
-    for _, event in queue:
+    assert len(ringed._stream.ring.places) == AHEAD + 2
+    for event in unread:
         event.done.set()
-    plain.close()
     ringed.close()
 
 
