@@ -30,6 +30,7 @@ from .pipeline import SECTION, SIDES, Pipeline
 from .registry import Registry
 from .rehearsal import rehearse
 from .sections import Choice, Config
+from .sizes import check_samples
 from .streams import derive, forked
 from .update import Parts, choose_way
 
@@ -63,6 +64,8 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
             name: build.build(f"tracker.{name}", "tracker", c)
             for name, c in build.family("tracker").items()
         }
+    count = config.samples.count
+    check_samples(count, spec.numel, device=torch.device("cpu"), section="samples")
     engine, reason = choose_engine(config.train.engine, device)
     slopes = f"; slopes by {WAYS[parts.way]}" if _shared_slopes(parts.regularizers) else ""
     build.notes.append(f"engine {engine}: {reason}{slopes}")

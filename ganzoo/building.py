@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import torch
 
-from . import __version__
+from . import __version__, sizes
 from .config import FAMILIES
 from .contracts import Dataset
 from .data import load_pictures, parse_resolution, resize
@@ -26,6 +27,7 @@ from .registry import Component, Registry
 from .sections import Choice, Config, Tree
 from .streams import derive
 
+NETS = ("generator", "discriminator", "augmentation", "loss", "regularizer")
 Progress = Callable[[int, int], None]
 
 
@@ -54,7 +56,8 @@ class Assembly:
         """An instance, from a random stream of its own, so that changing one part leaves the others' weights."""
         component = self.component(section, kind, choice.name)
         torch.manual_seed(derive(self.config.train.seed, "init", section))
-        built = component.build(arguments, choice.options, section)
+        make = functools.partial(component.build, arguments, choice.options, section)
+        built = sizes.build(make, section, choice.options) if kind in NETS else make()
         defaults = {name: option.default for name, option in component.options().items()}
         self.complete[section] = {
             name: _plain(value)

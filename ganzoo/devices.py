@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .errors import DeviceError, UsageError
+from .errors import DeviceError, UsageError, shown
 
 
 def choose_device(name: str) -> torch.device:
@@ -40,6 +41,27 @@ def choose_device(name: str) -> torch.device:
 def on(device: torch.device) -> contextlib.AbstractContextManager[Any]:
     """PyTorch's current GPU is this one within; elsewhere, nothing."""
     return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
+
+
+VARIABLE = "GANZOO_MEMORY"  # of the environment alone: no file can set it
+UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
+
+
+def insisted() -> int | None:
+    """The bytes that GANZOO_MEMORY says to plan with, as in 900M or 64G; None when it is not set. Raises UsageError."""
+    text = os.environ.get(VARIABLE, "")
+    if not text:
+        return None
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,3})?)([kmgt]?)(?:i?b)?", text.strip().lower())
+    if match is None:
+        raise UsageError(f"{VARIABLE}={shown(text)}: no size", remedy="write 900M or 64G")
+    return int(float(match[1]) * 2 ** UNITS[match[2]])
+
+
+def planned_memory(device: torch.device) -> int | None:
+    """Bytes to plan with: GANZOO_MEMORY, else what is free on the device; None where neither says."""
+    size = insisted()
+    return free_memory(device) if size is None else size
 
 
 def free_memory(device: torch.device) -> int | None:

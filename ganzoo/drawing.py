@@ -19,7 +19,7 @@ GAP = 2
 
 def to_bytes(images: Tensor) -> Tensor:
     """Images in [-1, 1] as uint8, [n, c, h, w]."""
-    return images.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
+    return images.clamp(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)  # one copy in all
 
 
 def to_image(image: Tensor) -> Image.Image:

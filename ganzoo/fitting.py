@@ -10,11 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from . import sizes
 from .building import Assembly, flag_of
 from .contained import contained
 from .contracts import Augmentation, Dataset, Regularizer, Spec
 from .errors import BrokenPlugin, GanzooError, Incompatible, one_line
 from .registry import Component
+from .rehearsal import peak_of
 from .sections import Choice
 from .traits import has, wants
 
@@ -191,6 +193,7 @@ def probe(build: Assembly, spec: Spec, seen: Spec, generator: Any, discriminator
         ),
     ):
         who = f"{flag_of(section)}: {type(net).__name__} of {build.owners[section]}"
+        sizes.check_call(section, peak_of(net, call))
         tried = copy.deepcopy(net).train()
         try:
             with contained():

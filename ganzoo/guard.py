@@ -16,8 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from .errors import BadFile, BrokenPlugin, GanzooError, shown
+from .devices import VARIABLE, planned_memory
+from .errors import BadFile, BrokenPlugin, DeviceError, GanzooError, shown
 from .registry import Component
+from .sizes import Ceiling, TooLarge
 
 Listed = Mapping[
     str, tuple[torch.dtype, tuple[int, ...]]
@@ -37,6 +39,7 @@ def build(
 ) -> nn.Module:
     """A net whose state is exactly what the file lists; raises BadFile before it takes memory for another."""
     component.load()  # a plugin that cannot be imported is not the file's fault
+    _check_memory(listed, where)
     try:
         with torch.random.fork_rng(devices=[]), _counted(listed, where):
             try:
@@ -44,7 +47,10 @@ def build(
                     _compare(component.build(arguments, options, where), listed, where)
             except BrokenPlugin:  # a constructor that looks at its numbers cannot run without; they are counted all the same
                 pass
-            net: nn.Module = component.build(arguments, options, where)
+            with Ceiling(SPARE * _size(listed) + SPARE_BUFFERS):
+                net: nn.Module = component.build(arguments, options, where)
+    except TooLarge:
+        raise BadFile(f"{where}: its options ask for a larger net than the file holds") from None
     except BadFile:
         raise
     except GanzooError as error:
@@ -75,6 +81,21 @@ def _counted(listed: Listed, where: str) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+def _size(listed: Listed) -> int:
+    """Bytes of all that a file lists."""
+    return sum(_numel(shape) * dtype.itemsize for dtype, shape in listed.values())
+
+
+def _check_memory(listed: Listed, where: str) -> None:
+    """Raises DeviceError when net and file together do not fit in memory."""
+    need, free = 2 * _size(listed), planned_memory(torch.device("cpu"))
+    if free is not None and need > free:
+        raise DeviceError(
+            f"{where}: reading it takes {need / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free",
+            remedy=f"{VARIABLE} sets the memory to plan with, as in 64G",
+        )
 
 
 def _numel(shape: tuple[int, ...]) -> int:

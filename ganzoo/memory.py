@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .contracts import Side
-from .devices import free_memory
+from .devices import VARIABLE, free_memory, insisted
 from .errors import DeviceError
 from .feed import budget_bytes
 from .pipeline import SIDES, Pipeline
@@ -82,7 +82,9 @@ def _resident(pipeline: Pipeline) -> int:
 
 
 def available(device: torch.device) -> int | None:
-    """Bytes that a training could still take on the device; None where the system does not say."""
+    """Bytes that a training could still take on the device, or may by GANZOO_MEMORY; None where nothing says."""
+    if (size := insisted()) is not None:
+        return size
     free = free_memory(device)
     if free is not None and device.type == "cuda":
         free += torch.cuda.memory_reserved(device)  # what this process holds counts too
@@ -127,7 +129,7 @@ def advice(pipeline: Pipeline, free: int) -> str:
     remedy = (
         f"the largest batch that fits is about {fits}"
         if fits >= 1
-        else "no batch fits: take smaller nets or --resolution"
+        else f"no batch fits: take smaller nets or --resolution, or set {VARIABLE}"
     )
     needs = (
         f"needs about {whole / 2**30:.1f} GiB and {pipeline.device} has {free / 2**30:.1f} GiB free"

@@ -75,6 +75,21 @@ def _simulated_peak(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
     return int(counter.peak)
 
 
+def peak_of(net: M, call: Callable[[M], Any]) -> int | None:
+    """Bytes that a call holds at its peak, weights that it views among them, found without storage; None where it reads values.
+
+    Random streams are left alone.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]), FakeTensorMode(allow_non_fake_inputs=True) as mode:
+            faked = _fake_module(net, mode)
+            with contained(), Peak() as counter:
+                call(faked)
+    except Exception:  # the real call will say what is wrong
+        return None
+    return int(counter.peak)
+
+
 def _fork(parts: Parts) -> contextlib.AbstractContextManager[None]:
     """Random streams are left alone within."""
     return forked(_device(parts))

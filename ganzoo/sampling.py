@@ -31,6 +31,8 @@ from .contracts import Spec
 from .drawing import write_picture
 from .errors import BadFile, BrokenPlugin, UsageError, one_line, plain_line, shown
 from .files import tensor_bytes, write_bytes
+from .rehearsal import peak_of
+from .sizes import check_samples
 from .streams import forked
 from .transfer import Transfer
 from .untrusted import open_regular, parse_json
@@ -116,7 +118,7 @@ def sample(
     with forked(device):  # a net that draws noise must not disturb, nor depend on, the training's
         torch.manual_seed(seed)
         net.eval()
-        chunk = max(1, min(CHUNK, CHUNK_NUMBERS // spec.numel))
+        chunk = chunk_of(spec)
         drawn = [
             net(
                 latents[i : i + chunk].to(device),
@@ -126,6 +128,11 @@ def sample(
         ]
         net.train(was_training)
     return torch.cat(drawn)
+
+
+def chunk_of(spec: Spec) -> int:
+    """How many samples are drawn at once."""
+    return max(1, min(CHUNK, CHUNK_NUMBERS // spec.numel))
 
 
 def make_header(pipeline: Pipeline, images: int, scores: dict[str, float]) -> Header:
@@ -329,9 +336,13 @@ class LoadedGenerator:
     def __init__(self, net: nn.Module, header: Header) -> None:
         self.net, self.header = net, header
         self.spec = Spec(tuple(header.shape), header.classes)
+        self._peaks: dict[int, int] = {}  # samples in one chunk -> bytes that drawing them takes
 
     def sample(self, count: int, seed: int = 0, label: int | None = None) -> Tensor:
-        """Samples [count, *shape], images in [-1, 1]; the same count and seed give the same samples."""
+        """Samples [count, *shape], images in [-1, 1]; the same count and seed give the same samples.
+
+        Raises DeviceError, before anything is drawn, when so many do not fit in memory.
+        """
         if count < 1:
             raise UsageError(f"--count {count}: at least 1")
         if label is not None and not (
@@ -343,6 +354,7 @@ class LoadedGenerator:
                 else "was trained without labels"
             )
             raise UsageError(f"--label {label}: this generator {has}")
+        self.check_room(count)
         try:
             with contained():
                 return sample(self.net, count, seed, spec=self.spec, label=label)
@@ -351,3 +363,22 @@ class LoadedGenerator:
             raise BrokenPlugin(
                 f"{part} cannot draw {count} samples of shape {self.header.shape}: {one_line(error)}"
             ) from error
+
+    def check_room(self, count: int, key: str = "count") -> None:
+        """Raises DeviceError when so many samples do not fit in memory, counted without drawing any.
+
+        key: the argument that asks for them.
+        """
+        device = next((p.device for p in self.net.parameters()), torch.device("cpu"))
+        chunk = min(count, chunk_of(self.spec))
+        if chunk not in self._peaks:
+            labels = torch.zeros(chunk, dtype=torch.long) if self.spec.classes else None
+            self._peaks[chunk] = peak_of(self.net, lambda net: _drawn(net, chunk, labels)) or 0
+        check_samples(count, self.spec.numel, device, self._peaks[chunk], key=key)
+
+
+@torch.no_grad()
+def _drawn(net: Any, count: int, labels: Tensor | None) -> Tensor:
+    """One chunk of samples, as `sample` draws it."""
+    samples: Tensor = net(net.draw_latents(count), labels if net.conditional else None)
+    return samples

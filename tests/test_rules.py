@@ -65,6 +65,7 @@ LAYERS = (
         "runs",
         "logbook",
         "inside",
+        "sizes",
     },
     {
         "training",

@@ -14,6 +14,8 @@ from ._shared import loaded, plain
 if TYPE_CHECKING:
     from ..sampling import LoadedGenerator
 
+CORNERS, BETWEEN = 5, 16  # samples that a walk passes, and frames from one to the next
+
 
 @click.command("generate", short_help="Draw pictures from a trained generator.")
 @click.argument("source", type=click.Path(path_type=Path))
@@ -75,6 +77,8 @@ def command(
         line = f"note: made with {made.distribution} {made.version} and drawn with {version}; the pictures may differ"
         click.echo(plain(line), err=True)
     seed = secrets.randbelow(1 << 31) if seed is None else seed
+    if interpolate is not None:
+        generator.check_room(CORNERS * BETWEEN, "interpolate")
     samples = generator.sample(count, seed, label)
     try:
         _write(generator, samples, out)
@@ -118,24 +122,28 @@ def _walk(generator: LoadedGenerator, seed: int, label: int | None, path: Path) 
 
     from ..drawing import draw
     from ..files import write_bytes
+    from ..sampling import chunk_of
 
     net = generator.net
-    corners = net.draw_latents(5, torch.Generator().manual_seed(seed))  # type: ignore[operator]
+    corners = net.draw_latents(CORNERS, torch.Generator().manual_seed(seed))  # type: ignore[operator]
     frames = []
     classes = generator.spec.classes
     labels = (
-        torch.full((16,), label or 0) if getattr(net, "conditional", False) and classes else None
+        torch.full((BETWEEN,), label or 0)
+        if getattr(net, "conditional", False) and classes
+        else None
     )
-    for i in range(5):
-        t = torch.linspace(0, 1, 17)[:16].view(-1, *[1] * (corners.dim() - 1))
+    chunk = chunk_of(generator.spec)
+    for i in range(CORNERS):
+        t = torch.linspace(0, 1, BETWEEN + 1)[:BETWEEN].view(-1, *[1] * (corners.dim() - 1))
         angle = t * torch.pi / 2
         between = (
-            corners[i] * angle.cos() + corners[(i + 1) % 5] * angle.sin()
+            corners[i] * angle.cos() + corners[(i + 1) % CORNERS] * angle.sin()
         )  # along the sphere, where a normal prior has its mass
         with torch.no_grad():
-            frames += [
-                draw(frame[None], generator.spec).convert("RGB") for frame in net(between, labels)
-            ]
+            for part in between.split(chunk):
+                drawn = net(part, None if labels is None else labels[: len(part)])
+                frames += [draw(frame[None], generator.spec).convert("RGB") for frame in drawn]
     buffer = io.BytesIO()
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=60, loop=0)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..errors import BadConfig
+from ..devices import VARIABLE, planned_memory
+from ..errors import BadConfig, DeviceError
 
 MAX_SIDE = 8192
+CHUNK_NUMBERS = 1 << 24  # of pictures that are scaled at once
 
 
 def parse_resolution(text: str) -> tuple[int, int]:
@@ -36,7 +39,7 @@ def check_resolution(resolution: tuple[int, int]) -> tuple[int, int]:
 def resize(samples: Tensor, resolution: tuple[int, int], *, chunk: int = 1024) -> Tensor:
     """Pictures [n, c, h, w] uint8 as [n, c, *resolution] uint8: bicubic, antialiased, scaled to cover, centre cropped.
 
-    With four channels the last is alpha, and colours count by their alpha.
+    With four channels the last is alpha, and colours count by their alpha. Raises DeviceError when they do not fit in memory.
     """
     height, width = check_resolution(resolution)
     old_height, old_width = samples.shape[-2:]
@@ -45,6 +48,17 @@ def resize(samples: Tensor, resolution: tuple[int, int], *, chunk: int = 1024) -
     scale = max(height / old_height, width / old_width)
     cover = max(height, round(old_height * scale)), max(width, round(old_width * scale))
     top, left = (cover[0] - height) // 2, (cover[1] - width) // 2
+    size, free = math.prod(samples.shape[:2]) * height * width, planned_memory(samples.device)
+    if free is not None and size > free:
+        raise DeviceError(
+            f"{len(samples):,} pictures so large take {size / 2**30:.1f} GiB, "
+            f"and {free / 2**30:.1f} GiB are free",
+            section="data",
+            key="resolution",
+            value=f"{height}x{width}",
+            remedy=f"give a smaller one, or set {VARIABLE} to the memory to plan with, as in 64G",
+        )
+    chunk = max(1, min(chunk, CHUNK_NUMBERS // math.prod((samples.shape[1], *cover))))
     result = torch.empty(
         *samples.shape[:2], height, width, dtype=torch.uint8, device=samples.device
     )
