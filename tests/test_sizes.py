@@ -90,7 +90,9 @@ def test_the_peak_of_a_call_is_what_its_tensors_take():
         assert peak_of(net, lambda net: net(torch.zeros(50, 10))) == 4 * (
             50 * 10 + 50 * 1000 + 10 * 1000
         )
-    assert peak_of(net, lambda net: net(torch.zeros(2**30, 10))) > 4 * 10**12  # nothing was allocated
+    assert (
+        peak_of(net, lambda net: net(torch.zeros(2**30, 10))) > 4 * 10**12
+    )  # nothing was allocated
 
 
 def test_data_enlarged_beyond_memory_are_not(monkeypatch):
