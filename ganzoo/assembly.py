@@ -10,10 +10,11 @@ from torch import nn
 
 from .average import Average
 from .blocks import initialise, use_native_norms
-from .building import Assembly, Progress, flag_of, open_dataset
+from .building import Assembly, Progress, open_dataset
 from .config import FAMILIES
 from .contained import contained, off_stdout
 from .contracts import Dataset, Regularizer, Side, SlopePenalty, Spec
+from .data.order import check_batch
 from .devices import choose_device, choose_engine, choose_precision, settle
 from .errors import BrokenPlugin, GanzooError, Incompatible, one_line
 from .fitting import (
@@ -43,10 +44,7 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
     device = choose_device(config.train.device)
     with off_stdout(), forked(device):
         dataset = open_dataset(build, progress)
-        if config.train.batch_size > len(dataset):
-            raise Incompatible(
-                f"--batch-size {config.train.batch_size}: larger than the data, which has {len(dataset):,} samples"
-            )
+        check_batch(config.train.batch_size, len(dataset))
         parts, spec = _parts(build, dataset, device)
         for module in parts.sections().values():
             module.to(device).train()
@@ -59,7 +57,7 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
             for name, c in build.family("metric").items()
         }
         for name, metric in metrics.items():
-            check_sort("--set metric", name, metric, spec)
+            check_sort(build, f"metric.{name}", "metric", name, metric, spec)
         trackers = {
             name: build.build(f"tracker.{name}", "tracker", c)
             for name, c in build.family("tracker").items()
@@ -123,7 +121,7 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
         dataset,
         spec,
         config.train.batch_size,
-        lambda section: f"{flag_of(section)} of {build.owners[section]}",
+        lambda section: f"{section} of {build.owners[section]}",
     )
     return parts, spec
 
@@ -148,7 +146,8 @@ def _prepare(
             raise
         except Exception as error:
             raise BrokenPlugin(
-                f"--reg {name} of {build.owners[f'reg.{name}']} fails to prepare the nets: {one_line(error)}"
+                f"{build.owners[f'reg.{name}']} fails to prepare the nets: {one_line(error)}",
+                section=f"reg.{name}",
             ) from error
 
 
@@ -157,7 +156,7 @@ def _optimizer(build: Assembly, side: Side, net: nn.Module) -> torch.optim.Optim
     choice: Choice = getattr(build.config.optim, section)
     parameters = [p for p in net.parameters() if p.requires_grad]
     if not parameters:
-        raise Incompatible(f"--{section}: the {side} has no weights to train")
+        raise Incompatible(f"the {side} has no weights to train", section=section)
     optimizer: torch.optim.Optimizer = build.build(
         f"optim.{section}", "optimizer", choice, parameters
     )

@@ -148,10 +148,13 @@ class Bench:
         ]
         for engine in wanted:
             if engine not in ENGINES:
-                raise UsageError(f"--engines {engine}: no such engine; write {', '.join(ENGINES)}")
+                message = f"no such engine; write {', '.join(ENGINES)}"
+                raise UsageError(message, key="engines", value=engine)
             if engine not in offered:
                 raise DeviceError(
-                    f"--engines {engine}: CUDA graphs need a CUDA device; use {' or '.join(offered)}"
+                    f"CUDA graphs need a CUDA device; use {' or '.join(offered)}",
+                    key="engines",
+                    value=engine,
                 )
         return [engine for engine in offered if not wanted or engine in wanted]
 
@@ -204,10 +207,12 @@ class Bench:
         try:
             variant.warm_up()
         except torch.OutOfMemoryError:
-            size = self.config.train.batch_size
-            remedy = "name fewer --engines or a smaller batch"
             raise DeviceError(
-                f"--batch-size {size}: {variant.name} does not fit beside the other variants; {remedy}"
+                f"{variant.name} does not fit beside the other variants",
+                section="train",
+                key="batch_size",
+                value=self.config.train.batch_size,
+                remedy="name fewer engines or a smaller batch",
             ) from None
         memory = None if before is None else self._memory() - before or None
         self.variants.append(variant)

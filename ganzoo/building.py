@@ -46,8 +46,7 @@ class Assembly:
         try:
             component = self.registry.get(kind, name)
         except GanzooError as error:
-            many = section.partition(".")[0] in FAMILIES
-            raise (error.at(section) if many else error.at(section, "name", name)) from None
+            raise said_of(error, section, name) from None
         self.owners[section] = f"{component.distribution}:{component.plugin}"
         self.versions[component.distribution] = component.version
         return component
@@ -57,7 +56,11 @@ class Assembly:
         component = self.component(section, kind, choice.name)
         torch.manual_seed(derive(self.config.train.seed, "init", section))
         make = functools.partial(component.build, arguments, choice.options, section)
-        built = sizes.build(make, section, choice.options) if kind in NETS else make()
+        try:
+            built = sizes.build(make, section, choice.options) if kind in NETS else make()
+        except GanzooError as error:
+            said_of(error, section, choice.name)
+            raise
         defaults = {name: option.default for name, option in component.options().items()}
         self.complete[section] = {
             name: _plain(value)
@@ -86,10 +89,10 @@ def _plain(value: Any) -> Any:
     )
 
 
-def flag_of(section: str) -> str:
-    """The flag that a person would have used for a section."""
-    head = section.split(".")[0]
-    return "--set " + section if head in ("optim", "metric") else "--" + head
+def said_of(error: GanzooError, section: str, name: str) -> GanzooError:
+    """An error of a part that names no setting yet, said of the setting that chose the part."""
+    many = section.partition(".")[0] in FAMILIES
+    return error.at(section) if many else error.at(section, "name", name)
 
 
 def _expanded(key: str, text: str) -> Path:
@@ -144,7 +147,11 @@ def open_dataset(build: Assembly, progress: Progress | None) -> Dataset:
         given["root"] = _expanded("root", root)
     if resolution and "resolution" in takes:
         given["resolution"] = resolution
-    dataset: Dataset = component.build((), given, "data")
+    try:
+        dataset: Dataset = component.build((), given, "data")
+    except GanzooError as error:
+        said_of(error, "data", data.name)
+        raise
     if data.channels != "auto" and data.channels != dataset.spec.shape[0]:
         raise Incompatible(
             f"{data.name} has {dataset.spec.shape[0]}; this is for folders and zips",

@@ -19,22 +19,25 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
         return torch.device(next((kind for kind, found in there.items() if found), "cpu"))
+    place: Any = {"section": "train", "key": "device", "value": name}
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise UsageError(
-            f"--device {name}: no such device; write auto, cpu, cuda, cuda:1 or mps"
-        ) from None
+        message = "no such device; write auto, cpu, cuda, cuda:1 or mps"
+        raise UsageError(message, **place) from None
+    cpu: Any = {"remedy": "use", "change": {"train.device": "cpu"}}
     if device.type == "cuda" and (
         not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()
     ):
         raise DeviceError(
-            f"--device {name}: PyTorch sees {torch.cuda.device_count()} CUDA devices here; use --device cpu"
+            f"PyTorch sees {torch.cuda.device_count()} CUDA devices here",
+            **place,
+            **cpu,
         )
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError(f"--device {name}: PyTorch sees no MPS device here; use --device cpu")
+        raise DeviceError("PyTorch sees no MPS device here", **place, **cpu)
     if device.type not in ("cpu", "cuda", "mps"):
-        raise UsageError(f"--device {name}: ganzoo trains on cpu, cuda and mps")
+        raise UsageError("a training runs on cpu, cuda or mps", **place)
     return device
 
 
@@ -134,7 +137,10 @@ def choose_engine(name: str, device: torch.device) -> tuple[str, str]:
     """(how updates run, why)."""
     if name == "captured" and device.type != "cuda":
         raise DeviceError(
-            "--engine captured: CUDA graphs need a CUDA device; use compiled or eager"
+            "CUDA graphs need a CUDA device; use compiled or eager",
+            section="train",
+            key="engine",
+            value=name,
         )
     if name != "auto":
         return name, "as asked"

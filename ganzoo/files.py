@@ -60,16 +60,18 @@ def write_chunks(path: Path, chunks: Iterable[bytes]) -> None:
         raise GanzooError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def check_folder(folder: Path, flag: str) -> None:
-    """Raises GanzooError when nothing can be written to a folder that may not exist yet: better said before the work than after."""
+def check_folder(folder: Path, key: str, value: Path | None = None) -> None:
+    """Raises GanzooError, of the argument that gave the folder, when nothing
+    can be written to a folder that may not exist yet: better said before the work than after."""
+    place: Any = {"key": key, "value": value or folder}
     try:
         there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     except OSError as error:  # a name that is too long
-        raise GanzooError(f"{flag}: {error.strerror or error}") from None
+        raise GanzooError(error.strerror or str(error), **place) from None
     if not there.is_dir():
-        raise GanzooError(f"{flag}: {there} is a file, and a folder is needed there")
+        raise GanzooError(f"{there} is a file, and a folder is needed there", **place)
     if not os.access(there, os.W_OK | os.X_OK):
-        raise GanzooError(f"{flag}: {there} cannot be written to")
+        raise GanzooError(f"{there} cannot be written to", **place)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from . import sizes
-from .building import Assembly, flag_of
+from .building import Assembly, said_of
 from .contained import contained
 from .contracts import Augmentation, Dataset, Regularizer, Spec
-from .errors import BrokenPlugin, GanzooError, Incompatible, one_line
+from .errors import BrokenPlugin, GanzooError, Incompatible, as_setting, one_line
 from .registry import Component
 from .rehearsal import peak_of
 from .sections import Choice
@@ -35,12 +35,14 @@ def spec_for(build: Assembly, dataset: Dataset, regularizers: Mapping[str, Regul
     wanted = any(getattr(factory, "conditional", False) for factory in factories)
     has = dataset.labels is not None and spec.classes > 0
     if config.train.conditional is True and not (wanted and has):
-        raise Incompatible(
-            f"--set train.conditional=true: {'the data have no labels' if wanted else 'no part of this pipeline reads labels'}"
-        )
+        why = "the data have no labels" if wanted else "no part of this pipeline reads labels"
+        raise Incompatible(why, section="train", key="conditional", value=True)
     if wanted and not has:
         raise Incompatible(
-            f"--data {config.data.name}: has no labels, which this pipeline reads; put the pictures in one folder a class"
+            "has no labels, which this pipeline reads; put the pictures in one folder a class",
+            section="data",
+            key="name",
+            value=config.data.name,
         )
     return spec if wanted and config.train.conditional is not False else Spec(spec.shape)
 
@@ -53,7 +55,9 @@ def discriminator_name(build: Assembly) -> str:
     component = build.component("gen", "generator", config.gen.name)
     partner = getattr(component.load(), "partner", None)
     if not partner:
-        raise Incompatible(f"--disc: {config.gen.name} has no partner; name a discriminator")
+        raise Incompatible(
+            f"{config.gen.name} has no partner; name a discriminator", section="disc", key="name"
+        )
     _prefer(build, component, str(partner))
     return str(partner)
 
@@ -66,19 +70,30 @@ def _prefer(build: Assembly, component: Component, partner: str) -> None:
     build.registry = build.registry.meaning({("discriminator", partner): meant})
 
 
-def check_sort(flag: str, name: str, net: Any, spec: Spec) -> None:
-    """Raises Incompatible when a part does not handle this sort of sample."""
+def check_sort(build: Assembly, section: str, kind: str, name: str, net: Any, spec: Spec) -> None:
+    """Raises Incompatible, naming those that do, when a part does not handle this sort of sample."""
     sorts = getattr(net, "sorts", (spec.sort,))
     if spec.sort not in sorts:
-        raise Incompatible(
-            f"{flag} {name}: handles {' and '.join(sorts)} data, and these are {spec.sort}; see ganzoo list"
-        )
+        message = f"handles {' and '.join(sorts)} data, and these are {spec.sort}"
+        others = _having(build, kind, lambda part: spec.sort in getattr(part, "sorts", ()))
+        raise said_of(Incompatible(message, remedy=f"use one of {others}"), section, name)
+
+
+def _having(build: Assembly, kind: str, test: Callable[[Any], bool]) -> str:
+    """The components of a kind that pass a test, for a remedy; those that cannot be imported do not."""
+    names = []
+    for component in build.registry.components(kind):
+        with contextlib.suppress(GanzooError):
+            if test(component.load()):
+                names.append(component.name)
+    return ", ".join(names) or "none installed"
 
 
 def build_generator(build: Assembly, spec: Spec) -> nn.Module:
     """The generator, refused when it cannot draw this sort of sample."""
     choice = build.config.gen
-    check_sort("--gen", choice.name, build.component("gen", "generator", choice.name).load(), spec)
+    net = build.component("gen", "generator", choice.name).load()
+    check_sort(build, "gen", "generator", choice.name, net, spec)
     generator: nn.Module = build.build("gen", "generator", choice, spec)
     return generator
 
@@ -87,12 +102,8 @@ def build_augmentations(build: Assembly, spec: Spec) -> tuple[dict[str, Augmenta
     """The augmentations, and the spec of what the discriminator sees after them."""
     augmentations: dict[str, Augmentation] = {}
     for name, choice in build.family("aug").items():
-        check_sort(
-            "--aug",
-            choice.name,
-            build.component(f"aug.{name}", "augmentation", choice.name).load(),
-            spec,
-        )
+        part = build.component(f"aug.{name}", "augmentation", choice.name).load()
+        check_sort(build, f"aug.{name}", "augmentation", choice.name, part, spec)
         augmentations[name] = build.build(f"aug.{name}", "augmentation", choice, spec)
         spec = augmentations[name].respec(spec)
     return augmentations, spec
@@ -106,7 +117,7 @@ def build_discriminator(build: Assembly, spec: Spec, askers: Mapping[str, Any]) 
     name = discriminator_name(build)
     choice: Choice = build.config.disc.model_copy(update={"name": name})
     component = build.component("disc", "discriminator", name)
-    check_sort("--disc", name, component.load(), spec)
+    check_sort(build, "disc", "discriminator", name, component.load(), spec)
     net: nn.Module = build.build("disc", "discriminator", choice, spec)
     for asker, trait in _asked(askers, "discriminator"):
         if has(net, trait):
@@ -115,7 +126,7 @@ def build_discriminator(build: Assembly, spec: Spec, askers: Mapping[str, Any]) 
         remedy = dict(getattr(net, "adapts", {}).get(trait, {}))
         if not remedy:
             raise _lacking(build, asker, "discriminator", trait, name)
-        settings = " ".join(f"--set disc.{key}={value}" for key, value in remedy.items())
+        settings = ", ".join(as_setting(f"disc.{key}", to) for key, to in remedy.items())
         defaults = component.options()
         insisted = {
             key: v
@@ -146,15 +157,13 @@ def _asked(askers: Mapping[str, Any], kind: str) -> list[tuple[str, str]]:
 
 def _lacking(build: Assembly, asker: str, kind: str, trait: str, name: str) -> Incompatible:
     """The error for a part that has not the trait that another needs, with those that have it."""
-    having = []
-    for component in build.registry.components(kind):
-        with contextlib.suppress(GanzooError):  # one that cannot be imported has nothing
-            having += [component.name] if has(component.load(), trait) else []
-    flag = f"{flag_of(asker)} {asker.partition('.')[2] or build.config.loss.name}"
-    return Incompatible(
-        f"{flag}: needs a {kind} with the trait {trait!r}, which {name} has not; "
-        f"use one of {', '.join(having) or 'none installed'}"
+    having = _having(build, kind, lambda part: has(part, trait))
+    error = Incompatible(
+        f"needs a {kind} with the trait {trait!r}, which {name} has not",
+        remedy=f"use one of {having}",
     )
+    said_of(error, asker, build.config.loss.name)
+    return error
 
 
 def check_needs(build: Assembly, parts: Mapping[str, Any], askers: Mapping[str, Any]) -> None:
@@ -164,10 +173,8 @@ def check_needs(build: Assembly, parts: Mapping[str, Any], askers: Mapping[str, 
     """
     for section, part in askers.items():
         if any(True for _ in part.parameters()):
-            who = f"{flag_of(section)}: {type(part).__name__}"
-            raise BrokenPlugin(
-                f"{who} has parameters, which no optimizer would update; make them buffers"
-            )
+            message = "has parameters, which no optimizer would update; make them buffers"
+            raise BrokenPlugin(f"{type(part).__name__} {message}", section=section)
     names = {"loss": build.config.loss.name, "generator": build.config.gen.name}
     for kind, name in names.items():
         for asker, trait in _asked(askers, kind):
@@ -192,16 +199,16 @@ def probe(build: Assembly, spec: Spec, seen: Spec, generator: Any, discriminator
             ),
         ),
     ):
-        who = f"{flag_of(section)}: {type(net).__name__} of {build.owners[section]}"
+        who = f"{type(net).__name__} of {build.owners[section]}"
         sizes.check_call(section, peak_of(net, call))
         tried = copy.deepcopy(net).train()
         try:
             with contained():
                 problem = _problem(call(tried), expected, tried)
         except Exception as error:
-            raise BrokenPlugin(f"{who} fails: {one_line(error)}") from error
+            raise BrokenPlugin(f"{who} fails: {one_line(error)}", section=section) from error
         if problem:
-            raise BrokenPlugin(f"{who} {problem}")
+            raise BrokenPlugin(f"{who} {problem}", section=section)
 
 
 def _problem(found: Any, expected: tuple[int, ...], net: nn.Module) -> str:

@@ -88,8 +88,8 @@ def train(
 ) -> Result:
     """Train a configuration, given as sections over the defaults: `train({"gen": {"name": "mlp"}, "data": {"name": "ring"}})`.
 
-    A top-level `recipe` names one to start from. With a folder, everything is written there as `ganzoo train` would; without,
-    nothing is written. torch's global random state is left as it was.
+    A top-level `recipe` names one to start from. With a folder, everything is written there as the command line does in a
+    run's; without, nothing is written. torch's global random state is left as it was.
     """
     registry = zoo().registry
     given = dict(config)
@@ -119,9 +119,7 @@ def train(
 def _claim(folder: Path) -> runs.Lock:
     """A new or empty folder, locked; raises BadRun when it holds a run already, which would be overwritten."""
     if (folder / runs.RUN_FILE).exists():
-        raise BadRun(
-            f"{folder}: holds a run already; give another folder, or continue it with ganzoo train --resume {folder}"
-        )
+        raise BadRun("holds a run already; give another folder", key="folder", value=folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

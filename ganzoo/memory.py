@@ -20,6 +20,8 @@ from .rehearsal import update_peak
 # such pairs: the stream of the loop and that of recordings, in the thread of the forward pass and in that of the backward pass.
 LIBRARIES = 4 * (32 << 20)
 
+NO_BATCH = f"no batch fits: take smaller nets or a smaller resolution, or set {VARIABLE}"
+
 
 def _size(tensors: Any) -> int:
     return sum(t.numel() * t.element_size() for t in tensors)
@@ -108,33 +110,38 @@ def check_fits(pipeline: Pipeline, free: int | None = None) -> None:
         needed(pipeline, estimate(pipeline, engine="eager")) > free
         and needed(pipeline, estimate(pipeline)) > free
     ):
-        raise DeviceError(advice(pipeline, free))
+        raise advice(pipeline, free)
 
 
-def after_failure(pipeline: Pipeline) -> str:
-    """The line for a training that ran out although the estimate said it would fit: a batch a tenth below the estimate's."""
+def after_failure(pipeline: Pipeline) -> DeviceError:
+    """The error for a training that ran out although the estimate said it would fit: a batch a tenth below the estimate's."""
     most = needed(pipeline, estimate(pipeline))
     free = available(pipeline.device)
     free = most if free is None else min(free, most)
-    return "out of memory: " + advice(pipeline, free * 9 // 10)
+    error = advice(pipeline, free * 9 // 10)
+    error.message = f"out of memory: {error.message}"
+    return error
 
 
-def advice(pipeline: Pipeline, free: int) -> str:
-    """One line: what is needed, what there is, and the largest batch that fits, from a line through two estimates."""
+def advice(pipeline: Pipeline, free: int) -> DeviceError:
+    """An error that says what is needed, what there is, and the largest batch that fits, from a line through two estimates."""
     batch = pipeline.config.train.batch_size
     half = max(batch // 2, 1)
     whole, less = (needed(pipeline, estimate(pipeline, size)) for size in (batch, half))
     per_sample = (whole - less) / max(batch - half, 1)
     fits = batch - math.ceil((whole - free) / per_sample) if per_sample > 0 else 0
-    remedy = (
-        f"the largest batch that fits is about {fits}"
-        if fits >= 1
-        else f"no batch fits: take smaller nets or --resolution, or set {VARIABLE}"
-    )
     needs = (
         f"needs about {whole / 2**30:.1f} GiB and {pipeline.device} has {free / 2**30:.1f} GiB free"
     )
-    return f"--batch-size {batch}: {needs}; {remedy}"
+    smaller = {"train.batch_size": fits} if fits >= 1 else {}
+    return DeviceError(
+        needs,
+        section="train",
+        key="batch_size",
+        value=batch,
+        remedy="the largest that fits is about" if smaller else NO_BATCH,
+        change=smaller,
+    )
 
 
 def _optimizer_state(optimizer: torch.optim.Optimizer, net: nn.Module) -> int:

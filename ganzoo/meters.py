@@ -110,7 +110,7 @@ def _diagnosis(side: Side, what: str, images: int) -> str:
     section = {"generator": "gen", "discriminator": "disc"}[side]
     return (
         f"the {side}'s {what} is not finite after {images:,} images; nothing was saved since. "
-        f"Lower --set optim.{section}.lr, add a gradient penalty, or set optim.{section}.clip_norm"
+        f"Lower optim.{section}.lr, add a gradient penalty, or set optim.{section}.clip_norm"
     )
 
 

@@ -46,7 +46,7 @@ MAY_CHANGE = {
 
 def check_root(root: Path) -> None:
     """Raises BadRun when no run folder can be made under `root`: better said before the data are read than after."""
-    check_folder(root, f"--out {root}")
+    check_folder(root, "out")
 
 
 def new_folder(root: Path, config: Config) -> Path:
@@ -66,9 +66,8 @@ def new_folder(root: Path, config: Config) -> Path:
             except FileExistsError:  # another training took the number
                 number += 1
     except OSError as error:
-        raise BadRun(
-            f"--out {root}: cannot be written: {error.strerror or one_line(error)}"
-        ) from None
+        message = f"cannot be written: {error.strerror or one_line(error)}"
+        raise BadRun(message, key="out", value=root) from None
 
 
 class Lock:
@@ -142,9 +141,8 @@ def settings(tree: Mapping[str, Any]) -> Tree:
 def open_run(folder: Path) -> tuple[Config, Tree]:
     """(configuration, the `run` table) of an existing run; raises BadRun when the path is no run."""
     if not (folder / RUN_FILE).is_file():
-        raise BadRun(
-            f"--resume {folder}: no run there (no {RUN_FILE}); ganzoo never starts afresh on --resume"
-        )
+        message = f"no run there (no {RUN_FILE}); a resume never starts afresh"
+        raise BadRun(message, key="resume", value=folder)
     inside.check(folder)
     tree = configuration.read(folder / RUN_FILE)
     about = tree.get("run", {})
@@ -161,9 +159,8 @@ def check_same(old: Config, new: Config, folder: Path) -> None:
     for family in configuration.FAMILIES:
         had, has = (", ".join(sorted(getattr(config, family))) or "none" for config in (old, new))
         if had != has:
-            raise BadRun(
-                f"--resume {folder}: {family} was {had} and would be {has}; a resumed run keeps its parts"
-            )
+            message = f"{family} was {had} and would be {has}; a resumed run keeps its parts"
+            raise BadRun(message, key="resume", value=folder)
     before, after = _flat(old.tree()), _flat(new.tree())
     for key in sorted(
         before.keys() | after.keys(), key=lambda key: (not key.endswith(".name"), key)
@@ -176,8 +173,10 @@ def check_same(old: Config, new: Config, folder: Path) -> None:
                 shown(after.get(key, "not set")),
             )
             raise BadRun(
-                f"--resume {folder}: {key} was {old_value} and would be {new_value}; "
-                "a resumed run keeps its parts and settings (only --images, where it runs, and what is kept and logged may change)"
+                f"{key} was {old_value} and would be {new_value}; a resumed run keeps its parts and "
+                "settings (only its length, where it runs, and what is kept and logged may change)",
+                key="resume",
+                value=folder,
             )
 
 
@@ -200,7 +199,9 @@ def check_installed(about: Mapping[str, Any], plugins: set[str], folder: Path) -
             distribution = owner.partition(":")[0]
             was = f"{distribution} {versions.get(distribution, '')}".strip()
             raise BadRun(
-                f"--resume {folder}: {section} came from {was}, which is not loaded: {install_line(distribution)}"
+                f"{section} came from {was}, which is not loaded: {install_line(distribution)}",
+                key="resume",
+                value=folder,
             )
 
 

@@ -283,7 +283,7 @@ def read_header(path: Path) -> Header:
     if header.format != FORMAT:
         raise BadFile(
             f"{path}: generator format {header.format}; this ganzoo reads {FORMAT}",
-            remedy="a run writes its own anew when ganzoo train --resume gives it more --images"
+            remedy="a run writes its own anew when it is resumed to more images"
             if header.format < FORMAT
             else "a newer ganzoo reads it",
         )
@@ -344,7 +344,7 @@ class LoadedGenerator:
         Raises DeviceError, before anything is drawn, when so many do not fit in memory.
         """
         if count < 1:
-            raise UsageError(f"--count {count}: at least 1")
+            raise UsageError("give 1 or more", key="count", value=count)
         if label is not None and not (
             getattr(self.net, "conditional", False) and 0 <= label < self.spec.classes
         ):
@@ -353,7 +353,7 @@ class LoadedGenerator:
                 if self.spec.classes
                 else "was trained without labels"
             )
-            raise UsageError(f"--label {label}: this generator {has}")
+            raise UsageError(f"this generator {has}", key="label", value=label)
         self.check_room(count)
         try:
             with contained():

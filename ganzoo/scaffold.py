@@ -60,9 +60,9 @@ def write_project(name: str, kinds: Iterable[str], out: Path, registry: Registry
         folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
     ):
         raise GanzooError(
-            f"{folder}: exists and is not an empty folder; choose another name, or another place with --out"
+            f"{folder} exists and is not an empty folder; choose another name or another place"
         )
-    check_folder(out, f"--out {out}")
+    check_folder(out, "out")
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=f".{distribution}.") as temporary:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -296,11 +295,7 @@ class Training:
         if self.stop is not None and self.images < self.goal:
             self.save()
             self.writer.wait()
-            where = (
-                f" and saved; continue with: ganzoo train --resume {shlex.quote(str(self.folder))}"
-                if self.folder
-                else ""
-            )
+            where = " and saved" if self.folder else ""
             raise Interrupted(self.stop, f"stopped after {self.images:,} images{where}")
 
     def _begin_line(self) -> None:

@@ -125,7 +125,8 @@ def terms(parts: Parts, side: Side) -> Terms:
         )
         judged: Judged = ()
         with _autocast(parts.precision, data.device.type):
-            total: Tensor = getattr(parts.loss, side)(step)
+            value = getattr(parts.loss, side)(step)
+            total = scalar(value, "loss", f"its value for the {side}", reaches=True)
             report = {"adversarial": total.detach()}
             for name, regularizer in acting:
                 if isinstance(regularizer, SlopePenalty):

@@ -163,9 +163,9 @@ def test_measure_gives_rows_that_agree_with_themselves():
 def test_engines_that_are_not_there_are_refused():
     chosen = bench.Bench(configured(), zoo().registry, None, print)
     assert chosen.engines() == ["eager", "compiled"]
-    with pytest.raises(UsageError, match="--engines fast: no such engine"):
+    with pytest.raises(UsageError, match="engines = 'fast': no such engine"):
         chosen.engines(["fast"])
-    with pytest.raises(DeviceError, match="--engines captured: CUDA graphs need a CUDA device"):
+    with pytest.raises(DeviceError, match="engines = 'captured': CUDA graphs need a CUDA device"):
         chosen.engines(["captured"])
 
 

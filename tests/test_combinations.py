@@ -114,7 +114,7 @@ def test_trains_or_is_refused(generator, sort, loss, regularizer):
     if trait := refusal(loss, regularizer):
         with pytest.raises(
             Incompatible,
-            match=f"--reg {regularizer}: needs a loss with the trait '{trait}', which {loss} has not; use one of",
+            match=f"reg.{regularizer}: needs a loss with the trait '{trait}', which {loss} has not; use one of",
         ):
             assembled(generator, loss, regularizer, sort)
         return
@@ -140,7 +140,7 @@ SLOPES = [c.name for c in REGISTRY.components("regularizer") if issubclass(c.loa
 def test_a_slope_penalty_refuses_a_discriminator_that_mixes_the_batch(penalty):
     with pytest.raises(
         Incompatible,
-        match=f"--reg {penalty}: needs a discriminator with the trait 'per_sample', which mixing has not",
+        match=f"reg.{penalty}: needs a discriminator with the trait 'per_sample', which mixing has not",
     ):
         assembled("mlp", "nonsat", penalty, "image", disc={"name": "mixing"})
 

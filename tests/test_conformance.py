@@ -19,7 +19,7 @@ def test_component(component, tmp_path, monkeypatch):
             "getaddrinfo",
             lambda *_, **__: (_ for _ in ()).throw(OSError("no network in tests")),
         )
-        with pytest.raises(BadData, match="--data-root"):
+        with pytest.raises(BadData, match=r"data\.root"):
             check(component, root=tmp_path)
     else:
         check(component)

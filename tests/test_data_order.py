@@ -64,9 +64,11 @@ def test_resumes_at_any_cut(cut: int) -> None:
 
 
 def test_batch_larger_than_the_data_is_refused() -> None:
-    with pytest.raises(Incompatible, match=r"--batch-size 11: the data has 10 samples"):
+    with pytest.raises(
+        Incompatible, match=r"train\.batch_size = 11: larger than the data, which has 10 samples"
+    ):
         Order(10, 11, seed=0)
-    with pytest.raises(Incompatible, match=r"--batch-size 0"):
+    with pytest.raises(Incompatible, match=r"train\.batch_size = 0: give 1 or more"):
         Order(10, 0, seed=0)
 
 

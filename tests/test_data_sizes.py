@@ -144,7 +144,7 @@ def test_resolutions_are_parsed() -> None:
         "1e3",
         "99999999999999999999",
     ):
-        with pytest.raises(BadConfig, match="--resolution") as caught:
+        with pytest.raises(BadConfig, match=r"data\.resolution") as caught:
             parse_resolution(wrong)
         assert "\n" not in str(caught.value)
 

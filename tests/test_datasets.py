@@ -191,7 +191,7 @@ def test_a_missing_set_is_one_line_that_says_where(
         make(root=tmp_path / "nowhere")
     text = str(caught.value)
     assert offline == [name] and "\n" not in text and capsys.readouterr().out == ""
-    assert "--data-root" in text and "GANZOO_DATA" in text and "Temporary failure" in text
+    assert "data.root" in text and "GANZOO_DATA" in text and "Temporary failure" in text
     assert str(tmp_path / "nowhere") in text
 
 

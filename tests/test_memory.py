@@ -193,7 +193,7 @@ def test_too_large_a_batch_is_refused_with_one_that_fits():
     free = needed - found["update"] // 2
     with pytest.raises(
         DeviceError,
-        match=r"--batch-size 64: needs about .* the largest batch that fits is about \d+",
+        match=r"train.batch_size = 64: needs about .*; the largest that fits is about: train.batch_size = \d+",
     ) as caught:
         memory.check_fits(built, free)
     fits = int(re.search(r"about (\d+)$", str(caught.value))[1])

@@ -5,12 +5,14 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 import ganzoo
+from ganzoo import cli
 from ganzoo.hookspecs import PLURALS
 from ganzoo.plugins import zoo
 
@@ -397,3 +399,37 @@ def test_the_component_reference_is_current():
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+SPEAKS_FLAGS = (
+    "cli",
+    "scaffold.py",
+)  # the command line, and the READMEs that new plugins begin with
+
+
+def test_the_library_speaks_of_settings_and_not_of_flags() -> None:
+    """Only the command line turns the fields of an error into flags."""
+    flags = {
+        option
+        for name in cli.COMMANDS
+        for command in walk(import_module(f"ganzoo.cli.{cli.COMMANDS[name][0]}").command)
+        for parameter in command.params
+        for option in parameter.opts
+        if option.startswith("--")
+    }
+    assert {"--gen", "--set", "--count", "--resolution"} <= flags
+    for path, tree in TREES.items():
+        if set(path.relative_to(CORE.parent).parts[1:2]) & set(SPEAKS_FLAGS):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                said = set(re.findall(r"--[a-z][a-z-]*", node.value)) & flags
+                assert not said, f"{path}:{node.lineno}: {said}"
+                assert "ganzoo train" not in node.value, f"{path}:{node.lineno}"
+
+
+def walk(command):
+    """A command and those below it."""
+    yield command
+    for below in getattr(command, "commands", {}).values():
+        yield from walk(below)

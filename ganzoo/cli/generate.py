@@ -62,9 +62,9 @@ def command(
         )
     from ..files import check_folder
 
-    check_folder(out.parent if out.suffix else out, f"--out {out}")
+    check_folder(out.parent if out.suffix else out, "out", out)
     if interpolate is not None:
-        check_folder(interpolate.parent, f"--interpolate {interpolate}")
+        check_folder(interpolate.parent, "interpolate", interpolate)
     from .. import load
 
     registry = loaded().registry

@@ -131,7 +131,6 @@ def run(pipeline: Pipeline, out: Path, resume: Path | None) -> int:
     import torch
 
     from .. import logbook, memory, recovery, runs
-    from ..errors import DeviceError
     from ..training import Interrupted, Training
     from ._report import Reporter, say, stopping
 
@@ -154,9 +153,9 @@ def run(pipeline: Pipeline, out: Path, resume: Path | None) -> int:
         with stopping(training, reporter.announce):
             recovery.run(training, say)
     except torch.OutOfMemoryError:
-        raise DeviceError(memory.after_failure(pipeline)) from None
+        raise memory.after_failure(pipeline) from None
     except Interrupted as error:  # asked for, and no error
-        say(str(error))
+        say(f"{error}; continue with: ganzoo train --resume {shlex.quote(str(folder))}")
         return 128 + error.signal
     finally:
         lock.release()
@@ -173,7 +172,7 @@ def _load(training: Training, folder: Path) -> None:
     checkpoint.sweep(folder)
     found = checkpoint.newest(folder, say, training.largest_state)
     if found is None and checkpoint.folders(folder):
-        raise BadRun(f"--resume {folder}: none of its checkpoints is whole")
+        raise BadRun("none of its checkpoints is whole", key="resume", value=folder)
     if found is None:
         say("note: this run has no checkpoint yet; it begins again, with the same seed")
         return
@@ -181,7 +180,10 @@ def _load(training: Training, folder: Path) -> None:
     train = training.config.train
     if training.images >= train.images + train.batch_size * train.n_critic:
         raise UsageError(
-            f"--images {train.images}: this run has shown {training.images:,} already; give more to extend it"
+            f"this run has shown {training.images:,} already; give more to extend it",
+            section="train",
+            key="images",
+            value=train.images,
         )
     if training.images >= train.images:
         say(f"note: this run has shown its {train.images:,} images already; --images N extends it")

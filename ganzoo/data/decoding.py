@@ -181,7 +181,10 @@ def parse_background(text: str) -> tuple[int, int, int]:
         red, green, blue = ImageColor.getrgb(text)[:3]
     except ValueError:
         raise BadConfig(
-            f"--set data.background={text}: not a colour; give a name, as in white, or #rrggbb"
+            "not a colour; give a name, as in white, or #rrggbb",
+            section="data",
+            key="background",
+            value=text,
         ) from None
     return red, green, blue
 

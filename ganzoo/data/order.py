@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +14,20 @@ from ..errors import BadRun, Incompatible, shown
 
 LARGE = 1 << 16  # samples whose order takes long enough to be drawn beside the training
 Epoch = tuple[int, Tensor, Tensor | None]  # its number, permutation and flips
+
+
+def check_batch(batch: int, n: int) -> None:
+    """Raises Incompatible when a batch cannot be taken from n samples."""
+    place: Any = {"section": "train", "key": "batch_size", "value": batch}
+    if batch < 1:
+        raise Incompatible("give 1 or more", **place)
+    if batch > n:
+        raise Incompatible(
+            f"larger than the data, which has {n:,} sample{'s' * (n != 1)}",
+            **place,
+            remedy="take at most",
+            change={"train.batch_size": n},
+        )
 
 
 class Order:
@@ -24,10 +39,7 @@ class Order:
     """
 
     def __init__(self, n: int, batch: int, seed: int, flip: bool = False) -> None:
-        if batch < 1:
-            raise Incompatible(f"--batch-size {batch}: give at least 1")
-        if batch > n:
-            raise Incompatible(f"--batch-size {batch}: the data has {n} samples; give {n} or less")
+        check_batch(batch, n)
         self.n, self.batch, self.seed, self.flip = n, batch, seed, flip
         self.device = torch.device("cpu")
         self.epoch, self.position = 0, 0  # of the next sample

@@ -107,7 +107,7 @@ def _into_memory(source: Source, found: Scan, plan: _Plan) -> Dataset:
     except RuntimeError:
         size = len(found) * math.prod(plan.shape) / 2**30
         raise BadData(
-            f"{found.path}: {size:.1f} GiB of pixels do not fit in memory; give a smaller --resolution"
+            f"{found.path}: {size:.1f} GiB of pixels do not fit in memory; take a smaller resolution"
         ) from None
     good: list[int] = []
     broken: list[Broken] = []

@@ -17,21 +17,27 @@ CHUNK_NUMBERS = 1 << 24  # of pictures that are scaled at once
 
 
 def parse_resolution(text: str) -> tuple[int, int]:
-    """(height, width) of "64" or "37x53" (HEIGHTxWIDTH); raises BadConfig that names --resolution."""
+    """(height, width) of "64" or "37x53" (HEIGHTxWIDTH); raises BadConfig."""
     found = re.fullmatch(r"\s*([0-9]{1,9})(?:\s*[xX]\s*([0-9]{1,9}))?\s*", text)
     if not found:
         raise BadConfig(
-            f"--resolution {text!r}: give one side, as in 64, or HEIGHTxWIDTH, as in 37x53"
+            "give one side, as in 64, or HEIGHTxWIDTH, as in 37x53",
+            section="data",
+            key="resolution",
+            value=text,
         )
     return check_resolution((int(found[1]), int(found[2] or found[1])))
 
 
 def check_resolution(resolution: tuple[int, int]) -> tuple[int, int]:
-    """The same, if pictures can have it; raises BadConfig that names --resolution."""
+    """The same, if pictures can have it; raises BadConfig."""
     height, width = resolution
     if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
         raise BadConfig(
-            f"--resolution {height}x{width}: each side must lie between 1 and {MAX_SIDE}"
+            f"each side must lie between 1 and {MAX_SIDE}",
+            section="data",
+            key="resolution",
+            value=f"{height}x{width}",
         )
     return height, width
 

@@ -94,7 +94,10 @@ def check_channels(channels: int) -> int:
     """The same, if pictures can have as many; raises BadConfig."""
     if channels not in MODES:
         raise BadConfig(
-            f"--set data.channels={channels}: pictures have 1 (grey), 3 (RGB) or 4 (RGBA)"
+            "pictures have 1 (grey), 3 (RGB) or 4 (RGBA)",
+            section="data",
+            key="channels",
+            value=channels,
         )
     return channels
 

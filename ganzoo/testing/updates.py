@@ -193,9 +193,7 @@ def compiles(case: Case) -> str:
 def captures(case: Case) -> str:
     """On a GPU, the whole update can be recorded and replayed as a CUDA graph."""
     if case.device.type != "cuda":
-        raise DoesNotApply(
-            "no GPU here" if not torch.cuda.is_available() else "not asked for: --device cuda"
-        )
+        raise DoesNotApply("no GPU here" if not torch.cuda.is_available() else "not asked for")
     chosen, told = setting(case, _first(case)).to("cuda"), list[str]()
     parts, given = chosen.parts, chosen.given()
     make = case.build if case.kind == "optimizer" else torch.optim.Adam

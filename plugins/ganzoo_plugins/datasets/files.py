@@ -33,7 +33,7 @@ def download(name: str, fetch: Callable[[], object], root: Path, looked: str) ->
     ) as error:  # no network, no room, a wrong checksum, a hostile root
         raise BadData(
             f"{name} is not in {looked}, and downloading it into {root} failed ({one_line(error)}); "
-            f"give the folder that holds it: --data-root FOLDER, or set GANZOO_DATA"
+            "give the folder that holds it as data.root, or set GANZOO_DATA"
         ) from None
 
 

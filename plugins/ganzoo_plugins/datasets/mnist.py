@@ -141,7 +141,7 @@ def _read(
         found = _find(folders, stem)
     if found is None:
         raise BadData(
-            f"{name} is not in {folders[0]} after its download; give --data-root FOLDER or set GANZOO_DATA"
+            f"{name} is not in {folders[0]} after its download; give its folder as data.root or set GANZOO_DATA"
         )
     return _read_pair(found, name)
 

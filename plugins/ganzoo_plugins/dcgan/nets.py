@@ -18,21 +18,19 @@ SMALLEST = 4  # the side below which nothing is left to convolve
 Size = tuple[int, int]
 
 
-def _sizes(spec: Spec, flag: str) -> list[Size]:
+def _sizes(spec: Spec) -> list[Size]:
     """Height and width at every stage, from the image down to the base.
 
     Both sides are halved, rounded up, while the smaller is 8 or more. An image too small to halve gets one stage
-    that keeps its size. Raises Incompatible, naming the flag, for what is no image or has a side below 4.
+    that keeps its size. Raises Incompatible for what is no image or has a side below 4.
     """
     if spec.sort != "image":
-        raise Incompatible(
-            f"{flag} dcgan: it works on images, not on {spec.sort} {list(spec.shape)}; use {flag} mlp"
-        )
+        raise Incompatible(f"dcgan works on images, not on {spec.sort} {list(spec.shape)}; use mlp")
     size = (spec.shape[1], spec.shape[2])
     if min(size) < SMALLEST:
         least = f"{max(size[0], SMALLEST)}x{max(size[1], SMALLEST)}"
         found = f"{size[0]}x{size[1]} is too small, the smallest possible is {SMALLEST}x{SMALLEST}"
-        raise Incompatible(f"{flag} dcgan: {found}; use --resolution {least} or larger")
+        raise Incompatible(found, remedy="take at least", change={"data.resolution": least})
     sizes = [size]
     while min(size) >= 2 * SMALLEST:
         size = ((size[0] + 1) // 2, (size[1] + 1) // 2)
@@ -78,7 +76,7 @@ class DCGANGenerator(Generator):
         self, spec: Spec, *, latent_dim: PositiveInt = 100, width: PositiveInt = 64
     ) -> None:
         super().__init__(spec, latent_dim=latent_dim)
-        sizes = _sizes(spec, "--gen")
+        sizes = _sizes(spec)
         widths = _widths(width, len(sizes) - 1)
         self.base = (widths[-1], *sizes[-1])
         self.project = nn.Linear(latent_dim, widths[-1] * sizes[-1][0] * sizes[-1][1], bias=False)
@@ -120,7 +118,7 @@ class DCGANDiscriminator(Discriminator):
         super().__init__(spec)
         kind = "batch" if norm == "auto" else norm
         self.per_sample = kind != "batch"
-        sizes = _sizes(spec, "--disc")
+        sizes = _sizes(spec)
         widths = _widths(width, len(sizes) - 1)
         self.body, height, breadth = _shrink(spec.shape[0], widths, sizes, kind)
         self.judge = nn.Linear(widths[-1] * height * breadth, 1, bias=False)
