@@ -98,7 +98,7 @@ def refused(cli: Cli, code: int, *arguments: object, says: tuple[str, ...] = ())
         ("train --precision fp8", ("--precision fp8", "'fp32'")),
         ("train --engine fast", ("--engine fast", "'eager'")),
         ("train --device banana", ("--device banana", "cpu")),
-        ("train --device meta", ("--device meta", "cpu and cuda")),
+        ("train --device meta", ("--device meta", "cpu, cuda or mps")),
         ("train --data nowhere", ("--data nowhere", "no such folder or zip", "digits")),
         ("train --data=", ("--data", "give a name")),
         ("train --data ring --gen dcgan", ("--gen dcgan", "points")),
