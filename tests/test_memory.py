@@ -1,7 +1,6 @@
 """The memory estimate holds against what an update really allocates; too large a batch is refused, with one that fits."""
 
 import itertools
-import re
 
 import pytest
 import torch
@@ -196,7 +195,7 @@ def test_too_large_a_batch_is_refused_with_one_that_fits():
         match=r"train.batch_size = 64: needs about .*; the largest that fits is about: train.batch_size = \d+",
     ) as caught:
         memory.check_fits(built, free)
-    fits = int(re.search(r"about (\d+)$", str(caught.value))[1])
+    fits = int(caught.value.change["train.batch_size"])
     assert 24 <= fits < 64
     assert memory.needed(built, memory.estimate(pipeline("gp", batch=fits))) <= free * 1.02
     with pytest.raises(DeviceError, match="no batch fits"):
