@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,6 +17,8 @@ from .files import write_bytes
 
 SIDE = 512  # pixels of a plot, and roughly of the smallest grid: tiny images are enlarged by a whole factor
 GAP = 2
+SQUARE = 8  # pixels of a checkerboard's
+CURVES, CURVE = 16, 64  # at most so many in a picture, each so many pixels high
 
 
 def to_bytes(images: Tensor) -> Tensor:
@@ -29,51 +33,107 @@ def to_image(image: Tensor) -> Image.Image:
     return Image.fromarray(array[:, :, 0] if mode in ("L", None) else array)
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Where the images of a grid lie: near-square, enlarged by a whole factor when they are tiny."""
+
+    columns: int
+    rows: int
+    wide: int  # pixels of a tile and the gap before it
+    high: int
+    factor: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the sheet."""
+        return self.columns * self.wide + GAP, self.rows * self.high + GAP
+
+    @property
+    def first_row(self) -> tuple[int, int, int, int]:
+        """The box of the first row."""
+        return 0, 0, self.size[0], self.high + GAP
+
+
+def layout(count: int, height: int, width: int) -> Layout:
+    """How `count` images of that size are laid out."""
+    columns = math.ceil(math.sqrt(count))
+    factor = max(1, SIDE // (columns * max(height, width)))
+    wide, high = width * factor + GAP, height * factor + GAP
+    return Layout(columns, math.ceil(count / columns), wide, high, factor)
+
+
 def grid(images: Tensor) -> Image.Image:
-    """Images [n, c, h, w] in [-1, 1] as a near-square grid, enlarged without smoothing when they are tiny."""
+    """Images [n, c, h, w] in [-1, 1] as a grid, enlarged without smoothing when they are tiny; RGBA on a checkerboard."""
     n, _, h, w = images.shape
-    columns = math.ceil(math.sqrt(n))
-    factor = max(1, SIDE // (columns * max(h, w)))
+    places = layout(n, h, w)
     tiles = [to_image(image) for image in to_bytes(images)]
-    mode = tiles[0].mode
-    rows, wide, high = math.ceil(n / columns), w * factor + GAP, h * factor + GAP
-    between: dict[str, int | tuple[int, ...]] = {
-        "L": 255,
-        "RGB": (255, 255, 255),
-        "RGBA": (0, 0, 0, 0),
-    }
-    sheet = Image.new(mode, (columns * wide + GAP, rows * high + GAP), between[mode])
+    mode = "L" if tiles[0].mode == "L" else "RGB"
+    sheet = Image.new(mode, places.size, 255 if mode == "L" else (255, 255, 255))
+    board = checkerboard(w * places.factor, h * places.factor)
     for i, tile in enumerate(tiles):
-        enlarged = tile.resize((w * factor, h * factor), Image.Resampling.NEAREST)
-        sheet.paste(enlarged, (GAP + i % columns * wide, GAP + i // columns * high))
+        enlarged = tile.resize((w * places.factor, h * places.factor), Image.Resampling.NEAREST)
+        if enlarged.mode == "RGBA":
+            enlarged = Image.alpha_composite(board, enlarged)
+        corner = GAP + i % places.columns * places.wide, GAP + i // places.columns * places.high
+        sheet.paste(enlarged, corner)
     return sheet
 
 
-def scatter(points: Tensor) -> Image.Image:
-    """Points [n, d] as a scatter plot of the first two dimensions (of value and rank when there is one)."""
-    if points.shape[1] == 1:
-        ranks = torch.linspace(-1, 1, len(points))
-        points = torch.stack([points[:, 0].sort().values, ranks], 1)
+def sheet_of(count: int, spec: Spec) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
+    """Width and height of a picture of `count` samples, and the box of its first row; of plots, which have none, all."""
+    if spec.sort == "image":
+        places = layout(count, *spec.shape[1:])
+        return places.size, places.first_row
+    size = (SIDE, SIDE) if spec.sort == "points" else (2 * SIDE, CURVE * min(count, CURVES))
+    return size, (0, 0, *size)
+
+
+def checkerboard(width: int, height: int) -> Image.Image:
+    """What is seen through transparent pixels: two greys in squares, as drawing programs show it."""
+    down, across = torch.arange(height)[:, None] // SQUARE, torch.arange(width) // SQUARE
+    shade = torch.where((down + across) % 2 == 0, 255, 204).to(torch.uint8)
+    return Image.fromarray(shade.numpy()).convert("RGBA")
+
+
+def reach_of(points: Tensor) -> float:
+    """How far axes go so that nearly all points [n, d] are on them; of few distinct values, so that pictures compare."""
     reach = max(1.25 * float(points[:, :2].nan_to_num(0, 0, 0).abs().quantile(0.995)), 1e-6)
-    reach = 2 ** (
-        math.ceil(2 * math.log2(min(reach, 1e30))) / 2
-    )  # few distinct scales, so that pictures stay comparable
+    return float(2 ** (math.ceil(2 * math.log2(min(reach, 1e30))) / 2))
+
+
+def scatter(points: Tensor, real: Tensor | None = None) -> Image.Image:
+    """Points [n, d] as a scatter plot of the first two dimensions (of value and rank when there is one), blue over the real
+    ones [m, d] in grey, whose reach gives the axes; how many points lie beyond them is written beside.
+    """
+    points = _planar(points)
+    below = points[:0] if real is None else _planar(real)
+    reach = reach_of(points if real is None else below)
     sheet = Image.new("RGB", (SIDE, SIDE), "white")
     draw = ImageDraw.Draw(sheet)
     draw.line([(0, SIDE // 2), (SIDE, SIDE // 2)], fill="#dddddd")
     draw.line([(SIDE // 2, 0), (SIDE // 2, SIDE)], fill="#dddddd")
-    for x, y in points[:, :2].tolist():
-        if math.isfinite(x) and math.isfinite(y):
-            px, py = SIDE / 2 * (1 + x / reach), SIDE / 2 * (1 - y / reach)
-            draw.ellipse([px - 1.5, py - 1.5, px + 1.5, py + 1.5], fill="#2255aa")
-    draw.text((6, 6), f"±{reach:.3g}", fill="#888888")
+    for each, colour in ((below, "#bbbbbb"), (points, "#2255aa")):
+        for x, y in each.tolist():
+            if math.isfinite(x) and math.isfinite(y):
+                px, py = SIDE / 2 * (1 + x / reach), SIDE / 2 * (1 - y / reach)
+                draw.ellipse([px - 1.5, py - 1.5, px + 1.5, py + 1.5], fill=colour)
+    beyond = float((points.nan_to_num(math.inf).abs() > reach).any(1).float().mean())
+    more = f", {beyond:.0%} beyond" if beyond >= 0.005 else ""
+    draw.text((6, 6), f"±{reach:.3g}{more}", fill="#888888")
     return sheet
+
+
+def _planar(points: Tensor) -> Tensor:
+    """Points [n, d] as [n, 2]."""
+    if points.shape[1] > 1:
+        return points[:, :2]
+    return torch.stack([points[:, 0].sort().values, torch.linspace(-1, 1, len(points))], 1)
 
 
 def curves(signals: Tensor) -> Image.Image:
     """Signals [n, c, length] as stacked curves, at most sixteen, one colour a channel."""
-    shown = signals[:16].nan_to_num()
-    height, colours = 64, ("#2255aa", "#aa5522", "#228855", "#884488")
+    shown = signals[:CURVES].nan_to_num()
+    height, colours = CURVE, ("#2255aa", "#aa5522", "#228855", "#884488")
     sheet = Image.new("RGB", (2 * SIDE, height * len(shown)), "white")
     draw = ImageDraw.Draw(sheet)
     reach = max(float(shown.abs().max()), 1e-6)
@@ -86,11 +146,12 @@ def curves(signals: Tensor) -> Image.Image:
     return sheet
 
 
-def draw(samples: Tensor, spec: Spec) -> Image.Image:
-    """A batch of any sort of sample as one picture."""
-    return {"image": grid, "points": scatter, "signal": curves}[spec.sort](
-        samples.detach().float().cpu()
-    )
+def draw(samples: Tensor, spec: Spec, real: Tensor | None = None) -> Image.Image:
+    """A batch of any sort of sample as one picture; points over the real ones, where these are given."""
+    shown = samples.detach().float().cpu()
+    if spec.sort == "points":
+        return scatter(shown, None if real is None else real.detach().float().cpu())
+    return grid(shown) if spec.sort == "image" else curves(shown)
 
 
 def png(picture: Image.Image) -> bytes:
@@ -100,7 +161,17 @@ def png(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def write_picture(path: Path, samples: Tensor, spec: Spec) -> None:
+def gif(frames: Sequence[Image.Image], milliseconds: int, last: int | None = None) -> bytes:
+    """Pictures of one size as an endless animation, each shown for so long, the last one for `last`."""
+    buffer = io.BytesIO()
+    times = [milliseconds] * (len(frames) - 1) + [last or milliseconds]
+    frames[0].save(
+        buffer, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0, disposal=1
+    )
+    return buffer.getvalue()
+
+
+def write_picture(path: Path, samples: Tensor, spec: Spec, real: Tensor | None = None) -> None:
     """Draw samples and write them atomically as a PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, png(draw(samples, spec)))
+    write_bytes(path, png(draw(samples, spec, real)))

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from .capture import Captured, Recorder
 from .contracts import Side
+from .health import signs
 from .snapshot import Snapshot
-from .update import Judged, Parts, Report, Terms, signs, terms
+from .update import Judged, Parts, Report, Terms, terms
 
 RECOMPILES = 64
 SIDES: tuple[Side, ...] = ("discriminator", "generator")

@@ -37,22 +37,23 @@ def forget_after(folder: Path, images: int) -> None:
         return
     except OSError as error:
         raise BadFile(f"{path}: {error.strerror}") from None
-    with file:
-        if file.seek(0, 2) > LARGEST:
-            raise BadFile(
-                f"{path}: larger than {LARGEST >> 20:,} MiB, which no log is",
-                remedy="move it away: the training writes a new one",
-            )
-        file.seek(0)
-        write_chunks(path, _kept(file, images))
+    if file.seek(0, 2) > LARGEST:
+        file.close()
+        raise BadFile(
+            f"{path}: larger than {LARGEST >> 20:,} MiB, which no log is",
+            remedy="move it away: the training writes a new one",
+        )
+    file.seek(0)
+    write_chunks(path, _kept(file, images))
 
 
 def _kept(file: BinaryIO, images: int) -> Iterator[bytes]:
     """The whole lines up to that many images, one at a time."""
-    while line := file.readline(LONGEST):
-        try:
-            text = line.decode("utf-8", "replace").rstrip("\r\n")
-            if json.loads(text)["images"] <= images:
-                yield text.encode() + b"\n"
-        except (ValueError, KeyError, TypeError, RecursionError):
-            continue
+    with file:  # closed before its successor takes its name, which Windows asks for
+        while line := file.readline(LONGEST):
+            try:
+                text = line.decode("utf-8", "replace").rstrip("\r\n")
+                if json.loads(text)["images"] <= images:
+                    yield text.encode() + b"\n"
+            except (ValueError, KeyError, TypeError, RecursionError):
+                continue

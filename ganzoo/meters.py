@@ -10,9 +10,8 @@ from torch import Tensor
 
 from .contracts import Side
 from .errors import GanzooError
+from .health import SIGNS, verdict
 from .update import Report
-
-SIGNS = ("D(real)", "D(fake)", "rank", "spread")  # diagnostics that every pipeline has
 
 
 class NotFinite(GanzooError):
@@ -120,16 +119,4 @@ def record(means: dict[Side, dict[str, float]]) -> dict[str, Any]:
         name: means["discriminator"].pop(name) for name in SIGNS if name in means["discriminator"]
     }
     sides = {"discriminator": means["discriminator"], "generator": means["generator"]}
-    return {**line, **sides, **({"health": health(line)} if line else {})}
-
-
-def health(signs: dict[str, Any]) -> str:
-    """One line on how the training does, from signs that no loss can hide."""
-    rank, spread = signs.get("rank", 0.5), signs.get("spread", 1.0)
-    if spread < 0.1:
-        return f"narrow (untrained or collapsed): samples vary {spread:.0%} as much as real ones"
-    if rank > 0.98:
-        return f"discriminator far ahead: right {rank:.0%} of the time"
-    if rank < 0.45:
-        return f"discriminator misled: right {rank:.0%} of the time"
-    return f"balanced: discriminator right {rank:.0%} of the time"
+    return {**line, **sides, **({"health": verdict(line)} if line else {})}

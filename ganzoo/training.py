@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import checkpoint, inside, logbook, sampling
+from . import checkpoint, inside, logbook, progress, sampling
 from .checkpoint import State
 from .contracts import Side, Tracker
 from .data import Order
@@ -29,6 +29,7 @@ from .writer import Writer
 
 POINTS = 2000  # in a scatter plot, at least
 JUDGED = 256  # real images that the signs of a log line are taken of, at least
+PICTURES = 8  # of a run, at least, beside the one at its start
 
 
 Line = tuple[Reading, dict[str, Any]]  # what was measured, and what is known already
@@ -91,7 +92,8 @@ class Training:
             0  # how often the run went back to a checkpoint; each halves the learning rates
         )
         self.scores: dict[str, float] = {}
-        self._saved = self._logged = -1  # images at the last checkpoint and line
+        self._saved = self._logged = self._pictured = -1  # images at the last of each
+        self._between = min(config.samples.images, max(self.goal // PICTURES, 1))  # two pictures
         fast = pipeline.device.type == "cuda"  # where counting images alone would mean all the time
         self.pictures, self.checkpoints = Spacing(1.0 * fast), Spacing(30.0 * fast)
         self._lines: deque[Line] = deque()  # log lines whose values are on their way
@@ -259,16 +261,15 @@ class Training:
             self.tell("compiling the updates: about 20 s the first time, cached for the next")
         if self.folder is None or self.images:
             return
-        real = self.pipeline.dataset.batch(self._real_indices())[0]
-        self._picture("real", real)
+        self._picture("real", self._real())
+        self._sample()
 
-    def _real_indices(self) -> Tensor:
+    def _real(self) -> Tensor:
+        """Real samples, as many as a picture has, and always the same."""
+        dataset = self.pipeline.dataset
         generator = torch.Generator().manual_seed(derive(self.config.train.seed, "real grid"))
-        return (
-            torch.randperm(len(self.pipeline.dataset), generator=generator)[: self._shown()]
-            .sort()
-            .values
-        )
+        indices = torch.randperm(len(dataset), generator=generator)[: self._shown()]
+        return dataset.batch(indices.sort().values)[0]
 
     def _shown(self) -> int:
         """Samples in one picture: as configured, but a scatter plot of few points shows nothing."""
@@ -285,7 +286,7 @@ class Training:
         if self._crosses(config.log.images, self.images, before):
             self._begin_line()
         self._finish_lines(wait=False)
-        if self.pictures.due(self._crosses(config.samples.images, self.images, before)):
+        if self.pictures.due(self._crosses(self._between, self.images, before)):
             self._sample()
         minutes = (time.monotonic() - self._began) / 60
         by_time = config.checkpoint.minutes > 0 and minutes >= config.checkpoint.minutes
@@ -293,7 +294,9 @@ class Training:
         if self.checkpoints.due(crossed) or by_time:
             self.save()
         if self.stop is not None and self.images < self.goal:
+            self._sample()
             self.save()
+            self._strip()
             self.writer.wait()
             where = " and saved" if self.folder else ""
             raise Interrupted(self.stop, f"stopped after {self.images:,} images{where}")
@@ -327,8 +330,21 @@ class Training:
         self._finish_lines(wait=True)
 
     def _sample(self) -> None:
-        if self.folder is not None:
+        """The picture of this moment, if it is not drawn yet."""
+        if self.folder is not None and self._pictured != self.images:
             self._picture(f"samples/{self.images:09d}", self.samples())
+            self._pictured = self.images
+
+    def _strip(self) -> None:
+        """All pictures so far as one that moves."""
+        if self.folder is not None:
+            folder, count, spec, images = (
+                self.folder,
+                self._shown(),
+                self.pipeline.spec,
+                self.images,
+            )
+            self.writer.submit(lambda: progress.write(folder, count, spec, images))
 
     def samples(self) -> Tensor:
         """Samples of the averaged generator at fixed latents, so that progress can be compared."""
@@ -341,12 +357,13 @@ class Training:
         """Draw and write in the writer's thread, which also tells the listeners."""
         assert self.folder is not None
         path, spec = self.folder / f"{name}.png", self.pipeline.spec
+        below = self._real() if spec.sort == "points" else None  # for axes and comparison
 
         folder, transfer = self.folder, Transfer({name: samples}, self.pipeline.device)
 
         def job() -> None:
             inside.make_folder(path.parent, folder)
-            sampling.write_picture(path, transfer.fetch()[name], spec)
+            sampling.write_picture(path, transfer.fetch()[name], spec, below)
             for listener in self.listeners:
                 listener.picture(name, path)
 
@@ -387,6 +404,7 @@ class Training:
         self._measure()
         self._sample()
         self.save()
+        self._strip()
         self.writer.wait()
 
     def _measure(self) -> None:

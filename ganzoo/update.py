@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from .blame import culprit, scalar
 from .contracts import Augmentation, Loss, Regularizer, Side, SlopePenalty, Spec
 from .slope import slope_penalty
-from .specs import as_samples
 from .step import Step, View
 
 
@@ -148,23 +147,6 @@ def terms(parts: Parts, side: Side) -> Terms:
         return total, tuple(report), torch.stack(list(report.values())), judged
 
     return compute
-
-
-def signs(judged: Judged, data: Tensor) -> tuple[tuple[str, ...], Tensor]:
-    """(names, a vector) of what tells a healthy training from a sick one, whatever the loss: the mean logits, how often real is
-    ranked above fake, and the spread of generated samples against real ones, given as they are stored.
-    """
-    real, fake, drawn = judged
-    found = {"D(real)": real.mean(), "D(fake)": fake.mean()}
-    found["rank"] = (real > fake).float().mean()  # 0.5: cannot tell them apart; 1: always right
-    # Near 0: all samples are alike.
-    found["spread"] = _deviation(drawn) / _deviation(as_samples(data)).clamp_min(1e-6)
-    return tuple(found), torch.stack(list(found.values()))
-
-
-def _deviation(samples: Tensor) -> Tensor:
-    """The standard deviation within the batch, averaged over a sample's numbers; Tensor.std(0) takes 14 times as long on a CPU."""
-    return (samples - samples.mean(0)).square().mean(0).sqrt().mean()
 
 
 def _autocast(precision: str, device: str) -> contextlib.AbstractContextManager[Any]:

@@ -126,6 +126,10 @@ class Reporter(Tracker):
         """After every update. Speed is counted from the first one, in which the update may have been compiled."""
         if self.fresh:
             self.began, self.first, self.fresh = time.monotonic(), images, False
+        self._move(images)
+
+    def _move(self, images: int) -> None:
+        """The bar, where there is one, at so many images."""
         if self.bar is not None and self.task is not None:
             self.bar.update(
                 self.task, completed=min(images, self.total), counted=self._counted(images)
@@ -146,6 +150,7 @@ class Reporter(Tracker):
         self.health = str(record.get("health", "")).partition(": ")[0]
         if self.bar is not None:
             self.bar.figures = figures(record)
+            self._move(images)  # its health is this line's, too
         elif images >= self.total or time.monotonic() - self.said >= PLAIN_EVERY:
             self.said = time.monotonic()
             say(f"{self._counted(images)} | {figures(record)}")

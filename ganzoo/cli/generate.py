@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..sampling import LoadedGenerator
 
 CORNERS, BETWEEN = 5, 16  # samples that a walk passes, and frames from one to the next
+NUMBERS = (".npy", ".csv")
 
 
 @click.command("generate", short_help="Draw pictures from a trained generator.")
@@ -37,7 +38,7 @@ CORNERS, BETWEEN = 5, 16  # samples that a walk passes, and frames from one to t
     type=click.Path(path_type=Path),
     default=Path("samples.png"),
     show_default=True,
-    help="A .png for one grid, a folder for one file a sample.",
+    help="A .png for one grid, .npy or (points) .csv for the numbers, a folder for one file a sample.",
 )
 @click.option(
     "--interpolate",
@@ -56,9 +57,10 @@ def command(
     """Draw samples from SOURCE, a run folder or a generator.safetensors."""
     if interpolate is not None and interpolate.suffix.lower() != ".gif":
         raise UsageError(f"--interpolate {interpolate}: write a name that ends in .gif")
-    if out.suffix and out.suffix.lower() != ".png":
+    if out.suffix and out.suffix.lower() not in (".png", *NUMBERS):
         raise UsageError(
-            f"--out {out}: give a name that ends in .png for one grid, or one without a dot for a folder"
+            f"--out {out}: give a name that ends in .png for one grid, in .npy or .csv for the numbers, "
+            "or one without a dot for a folder"
         )
     from ..files import check_folder
 
@@ -69,6 +71,10 @@ def command(
 
     registry = loaded().registry
     generator = load(source, registry)
+    if out.suffix.lower() == ".csv" and generator.spec.sort != "points":
+        raise UsageError(
+            f"--out {out}: only points are rows of a table; write .npy for numbers of {generator.spec.sort}s"
+        )
     made = generator.header
     version = registry.get(
         "generator", f"{made.distribution}:{made.plugin}/{made.component}"
@@ -94,12 +100,18 @@ def command(
 
 
 def _write(generator: LoadedGenerator, samples: object, out: Path) -> None:
-    """One grid, or a file a sample."""
+    """One grid, one table of numbers, or a file a sample."""
     from torch import Tensor
 
     from ..drawing import write_picture
 
     assert isinstance(samples, Tensor)
+    if out.suffix.lower() in NUMBERS:
+        from ..files import write_bytes
+
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(out, _numbers(samples.numpy(force=True), out.suffix.lower()))
+        return
     if out.suffix:
         write_picture(out, samples, generator.spec)
         return
@@ -114,13 +126,26 @@ def _write(generator: LoadedGenerator, samples: object, out: Path) -> None:
         write_bytes(out / "samples.safetensors", tensor_bytes({"samples": samples}))
 
 
-def _walk(generator: LoadedGenerator, seed: int, label: int | None, path: Path) -> None:
-    """A looping walk through the latents of a few samples, as an animated picture."""
+def _numbers(samples: Any, form: str) -> bytes:
+    """An array [n, ...] as .npy without pickle, or [n, d] as .csv that gives the same float32 numbers back."""
     import io
 
+    import numpy as np
+
+    buffer = io.BytesIO()
+    if form == ".npy":
+        np.save(buffer, samples, allow_pickle=False)
+    else:
+        names = ",".join(f"x{i + 1}" for i in range(samples.shape[1]))
+        np.savetxt(buffer, samples, fmt="%.9g", delimiter=",", header=names, comments="")
+    return buffer.getvalue()
+
+
+def _walk(generator: LoadedGenerator, seed: int, label: int | None, path: Path) -> None:
+    """A looping walk through the latents of a few samples, as an animated picture."""
     import torch
 
-    from ..drawing import draw
+    from ..drawing import draw, gif
     from ..files import write_bytes
     from ..sampling import chunk_of
 
@@ -144,7 +169,5 @@ def _walk(generator: LoadedGenerator, seed: int, label: int | None, path: Path) 
             for part in between.split(chunk):
                 drawn = net(part, None if labels is None else labels[: len(part)])
                 frames += [draw(frame[None], generator.spec).convert("RGB") for frame in drawn]
-    buffer = io.BytesIO()
-    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=60, loop=0)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, gif(frames, 60))

@@ -197,6 +197,8 @@ def _goodbye(pipeline: Pipeline, folder: Path, images: int) -> None:
     click.echo(f"trained on {images:,} images")
     if pictures:
         click.echo(f"  picture    {pictures[-1]}   (real: {folder / 'real.png'})")
+    if (folder / "progress.gif").is_file():
+        click.echo(f"  progress   {folder / 'progress.gif'}")
     click.echo(f"  generator  {folder / 'generator.safetensors'}")
     click.echo(f"  run        {folder}")
     click.echo("next:")
