@@ -5,11 +5,13 @@ import re
 import pytest
 from parts import wrong_nets, wrong_others  # noqa: F401  (they fill the list)
 from parts.fakes import entries
-from parts.sound import SOUND, Silent
+from parts.sound import SOUND, Drift, Good, Silent
 from parts.wrong import WRONG
+from torch import nn
 
 from ganzoo import plugins
-from ganzoo.registry import Component
+from ganzoo.contracts import Discriminator, Loss
+from ganzoo.registry import Component, Registry
 from ganzoo.testing import CHECKS, check, findings
 
 PARTS = ("conditional", "auxiliary", "path_length", "adaptive", "packing", "consistency", "signals")
@@ -82,6 +84,84 @@ def test_a_broken_promise_is_named(kind, factory, name, message):
         message, text
     ), text
     assert text.startswith(f"{kind} 'wrong' of tests:wrong: ") and "; " in text and "\n" not in text
+
+
+class Boom(Good):
+    """Fails to draw.
+
+    latent_dim: numbers in one latent vector
+    """
+
+    def forward(self, latents, labels=None):
+        raise ValueError("boom")
+
+
+class Short(Good):
+    """Draws too little.
+
+    latent_dim: numbers in one latent vector
+    """
+
+    def forward(self, latents, labels=None):
+        return super().forward(latents)[..., 1:]
+
+
+@pytest.mark.parametrize("factory", [Boom, Short])
+def test_one_cause_is_told_once(factory):
+    found = {f.check: f for f in findings(component("generator", factory), measure=False)}
+    bad = [name for name, f in found.items() if f.outcome == "does not hold"]
+    assert bad == ["shapes"], {name: found[name].found for name in bad}
+    depending = [f for f in found.values() if f.found == "depends on shapes, which does not hold"]
+    assert len(depending) > 3 and {f.outcome for f in depending} == {"does not apply"}
+
+
+class Asks(Loss):
+    """Trains a head for classes too."""
+
+    needs = {"discriminator": "classify"}  # noqa: RUF012
+
+    def discriminator(self, step):
+        head = step.discriminator.classify(step.fake_features).square().mean()
+        return (step.fake_logits - step.real_logits).mean() + head
+
+    def generator(self, step):
+        return -step.fake_logits.mean()
+
+
+class OnPoints(Discriminator):
+    """Judges points alone, by a head that few have."""
+
+    sorts = ("points",)
+    heads = ("classify",)
+
+    def __init__(self, spec):
+        super().__init__(spec)
+        self.inner, self.judge = nn.Linear(spec.numel, 8), nn.Linear(8, 1)
+        self.classify = nn.Linear(8, 3)
+
+    def features(self, samples):
+        return self.inner(samples.flatten(1)).tanh()
+
+    def score(self, features, labels=None):
+        return self.judge(features).squeeze(1)
+
+
+class Heads(Drift):
+    """Keeps that head near zero."""
+
+    needs = {"discriminator": ("per_sample", "classify")}  # noqa: RUF012
+
+    def penalty(self, step):
+        return step.discriminator.classify(step.real_features).square().mean()
+
+
+@pytest.mark.parametrize(("kind", "factory"), [("loss", Asks), ("regularizer", Heads)])
+def test_what_a_part_needs_is_looked_for_among_what_takes_the_samples(kind, factory):
+    head = Component("discriminator", "on-points", OnPoints, "wrong", "tests", "0")
+    own = [*plugins.zoo().registry.components(), head]
+    check(component(kind, factory), registry=Registry(own))
+    with pytest.raises(AssertionError, match=r"with the trait .*'classify', and none is installed"):
+        check(component(kind, factory))
 
 
 @pytest.mark.parametrize(

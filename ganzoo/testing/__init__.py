@@ -19,7 +19,7 @@ from ..contracts import Spec
 from ..errors import BadData
 from ..registry import Component, Registry
 from . import basics, data, nets, optimizers, parts, updates
-from .case import SPECS, Case, Check, Finding, Outcome, find
+from .case import SPECS, Case, Check, Finding, Outcome, depending, find
 from .speed import speed
 
 UPDATE: dict[str, Check] = {
@@ -137,7 +137,7 @@ def findings(
     case = Case(
         component, options, specs=specs, registry=registry, data=data, device=device, budget=budget, against=against
     )  # fmt: skip
-    cannot = ""
+    cannot, failed = "", list[Finding]()
     for name, function in CHECKS[component.kind].items():
         if name == "speed" and not measure and budget is None:
             continue
@@ -151,7 +151,8 @@ def findings(
                 if isinstance(finding.error, BadData)
                 else "it cannot be built"
             )
-        yield finding
+        yield depending(finding, failed)
+        failed += [finding] if finding.outcome == "does not hold" else []
 
 
 def check(component: Component, **settings: Any) -> None:

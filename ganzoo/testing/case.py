@@ -7,7 +7,7 @@ import inspect
 import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -149,21 +149,8 @@ class Case:
         """An error in a line of bearable length, and the line of the component's own source that it comes from."""
         text = one_line(error)
         text = text if len(text) <= REASON else f"{text[:REASON]} ..."
-        try:
-            source = inspect.getsourcefile(self.component.load())
-        except (TypeError, OSError, GanzooError):
-            return text
-        lines = [
-            frame.lineno
-            for frame in traceback.extract_tb(error.__traceback__)
-            if frame.filename == source
-        ]
-        lines += [
-            int(number)
-            for file, number in re.findall(r'File "([^"]+)", line (\d+)', str(error))
-            if file == source
-        ]
-        return f"{text} ({Path(str(source)).name}, line {lines[-1]})" if lines else text
+        own = _own_lines(self.component, error)
+        return f"{text} ({Path(own[-1][0]).name}, line {own[-1][1]})" if own else text
 
     def build(self, *arguments: Any, seed: int = 0) -> Any:
         """A new instance, its random numbers drawn from the seed."""
@@ -188,6 +175,15 @@ class Case:
     def copy(self, spec: Spec | None = None) -> Any:
         """A copy of that instance, to change."""
         return copy.deepcopy(self.made(spec))
+
+    def moved(self, spec: Spec | None = None) -> Any:
+        """A copy whose weights are moved a little: some rightly begin at zero and block what others do."""
+        net = self.copy(spec)
+        torch.manual_seed(5)
+        with torch.no_grad():
+            for parameter in net.parameters():
+                parameter.add_(0.02 * torch.randn_like(parameter))
+        return net
 
     @cached_property
     def taken(self) -> list[Spec]:
@@ -249,6 +245,47 @@ def find(case: Case, name: str, check: Check) -> Finding:
             )
 
 
+def depending(finding: Finding, failed: Sequence[Finding]) -> Finding:
+    """The finding, or that it depends on one which failed before it, so that one cause is told once.
+
+    It does when both come from the same place, or when what it is about is not of the right shape.
+    """
+    if finding.outcome != "does not hold":
+        return finding
+    for earlier in failed:
+        place = _place(earlier)
+        if earlier.check == "shapes" or (place is not None and place == _place(finding)):
+            found = f"depends on {earlier.check}, which does not hold"
+            return replace(finding, outcome="does not apply", found=found, mend="")
+    return finding
+
+
+def _place(finding: Finding) -> tuple[str, int] | None:
+    """The file and line that an error comes from: the component's own, else the innermost."""
+    error = finding.error
+    while error is not None and error.__cause__ is not None:
+        error = error.__cause__
+    if error is None or isinstance(error, Wrong):
+        return None
+    frames = traceback.extract_tb(error.__traceback__)
+    own = _own_lines(finding.component, error)
+    if own:
+        return own[-1]
+    return (frames[-1].filename, frames[-1].lineno or 0) if frames else None
+
+
+def _own_lines(component: Component, error: BaseException) -> list[tuple[str, int]]:
+    """The lines of a component's own source that an error passed, or names in its text."""
+    try:
+        source = inspect.getsourcefile(component.load())
+    except (TypeError, OSError, GanzooError):
+        return []
+    passed = [(f.filename, f.lineno or 0) for f in traceback.extract_tb(error.__traceback__)]
+    named = re.findall(r'File "([^"]+)", line (\d+)', str(error))
+    lines = passed + [(file, int(number)) for file, number in named]
+    return [(file, number) for file, number in lines if file == source]
+
+
 # What several checks read.
 
 
@@ -297,9 +334,3 @@ def gradients(value: Tensor, net: nn.Module) -> Tensor:
         return torch.cat([torch.zeros_like(p).flatten() for p in parameters])
     found = torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
     return torch.cat([g.flatten() for g in found])
-
-
-def plain_state(module: nn.Module) -> dict[str, Any]:
-    """What a module holds beside parameters and buffers."""
-    kept = {k: v for k, v in vars(module).items() if not k.startswith("_") and k != "training"}
-    return copy.deepcopy(kept)

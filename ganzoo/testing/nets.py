@@ -109,7 +109,8 @@ def ranges(case: Case) -> str:
 def reads_latents(case: Case) -> str:
     """Samples depend on the latents."""
     for spec in case.taken:
-        net, labels = case.made(spec), labels_for(case.made(spec), spec)
+        net = case.moved(spec)
+        labels = labels_for(net, spec)
         same = torch.allclose(
             seeded(net, latents_of(case, spec), labels),
             seeded(net, net.draw_latents(BATCH), labels),
@@ -129,7 +130,7 @@ def labels(case: Case) -> str:
     """Labels count where the net says that it reads them; without classes it does without, or refuses when it is built."""
     reads = False
     for spec in case.taken:
-        net = case.made(spec)
+        net = case.moved(spec)
         if labels_for(net, spec) is not None:
             reads = True
             first, second = (
@@ -164,14 +165,10 @@ def repeats(case: Case) -> str:
 
 
 def reached(case: Case) -> str:
-    """Every parameter gets a gradient. Weights are moved a little first: some rightly begin at zero and block others."""
+    """Every parameter gets a gradient."""
     count = 0
     for spec in case.taken:
-        moved, what = case.copy(spec), f"on {describe(spec)}"
-        torch.manual_seed(5)
-        with torch.no_grad():
-            for parameter in moved.parameters():
-                parameter.add_(0.02 * torch.randn_like(parameter))
+        moved, what = case.moved(spec), f"on {describe(spec)}"
         given = inputs_of(case, spec)
         outcome = seeded(moved, given, labels_for(moved, spec))
         for head in getattr(
@@ -327,7 +324,7 @@ def per_sample(case: Case) -> str:
 
 
 def _mixes(case: Case, spec: Spec) -> bool:
-    exact, samples = case.copy(spec).double(), samples_of(spec).double()
+    exact, samples = case.moved(spec).double(), samples_of(spec).double()
     others = torch.cat([samples[:1], 3 * samples[1:].roll(1, -1) + 0.5])
     before, after = (
         seeded(exact, batch, labels_for(exact, spec))[0] for batch in (samples, others)

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from ..checkpoint import optimizer_state, restore_optimizer
 from .case import CONTRACTS, Case
+from .state import lost
 
+KEEP = "keep all state in `self.state` and the parameter groups"
 STATE = "its state must be tensors and numbers"
 
 
@@ -58,8 +60,10 @@ def resumes(case: Case) -> str:
     case.require(
         same,
         "goes on differently from saved state",
-        "keep all state in `self.state` and the parameter groups",
+        KEEP,
     )
+    names = ", ".join(map(repr, lost(one, other)))
+    case.require(not names, f"its attribute {names} changes in use, and is not saved", KEEP)
     return "20 steps from saved state, bit for bit"
 
 

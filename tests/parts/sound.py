@@ -31,6 +31,40 @@ class Good(Generator):
         return self.draw(latents).tanh().view(-1, *self.spec.shape)
 
 
+class Gained(Good):
+    """Scales what it draws by a gain of each class, which begins at zero (as conditional norms do).
+
+    latent_dim: numbers in one latent vector
+    """
+
+    conditional = True
+
+    def __init__(self, spec: Spec, *, latent_dim: int = 8) -> None:
+        super().__init__(spec, latent_dim=latent_dim)
+        self.gain = nn.Embedding(max(spec.classes, 1), 1)
+        nn.init.zeros_(self.gain.weight)
+
+    def forward(self, latents, labels=None):
+        gain = 0 if labels is None else self.gain(labels)
+        return (self.draw(latents) * (1 + gain)).tanh().view(-1, *self.spec.shape)
+
+
+class Late(Good):
+    """Draws the same at first: its last layer begins at zero, and it keeps what it worked out.
+
+    latent_dim: numbers in one latent vector
+    """
+
+    def __init__(self, spec: Spec, *, latent_dim: int = 8) -> None:
+        super().__init__(spec, latent_dim=latent_dim)
+        nn.init.zeros_(self.draw.weight)
+        self._numel = None
+
+    def forward(self, latents, labels=None):
+        self._numel = self._numel or self.spec.numel
+        return super().forward(latents)
+
+
 class Judge(Discriminator):
     """Judges through two layers."""
 
@@ -101,6 +135,26 @@ def plain_sgd(params, *, lr: float = 0.05):
     return torch.optim.SGD(params, lr=lr)
 
 
+class _Kept(torch.optim.SGD):
+    """Remembers how much it has to step, which does not depend on its history."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, lr)
+        self.sizes = None
+
+    def step(self, closure=None):
+        self.sizes = self.sizes or [p.numel() for p in self.param_groups[0]["params"]]
+        super().step()
+
+
+def kept_sgd(params, *, lr: float = 0.05):
+    """Gradient descent that keeps what it worked out.
+
+    lr: learning rate
+    """
+    return _Kept(list(params), lr)
+
+
 class Means(Metric):
     """The difference of means.
 
@@ -117,6 +171,8 @@ class Silent(Tracker):
 
 SOUND = [
     ("generator", Good),
+    ("generator", Gained),
+    ("generator", Late),
     ("discriminator", Judge),
     ("loss", Plain),
     ("regularizer", Drift),
@@ -125,6 +181,7 @@ SOUND = [
     ("augmentation", Mirror),
     ("dataset", few),
     ("optimizer", plain_sgd),
+    ("optimizer", kept_sgd),
     ("metric", Means),
     ("tracker", Silent),
 ]

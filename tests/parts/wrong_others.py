@@ -81,6 +81,25 @@ class Counts(Drift):
         return super().penalty(step)
 
 
+@wrong("regularizer", "state", "'_seen' changes in use")
+@documented()
+class CountsInPrivate(Drift):
+    def penalty(self, step):
+        self._seen = getattr(self, "_seen", 0) + 1
+        return super().penalty(step)
+
+
+@wrong("regularizer", "state", "'inner.seen' changes in use")
+@documented()
+class CountsWithin(Drift):
+    def __init__(self):
+        super().__init__()
+        self.inner = Counts()
+
+    def penalty(self, step):
+        return self.inner.penalty(step)
+
+
 @wrong("regularizer", "slopes", "a slope of zero has no finite gradient")
 @documented()
 class NoRoot(Flat):
@@ -188,6 +207,27 @@ class _Forgets(torch.optim.SGD):
 @documented("Forgets.\n\n    lr: learning rate")
 def forgets(params, *, lr: float = 0.1):
     return _Forgets(params, lr)
+
+
+class _Looks(torch.optim.SGD):
+    """Takes an average from time to time: nothing shows that it is not saved, until then."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, lr)
+        self._turns, self.slow = 0, [p.detach().clone() for p in params]
+
+    def step(self, closure=None):
+        super().step()
+        self._turns += 1
+        if self._turns % 50 == 0:
+            for slow, p in zip(self.slow, self.param_groups[0]["params"], strict=True):
+                p.data.copy_(slow.lerp_(p.detach(), 0.5))
+
+
+@wrong("optimizer", "state", "its attribute '_turns', 'slow' changes in use, and is not saved")
+@documented("Looks ahead.\n\n    lr: learning rate")
+def looks_ahead(params, *, lr: float = 0.1):
+    return _Looks(list(params), lr)
 
 
 @wrong("metric", "shapes", "returns")
