@@ -15,7 +15,13 @@ from .config import FAMILIES
 from .contained import contained, off_stdout
 from .contracts import Dataset, Regularizer, Side, SlopePenalty, Spec
 from .data.order import check_batch
-from .devices import choose_device, choose_engine, choose_precision, settle
+from .devices import (
+    choose_device,
+    choose_engine,
+    choose_precision,
+    computes_in_bf16,
+    settle,
+)
 from .errors import BrokenPlugin, GanzooError, Incompatible, one_line
 from .fitting import (
     build_augmentations,
@@ -33,7 +39,8 @@ from .rehearsal import rehearse
 from .sections import Choice, Config
 from .sizes import check_samples
 from .streams import derive, forked
-from .update import Parts, choose_way
+from .trial import MARGIN, bf16_gain
+from .update import Parts, arrange, choose_way
 
 WAYS = {"dual": "the dual pass", "double": "double backward"}
 
@@ -48,9 +55,7 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
         parts, spec = _parts(build, dataset, device)
         for module in parts.sections().values():
             module.to(device).train()
-        if device.type == "cuda" and spec.sort == "image":
-            for side in SIDES:
-                parts.net(side).to(memory_format=torch.channels_last)
+        arrange(parts, spec, device)
         optimizers = {side: _optimizer(build, side, parts.net(side)) for side in SIDES}
         metrics = {
             name: build.build(f"metric.{name}", "metric", c, spec)
@@ -69,7 +74,7 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
     build.notes.append(f"engine {engine}: {reason}{slopes}")
     average = Average(parts.generator, config.average.half_life)
     return Pipeline(
-        _completed(build),
+        _completed(build, parts.precision),
         spec,
         dataset,
         parts,
@@ -107,13 +112,14 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
             initialise(net, init)
     probe(build, spec, seen, generator, discriminator)
     _prepare(build, regularizers, generator, discriminator)
-    if not any(isinstance(r, SlopePenalty) for r in regularizers.values()):
-        use_native_norms(discriminator)
     # The dual pass trades a second derivative for a second forward pass, which pays on GPUs; on
     # CPUs it is the slower one.
     trial = _shared_slopes(regularizers) and device.type == "cuda"
     way = choose_way(discriminator, seen) if trial else "double"
-    precision = choose_precision(config.train.precision, device)
+    slopes = any(isinstance(r, SlopePenalty) for r in regularizers.values())
+    if not slopes or way == "double":
+        use_native_norms(discriminator, slopes)
+    precision = choose_precision(config.train.precision, device, spec.sort)
     settle(device, config.train.deterministic)
     parts = Parts(generator, discriminator, loss, regularizers, augmentations, way, precision)
     rehearse(
@@ -123,7 +129,25 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
         config.train.batch_size,
         lambda section: f"{section} of {build.owners[section]}",
     )
+    if device.type == "cpu":
+        _settle_precision(build, parts, spec)
     return parts, spec
+
+
+def _settle_precision(build: Assembly, parts: Parts, spec: Spec) -> None:
+    """On a CPU: bf16 where it is left open, the processor has it and a trial finds it quicker."""
+    train = build.config.train
+    if train.precision == "bf16" and not computes_in_bf16():
+        build.notes.append("precision bf16: this processor only imitates it, which is slow")
+    if train.precision != "auto" or spec.sort != "image" or not computes_in_bf16():
+        return
+    if train.deterministic:  # a trial may end otherwise the next time
+        build.notes.append("precision fp32, without a trial of bf16, since runs are to be equal")
+        return
+    gain = bf16_gain(parts, spec, train.batch_size)
+    parts.precision = "bf16" if gain >= MARGIN else "fp32"
+    found = f"bf16 is {gain:.1f} times as fast here" if gain else "updates fail in bf16"
+    build.notes.append(f"precision {parts.precision}: {found}, by a trial; this run keeps it")
 
 
 def _shared_slopes(regularizers: Mapping[str, Regularizer]) -> bool:
@@ -163,9 +187,10 @@ def _optimizer(build: Assembly, side: Side, net: nn.Module) -> torch.optim.Optim
     return optimizer
 
 
-def _completed(build: Assembly) -> Config:
-    """The configuration with every option of every part written out."""
+def _completed(build: Assembly, precision: str) -> Config:
+    """The configuration with every option of every part written out, the precision as chosen."""
     tree = build.config.tree()
+    tree["train"]["precision"] = precision
     tree["disc"]["name"] = discriminator_name(build)
     if "data" not in build.owners:  # pictures: a run may be resumed from elsewhere
         tree["data"]["name"] = str(Path(build.config.data.name).expanduser().resolve())

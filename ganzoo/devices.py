@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import re
 from pathlib import Path
 from typing import Any
@@ -83,20 +84,30 @@ def free_memory(device: torch.device) -> int | None:
         return None
 
 
-def choose_precision(name: str, device: torch.device) -> str:
-    """fp32 on CPUs and MPS; with CUDA bf16 where there is, else tf32."""
+def choose_precision(name: str, device: torch.device, sort: str = "image") -> str:
+    """What `auto` means: for images on a GPU bf16 where there is, else tf32; otherwise fp32.
+
+    Images have 8 bits a number, as bf16 has; points and signals need more. On a CPU that
+    computes in bf16, assembly tries whether it pays (`trial.py`).
+    """
     if name == "auto":
-        name = (
-            "fp32"
-            if device.type != "cuda"
-            else "bf16"
-            if torch.cuda.get_device_capability(device) >= (8, 0)
-            else "tf32"
-        )
+        name = "fp32"
+        if device.type == "cuda" and sort == "image":
+            name = "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "tf32"
     if device.type == "cuda":
         torch.set_float32_matmul_precision("highest" if name == "fp32" else "high")
         torch.backends.cudnn.allow_tf32 = name != "fp32"
     return name
+
+
+def computes_in_bf16() -> bool:
+    """Whether this processor has instructions for bf16 (x86: avx512_bf16, with or without AMX)."""
+    try:
+        if platform.machine().lower() in ("x86_64", "amd64"):
+            return bool(torch.cpu._is_avx512_bf16_supported())
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):  # a build of PyTorch that cannot tell
+        return False
 
 
 def settle(device: torch.device, deterministic: bool) -> None:

@@ -34,6 +34,7 @@ MAY_CHANGE = {
     "train.images",
     "train.device",
     "train.engine",
+    "train.precision",
     "train.deterministic",
     "train.on_nan",
     "data.resident",

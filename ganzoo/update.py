@@ -149,6 +149,19 @@ def terms(parts: Parts, side: Side) -> Terms:
     return compute
 
 
+def arrange(parts: Parts, spec: Spec, device: torch.device) -> None:
+    """Put the nets' weights in the order in memory in which convolutions are quicker: channels last.
+
+    With one exception, measured: on a CPU, slopes in bf16 are quicker channels first. It depends
+    on nothing that changes from one assembly to the next, since results differ by rounding.
+    """
+    slopes = any(isinstance(r, SlopePenalty) for r in parts.regularizers.values())
+    first = device.type == "cpu" and parts.precision == "bf16" and slopes
+    if spec.sort == "image" and not first:
+        for net in (parts.generator, parts.discriminator):
+            net.to(memory_format=torch.channels_last)
+
+
 def _autocast(precision: str, device: str) -> contextlib.AbstractContextManager[Any]:
     return (
         torch.autocast(device, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +42,14 @@ def call(*arguments: object) -> Outcome:
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = run([os.fspath(a) if isinstance(a, Path) else str(a) for a in arguments])
     return Outcome(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _same_precision_everywhere() -> Iterator[None]:
+    """What is compared here must not depend on the processor, nor on a trial by the clock."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ganzoo.assembly.computes_in_bf16", lambda: False)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -155,37 +155,86 @@ def test_generators_name_a_partner_that_exists():
             assert zoo().registry.get("discriminator", component.load().partner)
 
 
-def test_native_batch_norm_is_the_elementary_one():
+@pytest.mark.parametrize(
+    ("dims", "shape"),
+    [
+        ("batch", (5, 3, 4, 6)),
+        ("batch", (5, 3)),
+        ("layer", (5, 3, 4, 6)),
+        ("layer", (1, 3, 7)),
+        ("instance", (5, 3, 4, 6)),
+        ("instance", (1, 3, 1, 1)),
+    ],
+    ids=str,
+)
+def test_native_norms_are_the_elementary_ones(dims, shape):
     """Values and gradients in float64, with moments far from 0 and 1."""
-    norm = MomentNorm("batch", 3).double()
-    nn.init.normal_(norm.weight), nn.init.normal_(norm.bias)
-    x = (torch.randn(5, 3, 4, 6, dtype=torch.float64) * 3 + 2).requires_grad_()
+    torch.manual_seed(0)
+    norm = MomentNorm(dims, 3).double()
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    x = (torch.randn(shape, dtype=torch.float64) * 3 + 2).requires_grad_()
+    pull = torch.arange(float(x[0].numel())).view(x.shape[1:])
     found = []
     for native in (False, True):
         norm.native = native
         y = norm(x)
-        found.append(
-            (
-                y,
-                *torch.autograd.grad(
-                    (y * torch.arange(72.0).view(3, 4, 6)).square().sum(), (x, *norm.parameters())
-                ),
-            )
-        )
+        total = (y * pull).square().sum()
+        found.append((y, *torch.autograd.grad(total, (x, *norm.parameters()))))
     for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-8)
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-7)
+
+
+@pytest.mark.parametrize("dims", ["layer", "instance"])
+def test_native_norms_are_right_under_double_backward(dims):
+    """The gradient of a slope's size, eager and compiled, against the elementary norm's."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(2, 4, 3), MomentNorm(dims, 4), nn.Tanh(), nn.Conv2d(4, 1, 2))
+    x, found = torch.randn(3, 2, 6, 5, dtype=torch.float64), []
+    net.double()
+    nn.init.normal_(net[1].weight)
+
+    def size(x):
+        return torch.func.grad(lambda x: net(x).sum())(x).square().sum()
+
+    compiled = torch.compile(size, fullgraph=True, backend="aot_eager")
+    for native, function in ((False, size), (True, size), (True, compiled)):
+        net[1].native = native
+        found.append(torch.autograd.grad(function(x), list(net.parameters())[:-1]))
+    for wanted, *others in zip(*found, strict=True):
+        for other in others:
+            torch.testing.assert_close(other, wanted, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(
-    ("regs", "native"),
-    [((), True), (("sn", "noise"), True), (("gp",), False), (("sn", "r1"), False)],
+    ("regs", "kind", "native"),
+    [
+        ((), "batch", True),
+        (("sn", "noise"), "batch", True),
+        (("gp",), "layer", True),
+        (("sn", "r1"), "instance", True),
+        (("r1",), "batch", False),  # as somebody may insist
+    ],
+    ids=str,
 )
-def test_native_norms_only_where_no_slope_is_taken(regs, native):
-    layer = {"reg": {name: {} for name in regs}, "disc": {"width": 8}, "gen": {"width": 8}}
+def test_native_norms_only_where_they_are_right(regs, kind, native):
+    """On a CPU, where slopes go by double backward."""
+    layer = {"reg": {name: {} for name in regs}, "gen": {"width": 8}}
+    layer["disc"] = {"width": 8, "norm": kind}
     built = assemble(
         configuration.check(configuration.merge(configuration.defaults(), layer)), zoo().registry
     )
-    norms = [
-        module for module in built.parts.discriminator.modules() if isinstance(module, MomentNorm)
-    ]
+    norms = [m for m in built.parts.discriminator.modules() if isinstance(m, MomentNorm)]
     assert norms and all(module.native == native for module in norms)
+
+
+def test_image_nets_lie_channels_last():
+    tree = {"gen": {"width": 8}, "disc": {"width": 8}, "train": {"precision": "bf16"}}
+    for regs, last in (({}, True), ({"gp": {}}, False)):
+        layer = configuration.merge(tree, {"reg": regs})
+        built = assemble(
+            configuration.check(configuration.merge(configuration.defaults(), layer)),
+            zoo().registry,
+        )
+        weight = built.parts.discriminator.body[2].weight
+        assert weight.is_contiguous(memory_format=torch.channels_last) is last

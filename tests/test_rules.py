@@ -65,6 +65,7 @@ LAYERS = (
         "progress",
         "sampling",
         "rehearsal",
+        "trial",
         "liveness",
         "runs",
         "logbook",
