@@ -100,6 +100,27 @@ def test_dcgan_discriminator_says_whether_it_judges_each_sample_by_itself(norm):
     assert net.per_sample is alone is (norm not in ("auto", "batch"))
 
 
+@pytest.mark.parametrize("norm", ["batch", "layer", "instance", "none"])
+@pytest.mark.parametrize("name", ["dcgan", "mlp"])
+def test_a_discriminator_tells_more_than_directions(name, norm):
+    """D(3x) = 3 D(x) for every net of rectifiers without biases."""
+    torch.manual_seed(0)
+    options = {"norm": norm} if name == "dcgan" else {}
+    net = zoo().registry.create("discriminator", name, Spec((3, 16, 16)), width=8, **options)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    net(torch.rand(8, 3, 16, 16)).square().sub(1).mean().backward()
+    optimizer.step()  # biases begin at zero
+    x = torch.randn(8, 3, 16, 16)
+    assert torch.dist(net(3 * x), 3 * net(x)) > 1e-3 * net(x).norm()
+
+
+def test_dcgan_without_norms_has_a_bias_in_every_layer():
+    net = zoo().registry.create("discriminator", "dcgan", Spec((3, 32, 32)), width=8, norm="none")
+    layers = [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert len(layers) == 4
+    assert all(m.bias is not None and m.bias.abs().sum() == 0 for m in layers)
+
+
 def test_dcgan_adapts_to_a_slope_penalty():
     factory = zoo().registry.get("discriminator", "dcgan").load()
     assert factory(Spec((1, 16, 16)), **factory.adapts["per_sample"]).per_sample

@@ -99,7 +99,8 @@ class DCGANDiscriminator(Discriminator):
     """The discriminator of DCGAN: strided convolutions and leaky rectifiers (Radford et al. 2016).
 
     Judges [n, c, h, w] for any c and any h, w from 4 up. At 64x64x3 and width 64 with batch norm it has 2,765,568
-    parameters. Raises Incompatible for other samples.
+    parameters: as in DCGAN's common implementations, its only biases are those of the norms. Without norms every
+    layer has one, or the net could only tell directions (D(3x) = 3 D(x)). Raises Incompatible for other samples.
 
     width: channels of the first stage; each stage below has twice as many, up to 8 times
     norm: normalisation of all stages but the first; auto is the paper's batch norm, which mixes the samples of a batch
@@ -121,7 +122,7 @@ class DCGANDiscriminator(Discriminator):
         sizes = _sizes(spec)
         widths = _widths(width, len(sizes) - 1)
         self.body, height, breadth = _shrink(spec.shape[0], widths, sizes, kind)
-        self.judge = nn.Linear(widths[-1] * height * breadth, 1, bias=False)
+        self.judge = nn.Linear(widths[-1] * height * breadth, 1, bias=kind == "none")
         _draw_weights(self)
 
     def features(self, samples: Tensor) -> Tensor:
@@ -144,7 +145,7 @@ def _shrink(
     for stage, ((before, after), width) in enumerate(zip(pairwise(sizes), widths, strict=True)):
         kernel, stride = (3, 1) if before == after else (4, 2)
         height, breadth = height // stride, breadth // stride
-        layers += [nn.Conv2d(channels, width, kernel, stride, 1, bias=False)]
+        layers += [nn.Conv2d(channels, width, kernel, stride, 1, bias=kind == "none")]
         layers += [*([norm(kind, width)] if stage else []), nn.LeakyReLU(0.2)]
         channels = width
     return nn.Sequential(*layers), height, breadth
