@@ -163,22 +163,26 @@ class SlopePenalty(Regularizer):
         "discriminator": "per_sample"
     }  # a slope of one sample means nothing when the batch is mixed
     at: ClassVar[str] = "between"  # "real", "fake", "between" the two, "around" real
+    through: bool = True  # whether the slope is in samples, through augmentations and other views
+
+    @property
+    def judges(self) -> bool:
+        """Whether its height is the discriminator's logits."""
+        return type(self).height is SlopePenalty.height
 
     @property
     def place(self) -> str | None:
         """The named place whose pass this penalty can share, or None if it has a point or a height of its own."""
-        own = (
-            type(self).point is not SlopePenalty.point
-            or type(self).height is not SlopePenalty.height
-        )
-        return None if own else self.at
+        return self.at if self.judges and type(self).point is SlopePenalty.point else None
 
     def point(self, step: Step) -> Tensor:
-        """Where to take the slope: [n, ...]."""
-        return step.point(self.at)
+        """Where to take the slope: [n, ...]; samples before any view, or as seen if not `through`."""
+        return step.point(self.at, seen=not self.through)
 
     def height(self, step: Step, point: Tensor) -> tuple[Tensor, Any]:
-        """(values [n], anything): the function whose slope is meant; the discriminator's logits unless defined."""
+        """(values [n], anything): the function whose slope is meant, at the point as seen; the
+        discriminator's logits unless defined. One of its own gets the point without any view.
+        """
         return step.judge(point)
 
     def observe(self, slope: Tensor) -> None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
+from torch.func import vjp
 
 from .blame import scalar
 from .blocks import full
-from .slope import slope_penalty
+from .slope import Pull, slope_penalty
 from .specs import as_samples
 
 if TYPE_CHECKING:
@@ -64,9 +65,11 @@ class Step:
         self.views, self.progress, self.way = views, progress, way
         self.slope_terms: dict[str, Tensor] = {}  # name -> unweighted value, for the report
         self._slope_sums: list[Tensor] = []  # weighted and differentiable
-        self._slopes: dict[str, list[tuple[str, SlopePenalty]]] = {}
+        self._slopes: dict[tuple[str, bool], list[tuple[str, SlopePenalty]]] = {}
         for name, penalty in slopes:
-            self._slopes.setdefault(penalty.place or name, []).append((name, penalty))
+            place = (penalty.place or name, penalty.through)
+            self._slopes.setdefault(place, []).append((name, penalty))
+        self._through = {place for place, through in self._slopes if through}
 
     @property
     def net(self) -> Any:
@@ -93,7 +96,18 @@ class Step:
     @lazy
     def real(self) -> Tensor:
         """Real samples as seen."""
-        return self.view(self.data)
+        return self._real_seen[0]
+
+    @lazy
+    def _real_seen(self) -> tuple[Tensor, Pull | None]:
+        return self._see(self.data, "real" in self._through)
+
+    def _see(self, samples: Tensor, through: bool) -> tuple[Tensor, Pull | None]:
+        """Samples as seen and, where a slope is to be taken through the views, what takes it back."""
+        if not (through and self.views):
+            return self.view(samples), None
+        seen, pull = vjp(self.view, samples)  # type: ignore[misc]
+        return seen, pull
 
     @lazy
     def drawn(self) -> Tensor:
@@ -111,7 +125,11 @@ class Step:
     @lazy
     def fake(self) -> Tensor:
         """Generated samples as seen."""
-        return self.view(self.drawn)
+        return self._fake_seen[0]
+
+    @lazy
+    def _fake_seen(self) -> tuple[Tensor, Pull | None]:
+        return self._see(self.drawn, "fake" in self._through)
 
     @property
     def real_logits(self) -> Tensor:
@@ -137,31 +155,47 @@ class Step:
     def _at_fake(self) -> tuple[Tensor, Any]:
         return self._look("fake")
 
-    def point(self, at: str) -> Tensor:
-        """Samples at a named place: "real", "fake", "between" the two (one mixing weight a sample), "around" real."""
+    def point(self, at: str, seen: bool = False) -> Tensor:
+        """Samples at a named place: "real", "fake", "between" the two (one mixing weight a sample), "around" real.
+
+        Before any view, or among samples as `seen`.
+        """
+        real, fake = (self.real, self.fake) if seen else (self.data, self.drawn)
         if at == "real":
-            return self.real
+            return real
         if at == "fake":
-            return self.fake
-        mix = torch.rand_like(self.real.flatten(1)[:, 0]).view(-1, *[1] * (self.real.dim() - 1))
+            return fake
+        mix = torch.rand_like(real.flatten(1)[:, 0]).view(-1, *[1] * (real.dim() - 1))
         if at == "between":
-            return self.real.lerp(self.fake, mix)
+            return real.lerp(fake, mix)
         if (
             at == "around"
         ):  # DRAGAN: uniform noise of half the batch's deviation, a random part of the way
-            return self.real + mix * 0.5 * self.real.std() * torch.rand_like(self.real)
+            return real + mix * 0.5 * real.std() * torch.rand_like(real)
         raise ValueError(f"no place {at!r} for a slope: real, fake, between or around")
 
     def slope_of(self, penalty: SlopePenalty) -> Tensor:
         """One penalty's unweighted value, in a pass of its own."""
+        point, pull = self._start(penalty)
         total, _, _, _ = slope_penalty(
             lambda x: penalty.height(self, x),
-            penalty.point(self),
+            point,
             lambda slope: (penalty.of(slope), ()),
             penalty.observe,
             self._way(penalty),
+            pull,
         )
         return total
+
+    def _start(self, penalty: SlopePenalty) -> tuple[Tensor, Pull | None]:
+        """Where a penalty's height is taken, and what takes a slope there back to the samples."""
+        if not (self.views and penalty.judges and penalty.through):
+            return penalty.point(self), None
+        if penalty.place in ("real", "fake"):
+            shared = self._real_seen if penalty.place == "real" else self._fake_seen
+            if shared[1] is not None:
+                return shared
+        return self._see(penalty.point(self), True)
 
     def _way(self, penalty: SlopePenalty) -> str:
         """The dual way was tried on the discriminator only; a height of a penalty's own may draw noise, or need other nets."""
@@ -169,19 +203,21 @@ class Step:
 
     def finish_slopes(self) -> Tensor | float:
         """The weighted sum of all slope penalties due, those not yet looked at included."""
-        for place in list(self._slopes):
+        for place, _ in list(self._slopes):
             if place == "real":
                 _ = self._at_real
             elif place == "fake":
                 _ = self._at_fake
-            else:
-                self._pass(self._slopes.pop(place))
+        for key in list(self._slopes):
+            self._pass(self._slopes.pop(key))
         return sum(self._slope_sums, start=0.0)
 
     def _look(self, place: str) -> tuple[Tensor, Any]:
         """Logits and features at a place, with the slope penalties that look there in the same pass."""
-        due = self._slopes.pop(place, [])
-        return self._pass(due) if due else self.judge(self.point(place))
+        for through in (True, False):
+            if (place, through) in self._slopes:
+                return self._pass(self._slopes.pop((place, through)))
+        return self.judge(self.point(place, seen=True))
 
     def _pass(self, due: list[tuple[str, SlopePenalty]]) -> tuple[Tensor, Any]:
         """Compute all penalties of one place together; returns the values there and what came with them."""
@@ -202,9 +238,9 @@ class Step:
             for _, penalty in due:
                 penalty.observe(full(slope))
 
-        way = self._way(first)
+        point, pull = self._start(first)
         total, values, heights, aux = slope_penalty(
-            lambda x: first.height(self, x), first.point(self), of, observe, way
+            lambda x: first.height(self, x), point, of, observe, self._way(first), pull
         )
         self._slope_sums.append(total)
         self.slope_terms.update({name: value.detach() for name, value in values.items()})

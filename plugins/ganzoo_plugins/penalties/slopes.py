@@ -1,4 +1,8 @@
-"""Penalties on g = dD/dx, the slope of the logit in the sample; how g is computed is the engine's business."""
+"""Penalties on g = dD/dx, the slope of the logit in the sample; how g is computed is the engine's business.
+
+Where the discriminator sees samples through a view T (augmentation, noise), g is d D(T(x)) / dx, as in
+StyleGAN2-ADA and R3GAN; with `through` false it is the slope in what is seen, T(x).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,9 @@ TINY = 1e-12  # inside the root, so that a slope of zero has a finite gradient; 
 class GradientPenalty(SlopePenalty):
     """Draws the slope's norm to one between real and generated samples: (|g| - 1)² (Gulrajani et al. 2017, eq. 3).
 
-    The default weight is the paper's lambda.
+    The default weight is the paper's lambda. The paper has no augmentation: samples are mixed before it.
+
+    through: whether the slope is in the samples, through augmentations and noise; else in what is seen
     """
 
     at = "between"
@@ -23,8 +29,10 @@ class GradientPenalty(SlopePenalty):
         weight: NonNegativeFloat = 10.0,
         every: PositiveInt = 1,
         final: NonNegativeFloat | None = None,
+        through: bool = True,
     ) -> None:
         super().__init__(weight=weight, every=every, final=final)
+        self.through = through
 
     def of(self, slope: Tensor) -> Tensor:
         """(|g| - 1)², averaged over the samples of a slope [n, ...]."""
@@ -35,7 +43,10 @@ class GradientPenalty(SlopePenalty):
 class Dragan(GradientPenalty):
     """Draws the slope's norm to one around real samples: (|g| - 1)² (Kodali et al. 2017, section 2.3).
 
-    A point is a real sample moved a random part of the way along uniform noise of half the batch's deviation.
+    A point is a real sample moved a random part of the way along uniform noise of half the batch's deviation,
+    before any augmentation, which the paper has not.
+
+    through: whether the slope is in the samples, through augmentations and noise; else in what is seen
     """
 
     at = "around"
@@ -46,6 +57,8 @@ class R1(SlopePenalty):
 
     The default is the paper's gamma for images of 256x256; the right one grows with resolution² / batch size, and at
     32x32 published runs use 0.01 to 1.
+
+    through: whether the slope is in the samples, through augmentations and noise; else in what is seen
     """
 
     at = "real"
@@ -56,8 +69,10 @@ class R1(SlopePenalty):
         weight: NonNegativeFloat = 10.0,
         every: PositiveInt = 1,
         final: NonNegativeFloat | None = None,
+        through: bool = True,
     ) -> None:
         super().__init__(weight=weight, every=every, final=final)
+        self.through = through
 
     def of(self, slope: Tensor) -> Tensor:
         """|g|² / 2, averaged over the samples of a slope [n, ...]."""
@@ -68,6 +83,8 @@ class R2(R1):
     """Draws the slope to zero at generated samples: |g|² / 2; the weight is gamma (Mescheder et al. 2018, eq. 10).
 
     Use it with r1 and the same weight (Huang et al. 2024).
+
+    through: whether the slope is in the samples, through augmentations and noise; else in what is seen
     """
 
     at = "fake"
