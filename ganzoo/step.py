@@ -160,14 +160,14 @@ class Step:
 
         Before any view, or among samples as `seen`.
         """
-        real, fake = (self.real, self.fake) if seen else (self.data, self.drawn)
+        if at == "fake":
+            return self.fake if seen else self.drawn
+        real = self.real if seen else self.data
         if at == "real":
             return real
-        if at == "fake":
-            return fake
         mix = torch.rand_like(real.flatten(1)[:, 0]).view(-1, *[1] * (real.dim() - 1))
         if at == "between":
-            return real.lerp(fake, mix)
+            return real.lerp(self.fake if seen else self.drawn, mix)
         if (
             at == "around"
         ):  # DRAGAN: uniform noise of half the batch's deviation, a random part of the way
