@@ -148,7 +148,8 @@ def gradient(built, side, precision):
     torch.manual_seed(2)
     with only(parts.net(side), parts.rival(side)):
         due = parts.due(side, 0)
-        total, names, report = terms(parts, side)(data, labels, latents, torch.zeros(()), due)
+        given = data, labels, latents, torch.zeros(()), due
+        total, names, report, _ = terms(parts, side)(*given)
         total.backward()
     found = [p.grad for p in parts.net(side).parameters()]
     assert all(g.dtype == torch.float32 for g in found)
