@@ -2,7 +2,8 @@
 
 A plugin implements the hooks it needs with `@ganzoo.hookimpl` and calls `register(name, factory, **about)` once for each
 component. `factory` is a class or function, or its dotted name `"package.module:Name"` when importing it is costly; `about`
-may hold `summary` (default: the docstring's first sentence) and `paper`.
+may hold `summary` (default: the docstring's first sentence), `paper`, and for data `recipe`: the recipe of the same plugin
+that a training on them starts from where none is named.
 """
 
 from typing import Protocol

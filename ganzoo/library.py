@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import advice, guard, recovery, runs, sampling
 from . import config as configuration
-from . import guard, recovery, runs, sampling
 from .assembly import assemble
 from .catalog import distributions, install_line
 from .contracts import Spec, Tracker
@@ -88,18 +88,23 @@ def train(
 ) -> Result:
     """Train a configuration, given as sections over the defaults: `train({"gen": {"name": "mlp"}, "data": {"name": "ring"}})`.
 
-    A top-level `recipe` names one to start from. With a folder, everything is written there as the command line does in a
-    run's; without, nothing is written. torch's global random state is left as it was.
+    A top-level `recipe` names one to start from; without, it is the data set's own if it declares one. With a folder,
+    everything is written there as the command line does in a run's; without, nothing is written. torch's global random
+    state is left as it was.
     """
     registry = zoo().registry
     given = dict(config)
     tree = configuration.defaults()
     meant = configuration.meaning({}, tree, "ganzoo")
+    start: tuple[Any, str] | None = None
     if name := given.pop("recipe", None):
         recipe = registry.get("recipe", str(name))
-        settings = runs.settings(recipe.recipe())
-        tree = configuration.merge(tree, settings)
-        meant = configuration.meaning(meant, settings, recipe.distribution)
+        start = runs.settings(recipe.recipe()), recipe.distribution
+    elif own := advice.start(registry, given):
+        start = own.settings, own.owner
+    if start is not None:
+        tree = configuration.merge(tree, start[0])
+        meant = configuration.meaning(meant, *start)
     registry = registry.meaning(configuration.meaning(meant, given, ""))
     pipeline = assemble(configuration.check(configuration.merge(tree, given)), registry)
     log = _Log()

@@ -219,9 +219,10 @@ def _register(kind: str, plugin: Plugin, components: list[Component]) -> hookspe
         if any(not isinstance(text, str) for text in about.values()) or set(about) - {
             "summary",
             "paper",
+            *(("recipe",) if kind == "dataset" else ()),
         }:
             raise TypeError(
-                f"{kind} {name!r}: about takes summary and paper, both text; traits are attributes of the class"
+                f"{kind} {name!r}: about takes summary and paper, and of data recipe, all text; traits are attributes of the class"
             )
         if any(c.kind == kind and c.name == name for c in components):
             raise ValueError(f"{kind} {name!r} is registered twice")

@@ -23,7 +23,7 @@ from environments import build_wheel
 from ganzoo.cli import run
 
 SMALL = (
-    *("--images", "256", "--batch-size", "16", "--resolution", "16"),
+    *("--loss", "nonsat", "--images", "256", "--batch-size", "16", "--resolution", "16"),
     *("--set", "gen.width=8", "--set", "disc.width=8"),
 )
 

@@ -128,7 +128,7 @@ BROKEN = {
     ),
     "about": (
         "@hookimpl\n    def register_losses(register): register('odd', Loss, color='red')",
-        "about takes summary and paper",
+        "about takes summary and paper, and of data recipe",
     ),
     "recipe": ("@hookimpl\n    def register_recipes(register): register('odd', 3)", "recipe 'odd'"),
     "twice": (

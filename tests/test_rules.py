@@ -73,6 +73,7 @@ LAYERS = (
         "sizes",
     },
     {
+        "advice",
         "training",
         "recovery",
         "building",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
 
+from .. import advice, runs
 from .. import config as configuration
-from .. import runs
 from ..errors import BadConfig, GanzooError, shown
 from ..registry import Component, Registry
 from ..sections import Config, Tree
@@ -31,6 +32,7 @@ class Layers:
         self._kept = self.tree if meant else {}
         self.config: Config = configuration.check(self.tree)
         self.words = words or Words()
+        self.notes: list[str] = []
 
     def add(
         self, layer: Mapping[str, Any], source: str, *, whole: bool = False, owner: str = ""
@@ -80,8 +82,12 @@ def configure(
     words: Words | None = None,
     meant: configuration.Meant | None = None,
 ) -> Layers:
-    """Defaults (or a run's own configuration), recipe, run file, flags and --set, in that order."""
+    """Defaults (or a run's own configuration), recipe (or the data's own), run file, flags and --set, in that order."""
     layers = Layers(base, words, meant)
+    own = None if base or given["recipe"] else advice.start(registry, _chosen(given))
+    if own is not None:
+        layers.add(own.settings, "the recipe of the data", owner=own.owner)
+        layers.notes.append(own.line)
     if given["recipe"]:
         recipe = _get(registry, "recipe", given["recipe"], key="recipe")
         settings, source = runs.settings(recipe.recipe()), f"--recipe {given['recipe']}"
@@ -104,6 +110,22 @@ def configure(
     for text in given["settings"]:
         layers.set(text)
     return layers
+
+
+def _chosen(given: Mapping[str, Any]) -> Tree:
+    """All that the command line and its run file ask for, as one tree that is not checked yet."""
+    tree: Tree = _read(given["config_file"]) if given["config_file"] else {}
+    layers: list[Tree] = []
+    for flag, path in FLAGS.items():
+        section, key = path.split(".")
+        layers += [{section: {key: given[flag]}}] if given[flag] is not None else []
+    layers += [{family: {name: {} for name in given[family]}} for family in MANY if given[family]]
+    for text in given["settings"]:
+        keys, layer = configuration.setting(text)
+        for key in reversed(keys):
+            layer = {key: layer}
+        layers.append(layer)
+    return functools.reduce(configuration.merge, layers, tree)
 
 
 def words() -> Words:

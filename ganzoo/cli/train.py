@@ -115,6 +115,7 @@ def command(
 
     with data_progress() as progress:
         pipeline = assemble(layers.config, registry.meaning(layers.meant), progress)
+    pipeline.notes[:0] = layers.notes
     if resume is not None:
         for line in runs.check_versions(about, pipeline):
             say(f"note: {line}")
