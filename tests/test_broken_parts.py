@@ -288,14 +288,14 @@ WRONG = {  # part -> the flags that use it, and what is said
     "none": (["--loss", "none"], "loss of ganzoo-bad:bad .*: its value for the discriminator is None"),
     "float": (["--loss", "float"], "loss of ganzoo-bad:bad .*: its value for the discriminator is a float"),
     "constant": (["--loss", "constant"], "loss of ganzoo-bad:bad .*: its value .* has no gradient"),
-    "whole": (["--gen", "whole", "--disc", "mlp"], "--gen \w+: Whole of ganzoo-bad:bad gives torch.int64"),
-    "cut": (["--gen", "cut", "--disc", "mlp"], "--gen \w+: Cut of ganzoo-bad:bad gives .* without a gradient"),
+    "whole": (["--gen", "whole", "--disc", "mlp"], r"--gen \w+: Whole of ganzoo-bad:bad gives torch.int64"),
+    "cut": (["--gen", "cut", "--disc", "mlp"], r"--gen \w+: Cut of ganzoo-bad:bad gives .* without a gradient"),
     "asks": (["--loss", "asks"], "loss of ganzoo-bad:bad fails .*no attribute 'classify'"),
     "calls": (["--loss", "calls"], "loss of ganzoo-bad:bad fails .*positional arguments"),
     "picks": (["--loss", "picks"], "loss of ganzoo-bad:bad fails .*IndexError"),
-    "narrow": (["--disc", "narrow"], "--disc \w+: Narrow of ganzoo-bad:bad fails: .*positional arguments"),
-    "spreads": (["--reg", "spreads"], "reg\.\w+ of ganzoo-bad:bad .*: its penalty .* has the shape"),
-    "slopes": (["--reg", "slopes"], "reg\.\w+ of ganzoo-bad:bad .*: its `of` has the shape"),
+    "narrow": (["--disc", "narrow"], r"--disc \w+: Narrow of ganzoo-bad:bad fails: .*positional arguments"),
+    "spreads": (["--reg", "spreads"], r"reg\.\w+ of ganzoo-bad:bad .*: its penalty .* has the shape"),
+    "slopes": (["--reg", "slopes"], r"reg\.\w+ of ganzoo-bad:bad .*: its `of` has the shape"),
 }  # fmt: skip
 
 
