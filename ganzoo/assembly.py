@@ -22,6 +22,7 @@ from .devices import (
     computes_in_bf16,
     settle,
 )
+from .doing import doing
 from .errors import BrokenPlugin, GanzooError, Incompatible, one_line
 from .fitting import (
     build_augmentations,
@@ -50,6 +51,7 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
     build = Assembly(config, registry)
     device = choose_device(config.train.device)
     with off_stdout(), forked(device):
+        doing("opening the data")
         dataset = open_dataset(build, progress)
         check_batch(config.train.batch_size, len(dataset))
         parts, spec = _parts(build, dataset, device)
@@ -69,6 +71,7 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
         }
     count = config.samples.count
     check_samples(count, spec.numel, device=torch.device("cpu"), section="samples")
+    doing("")
     engine, reason = choose_engine(config.train.engine, device)
     slopes = f"; slopes by {WAYS[parts.way]}" if _shared_slopes(parts.regularizers) else ""
     build.notes.append(f"engine {engine}: {reason}{slopes}")
@@ -92,6 +95,7 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
 
 def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Parts, Spec]:
     """What takes part in an update, checked and rehearsed, and the spec of a sample."""
+    doing("building the nets")
     config = build.config
     regularizers = {
         name: build.build(f"reg.{name}", "regularizer", c)
@@ -110,6 +114,7 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
         if init != "auto":
             torch.manual_seed(derive(config.train.seed, "init", side))
             initialise(net, init)
+    doing("trying the nets on a few samples")
     probe(build, spec, seen, generator, discriminator)
     _prepare(build, regularizers, generator, discriminator)
     # The dual pass trades a second derivative for a second forward pass, which pays on GPUs; on
@@ -122,6 +127,7 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
     precision = choose_precision(config.train.precision, device, spec.sort)
     settle(device, config.train.deterministic)
     parts = Parts(generator, discriminator, loss, regularizers, augmentations, way, precision)
+    doing(f"rehearsing an update of each net with a batch of {config.train.batch_size:,}")
     rehearse(
         parts,
         dataset,

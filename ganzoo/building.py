@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from . import __version__, sizes
 from .config import FAMILIES
 from .contracts import Dataset
 from .data import load_pictures, parse_resolution, resize
+from .doing import LARGE, doing, mebibytes
 from .errors import (
     BadConfig,
     BadData,
@@ -167,6 +169,8 @@ def open_dataset(build: Assembly, progress: Progress | None) -> Dataset:
                 key="resolution",
                 value=data.resolution,
             )
+        size = len(dataset) * math.prod((dataset.spec.shape[0], *resolution))
+        doing(f"resizing {len(dataset):,} samples: {mebibytes(size)}", now=size > LARGE)
         dataset = Dataset(
             resize(dataset.samples, resolution), dataset.labels, dataset.classes, dataset.notes
         )

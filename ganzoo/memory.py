@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .contracts import Side
 from .devices import VARIABLE, free_memory, insisted
+from .doing import doing
 from .errors import DeviceError
 from .feed import budget_bytes
 from .pipeline import SIDES, Pipeline
@@ -103,6 +104,7 @@ def needed(pipeline: Pipeline, found: dict[str, int]) -> int:
 
 def check_fits(pipeline: Pipeline, free: int | None = None) -> None:
     """Raises DeviceError before the training when it will not fit, with the largest batch that does."""
+    doing("working out the memory")
     free = available(pipeline.device) if free is None else free
     if free is None:
         return

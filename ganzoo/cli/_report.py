@@ -22,6 +22,8 @@ from rich.progress import (
 from rich.text import Text
 
 from ..contracts import Tracker
+from ..doing import doing
+from ._patience import Teller
 from ._shared import plain
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from ..training import Training
 
 PLAIN_EVERY = 5.0  # seconds between two lines where there is no terminal
+QUIET = 10.0  # seconds without a line of the log, after which the images are told alone
 CONSOLE = Console(stderr=True)
 
 
@@ -100,6 +103,8 @@ class Reporter(Tracker):
         )  # first: images that speed is not counted of
         self.fresh = True  # no update yet
         self.health = ""  # in a word or two
+        self.heard = 0.0  # when anything was said
+        self.teller = Teller()
         self.bar: Lines | None = None
         self.task: TaskID | None = None
 
@@ -110,7 +115,9 @@ class Reporter(Tracker):
 
     def start(self, run: Mapping[str, Any]) -> None:
         """Begin to count time, and draw the bar on a terminal."""
-        self.began = time.monotonic()
+        self.began = self.heard = time.monotonic()
+        if not CONSOLE.is_terminal:
+            self.teller.tell("the first update")
         if CONSOLE.is_terminal:
             columns = (
                 BarColumn(bar_width=None),
@@ -125,7 +132,11 @@ class Reporter(Tracker):
     def tick(self, images: int) -> None:
         """After every update. Speed is counted from the first one, in which the update may have been compiled."""
         if self.fresh:
+            self.teller.tell("")
             self.began, self.first, self.fresh = time.monotonic(), images, False
+        if self.bar is None and time.monotonic() - self.heard >= QUIET:
+            self.heard = time.monotonic()
+            say(self._counted(images))
         self._move(images)
 
     def _move(self, images: int) -> None:
@@ -152,7 +163,7 @@ class Reporter(Tracker):
             self.bar.figures = figures(record)
             self._move(images)  # its health is this line's, too
         elif images >= self.total or time.monotonic() - self.said >= PLAIN_EVERY:
-            self.said = time.monotonic()
+            self.said = self.heard = time.monotonic()
             say(f"{self._counted(images)} | {figures(record)}")
 
     def announce(self, text: str) -> None:
@@ -164,6 +175,7 @@ class Reporter(Tracker):
 
     def finish(self) -> None:
         """Leave the last figures on the screen."""
+        self.teller.tell("")
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
@@ -182,10 +194,18 @@ def data_progress() -> Iterator[Callable[[int, int], None]]:
     )
     task = bar.add_task("", total=None)
 
+    said = time.monotonic()
+
     def progress(done: int, total: int) -> None:
+        nonlocal said
         if CONSOLE.is_terminal:
+            if not bar.live.is_started:
+                doing("")  # there is room for one moving line
             bar.start()
             bar.update(task, completed=done, total=total)
+        elif time.monotonic() - said >= PLAIN_EVERY:
+            said = time.monotonic()
+            say(f"reading pictures: {done:,} of {total:,}")
 
     try:
         yield progress

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from . import train
+from ._patience import patience
 from ._shared import loaded, print_json, table
 
 # What train takes beside a pipeline; engines are what is compared.
@@ -57,7 +58,7 @@ def command(engines: str, seconds: float, as_json: bool, **given: Any) -> None:
     registry = loaded().registry
     layers = configure(registry, dict.fromkeys(NO_PART) | given, words=words())
     names = [name.strip() for name in engines.split(",") if name.strip()]
-    with data_progress() as progress:
+    with patience("opening the data"), data_progress() as progress:
         found = measure(
             layers.config, registry.meaning(layers.meant), names, seconds, progress, say
         )

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..errors import UsageError
+from ._patience import patience
 from ._shared import loaded, plain, print_json, table
 
 NAMED = 20  # classes and broken files that are named one by one
@@ -28,10 +29,11 @@ def inspect_command(path: Path, resolution: str | None, as_json: bool) -> None:
         c.name == str(path) for c in loaded().registry.components("dataset")
     ):
         raise UsageError(f"{path}: a data set, and not a folder or zip; see ganzoo info {path}")
-    from ..data import inspect, parse_resolution
-    from ._report import data_progress
+    with patience():
+        from ..data import inspect, parse_resolution
+        from ._report import data_progress
 
-    with data_progress() as progress:
+    with patience("listing what is there"), data_progress() as progress:
         found = inspect(
             path, resolution=parse_resolution(resolution) if resolution else None, progress=progress
         )

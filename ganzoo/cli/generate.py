@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..doing import doing
 from ..errors import GanzooError, UsageError, one_line
+from ._patience import patience
 from ._shared import loaded, plain
 
 if TYPE_CHECKING:
@@ -67,10 +69,12 @@ def command(
     check_folder(out.parent if out.suffix else out, "out", out)
     if interpolate is not None:
         check_folder(interpolate.parent, "interpolate", interpolate)
-    from .. import load
-
     registry = loaded().registry
-    generator = load(source, registry)
+    with patience():
+        from .. import load
+
+        doing("opening the generator")
+        generator = load(source, registry)
     if out.suffix.lower() == ".csv" and generator.spec.sort != "points":
         raise UsageError(
             f"--out {out}: only points are rows of a table; write .npy for numbers of {generator.spec.sort}s"
@@ -85,11 +89,12 @@ def command(
     seed = secrets.randbelow(1 << 31) if seed is None else seed
     if interpolate is not None:
         generator.check_room(CORNERS * BETWEEN, "interpolate")
-    samples = generator.sample(count, seed, label)
     try:
-        _write(generator, samples, out)
-        if interpolate is not None:
-            _walk(generator, seed, label, interpolate)
+        with patience(f"drawing {count:,} samples"):
+            _write(generator, generator.sample(count, seed, label), out)
+            if interpolate is not None:
+                doing("drawing the walk")
+                _walk(generator, seed, label, interpolate)
     except OSError as error:
         raise GanzooError(
             f"--out {out}: cannot be written: {error.strerror or one_line(error)}"

@@ -13,6 +13,7 @@ from ..hookspecs import KINDS, PLURALS
 from ..options import REQUIRED
 from ..registry import Component, Registry
 from ..traits import has, wants
+from ._patience import patience
 from ._shared import loaded, plain, print_json, table
 from .list import _kind
 
@@ -51,7 +52,8 @@ def command(name: str, kind: str | None, as_json: bool) -> None:
     """Show what NAME is: its options with types and defaults, its traits, what it goes with, the recipes that use it."""
     registry = loaded().registry
     found = _find(registry, name, _kind(kind) if kind else None)
-    described = [describe(component, registry) for component in found]
+    with patience():
+        described = [describe(component, registry) for component in found]
     if as_json:
         print_json(described)
         return

@@ -11,6 +11,7 @@ import click
 
 from .. import config as configuration
 from ..errors import UsageError
+from ._patience import patience
 from ._shared import loaded, plain, print_json
 
 if TYPE_CHECKING:
@@ -110,10 +111,11 @@ def command(
         layers = configure(registry, given, words=words())
         if not dry_run:
             runs.check_root(out or Path("runs"))
-    from ..assembly import assemble
-    from ._report import data_progress, say
+    with patience():
+        from ..assembly import assemble
+        from ._report import data_progress, say
 
-    with data_progress() as progress:
+    with patience("opening the data"), data_progress() as progress:
         pipeline = assemble(layers.config, registry.meaning(layers.meant), progress)
     pipeline.notes[:0] = layers.notes
     if resume is not None:
@@ -135,7 +137,8 @@ def run(pipeline: Pipeline, out: Path, resume: Path | None) -> int:
     from ..training import Interrupted, Training
     from ._report import Reporter, say, stopping
 
-    memory.check_fits(pipeline)
+    with patience():
+        memory.check_fits(pipeline)
     folder = resume if resume is not None else runs.new_folder(out, pipeline.config)
     lock = runs.Lock(folder)
     reporter = Reporter(pipeline)
@@ -214,7 +217,7 @@ def show(pipeline: Pipeline, as_json: bool) -> None:
 
     nets = {side: pipeline.parts.net(side) for side in reversed(pipeline.optimizers)}
     counts = {side: sum(p.numel() for p in net.parameters()) for side, net in nets.items()}
-    with off_stdout():
+    with off_stdout(), patience("working out the memory"):
         memory = estimate(pipeline)
     about = {
         "config": pipeline.config.tree(),

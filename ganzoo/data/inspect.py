@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from ..doing import LARGE, doing, mebibytes
 from .decoding import parse_background
 from .scanning import Progress, Scan, describe, survey
 from .source import Source, open_source, printable
@@ -30,7 +31,14 @@ def inspect(
     """
     parse_background(background)
     with open_source(path) as source:
+        doing(f"reading the headers of {len(source.entries):,} pictures")
+        told = survey(source)
+        size = len(told) * math.prod((told.channels(channels), *told.resolution(resolution)))
+        doing(
+            f"decoding {len(told):,} pictures, for a training {mebibytes(size)}", now=size > LARGE
+        )
         found = survey(source, verify=True, progress=progress)
+        doing("looking for pictures that are there twice")
         duplicates = _duplicates(source, found)
     height, width = found.resolution(resolution)
     depth = found.channels(channels)

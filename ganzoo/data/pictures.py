@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..contracts import Dataset
+from ..doing import LARGE, doing, mebibytes
 from ..errors import BadData, one_line
 from .decoding import Pixels, decode, parse_background
 from .resizing import check_resolution
@@ -68,8 +69,12 @@ def load_pictures(
         if ready is not None:
             return ready
         damaged = ["the cached pictures were damaged and are made again"] if store.exists() else []
+        doing(f"reading the headers of {len(source.entries):,} pictures")
         found = survey(source)
         plan = _Plan(found.resolution(resolution), found.channels(channels), background, progress)
+        size = len(found) * math.prod(plan.shape)
+        form = "x".join(map(str, plan.shape))
+        doing(f"decoding {len(found):,} pictures as {form}: {mebibytes(size)}", now=size > LARGE)
         try:
             made = _into_store(source, found, plan, store)
         except OSError as error:
