@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -17,7 +21,7 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from . import files, inside
-from .errors import BadFile, GanzooError, one_line, shown
+from .errors import BadFile, BadRun, GanzooError, one_line, shown
 from .files import sync_folder, tensor_bytes, write_bytes
 from .transfer import Transfer
 from .untrusted import parse_json
@@ -27,6 +31,31 @@ MANIFEST = "manifest.json"
 MANIFEST_LIMIT = 64 << 20  # bytes
 FILE = re.compile(r"[a-z_]{1,40}\.safetensors")  # what a manifest may list
 State = dict[str, dict[str, Any]]  # group -> names to tensors or plain JSON values
+T = TypeVar("T")
+BLOCK = 1 << 20  # bytes read at once
+BROKEN = ".broken"  # what a checkpoint that was set aside is called after its number
+# What a file system says of a file that is missing or no regular file. Any other error is about
+# reading (a disk, a network, a permission) and says nothing about what is in the file.
+STATES = {None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
+PAUSES = (0.2, 1.0)  # seconds before a file that could not be read is tried again
+
+
+class Unfinished(BadFile):
+    """A checkpoint without its manifest: it was being written when the process died."""
+
+
+class Newer(BadFile):
+    """A checkpoint in a format that this ganzoo does not know yet."""
+
+
+@dataclass
+class Found:
+    """The newest whole checkpoint of a run, and the newer ones that are not, with what ails them."""
+
+    folder: Path
+    state: State
+    manifest: dict[str, Any]
+    broken: list[tuple[Path, BadFile]] = field(default_factory=list)
 
 
 def split(group: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -87,20 +116,44 @@ def _run(folder: Path) -> Path:
 
 
 def _serialised(manifest: Mapping[str, Any]) -> bytes:
-    return json.dumps(manifest, indent=1, sort_keys=True).encode()
+    return json.dumps(manifest, indent=1).encode()  # in its own order, which regularizers have
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:
     """The manifest's own sum, so that a flipped bit in it is found like one in a file."""
     content = {key: value for key, value in manifest.items() if key != "sha256"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _patiently(read: Callable[[], bytes], path: Path) -> bytes:
+    """What `read` gives, tried again after a pause when the system fails to read; raises OSError
+    when there is no such file, GanzooError when reading fails for good.
+    """
+    for pause in PAUSES:
+        try:
+            return read()
+        except OSError as error:
+            if error.errno in STATES:
+                raise
+            time.sleep(pause)
+    try:
+        return read()
+    except OSError as error:
+        if error.errno in STATES:
+            raise
+        raise GanzooError(
+            f"{path}: cannot be read: {error.strerror or one_line(error)}; nothing was changed",
+            remedy="try again when the disk answers",
+        ) from None
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The checked manifest; raises BadFile when it is missing, damaged or of another format."""
+    """The checked manifest; raises Unfinished when it is missing, Newer when it is of a format of
+    later versions, another BadFile when it is damaged, GanzooError when it cannot be read.
+    """
     path = folder / MANIFEST
     try:
-        raw = inside.read(path, _run(folder), MANIFEST_LIMIT)
+        raw = _patiently(lambda: inside.read(path, _run(folder), MANIFEST_LIMIT), path)
         manifest = parse_json(raw)
         if (
             not isinstance(manifest, dict)
@@ -109,13 +162,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ):
             raise BadFile(f"{path}: not a manifest")
     except FileNotFoundError:
-        raise BadFile(f"{folder}: no manifest, so it was never finished") from None
+        raise Unfinished(f"{folder}: no manifest, so it was never finished") from None
     except (OSError, ValueError) as error:
         raise BadFile(f"{path}: {one_line(error)}") from None
     if manifest.get("sha256") != _digest(manifest) or raw != _serialised(manifest):
         raise BadFile(f"{path}: damaged (its sum does not match)")
-    if manifest.get("format") != FORMAT:
-        raise BadFile(f"{path}: format {shown(manifest.get('format'))}, this ganzoo reads {FORMAT}")
+    found = manifest.get("format")
+    if found != FORMAT:
+        newer = isinstance(found, int) and found > FORMAT
+        kind = Newer if newer else BadFile
+        raise kind(f"{path}: format {shown(found)}, this ganzoo reads {FORMAT}")
     return manifest
 
 
@@ -133,12 +189,14 @@ def load(folder: Path, most: int | None = None) -> tuple[State, dict[str, Any]]:
     state: State = {group: dict(values) for group, values in manifest["values"].items()}
     left = most
     for name, expected in manifest["files"].items():
-        path = folder / name
-        if not FILE.fullmatch(name):
-            raise BadFile(
-                f"{folder}: the manifest names {shown(name)}, which is no file of a checkpoint"
-            )
-        data = _content(path, expected.get("bytes"), left)
+        path = folder / _known(folder, name)
+        size = expected.get("bytes")
+        try:
+            data = _patiently(partial(_content, path, size, left), path)
+        except FileNotFoundError:
+            raise BadFile(f"{path}: missing or cut short (not {shown(size)} bytes)") from None
+        except OSError as error:
+            raise BadFile(f"{path}: {error.strerror or one_line(error)}") from None
         left = None if left is None else left - len(data)
         if hashlib.sha256(data).hexdigest() != expected.get("sha256"):
             raise BadFile(f"{path}: damaged (its sum does not match)")
@@ -146,20 +204,15 @@ def load(folder: Path, most: int | None = None) -> tuple[State, dict[str, Any]]:
     return state, manifest
 
 
-def _content(path: Path, size: Any, most: int | None) -> bytes:
+def _content(path: Path, size: object, most: int | None) -> bytes:
     """A checkpoint's file, not read unless it has the size that its manifest says and that is no more than `most`."""
-    try:
-        with inside.open_file(path, _run(path.parent)) as file:
-            found = os.fstat(file.fileno()).st_size
-            if found != size:
-                raise BadFile(f"{path}: missing or cut short (not {shown(size)} bytes)")
-            if most is not None and found > most:
-                raise BadFile(f"{path}: {found >> 20:,} MiB, which no state of this run has")
-            return file.read(found)
-    except FileNotFoundError:
-        raise BadFile(f"{path}: missing or cut short (not {shown(size)} bytes)") from None
-    except OSError as error:
-        raise BadFile(f"{path}: {error.strerror or one_line(error)}") from None
+    with inside.open_file(path, _run(path.parent)) as file:
+        found = os.fstat(file.fileno()).st_size
+        if found != size:
+            raise BadFile(f"{path}: missing or cut short (not {shown(size)} bytes)")
+        if most is not None and found > most:
+            raise BadFile(f"{path}: {found >> 20:,} MiB, which no state of this run has")
+        return file.read(found)
 
 
 def tensors_of(data: bytes, path: Path) -> dict[str, Tensor]:
@@ -176,31 +229,150 @@ def tensors_of(data: bytes, path: Path) -> dict[str, Tensor]:
 
 
 def folders(run: Path) -> list[Path]:
-    """The checkpoint folders of a run, newest (most images) first."""
-    found = inside.folders(run / "checkpoints", run)
-    return sorted((p for p in found if p.name.isdigit()), reverse=True)
+    """The checkpoint folders of a run, newest (most images) first; raises OSError when the system
+    fails to list them, which is not the same as none.
+    """
+    found = [(int(path.name), path) for path in _below(run) if path.name.isdecimal()]
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def broken(run: Path) -> list[Path]:
+    """The checkpoints of a run that were set aside, newest first."""
+    found = [path for path in _below(run) if path.suffix == BROKEN and path.stem.isdecimal()]
+    return sorted(found, key=lambda path: int(path.stem), reverse=True)
+
+
+def _below(run: Path) -> list[Path]:
+    return inside.folders(run / "checkpoints", run)
+
+
+def peek(run: Path) -> tuple[Path, dict[str, Any]] | None:
+    """Folder and manifest of the newest checkpoint whose files are there in their sizes; what is in
+    them is not read. None and errors as for `find`.
+    """
+    found = _newest(run, _looks_whole)
+    return found and found[:2]
+
+
+def find(run: Path, most: int | None = None) -> Found | None:
+    """The newest whole checkpoint of a run; None when none was ever finished. Changes nothing.
+
+    most: as for `load`. Raises BadRun when there are some and none of them can be used, or when one
+    is of a newer format; GanzooError when a file cannot be read, which says nothing about what is
+    in it.
+    """
+    found = _newest(run, lambda folder: load(folder, most))
+    return found and Found(found[0], *found[1], found[2])
+
+
+def is_lost(run: Path) -> bool:
+    """Whether no checkpoint of the run can be used, however much of them has to be read."""
+    try:
+        return _newest(run, _verify) is None
+    except BadRun:
+        return True
+
+
+def _newest(
+    run: Path, read: Callable[[Path], T]
+) -> tuple[Path, T, list[tuple[Path, BadFile]]] | None:
+    """The newest checkpoint that can be read, what was read, and the newer ones with their faults."""
+    broken: list[tuple[Path, BadFile]] = []
+    for folder in folders(run):
+        try:
+            return folder, read(folder), broken
+        except Newer as error:
+            raise BadRun(
+                f"{run}: checkpoint {folder.name} was written by a newer ganzoo: {error}",
+                remedy="go on with that version of ganzoo",
+            ) from None
+        except BadFile as error:
+            broken.append((folder, error))
+    damaged = [error for _, error in broken if not isinstance(error, Unfinished)]
+    if damaged:
+        which = "its checkpoint is" if len(broken) == 1 else f"all {len(broken)} checkpoints are"
+        raise BadRun(f"{run}: {which} broken: {damaged[0]}")
+    return None
+
+
+def _looks_whole(folder: Path) -> dict[str, Any]:
+    """The manifest of a checkpoint whose files have their sizes; raises BadFile otherwise."""
+    manifest = read_manifest(folder)
+    for name, expected in manifest["files"].items():
+        path = inside.way(folder / _known(folder, name), _run(folder))
+        if not path.is_file() or path.stat().st_size != expected.get("bytes"):
+            raise BadFile(
+                f"{path}: missing or cut short (not {shown(expected.get('bytes'))} bytes)"
+            )
+    return manifest
+
+
+def _verify(folder: Path) -> None:
+    """Raises BadFile unless every file of a checkpoint is the one that was written; reads a block at
+    a time.
+    """
+    for name, expected in _looks_whole(folder)["files"].items():
+        with inside.open_file(folder / name, _run(folder)) as file:
+            found = hashlib.sha256()
+            for block in iter(partial(file.read, BLOCK), b""):
+                found.update(block)
+            if found.hexdigest() != expected.get("sha256"):
+                raise BadFile(f"{folder / name}: damaged (its sum does not match)")
+
+
+def _known(folder: Path, name: str) -> str:
+    """The name of a checkpoint's file; raises BadFile for any other, which could lead anywhere."""
+    if not FILE.fullmatch(name):
+        raise BadFile(
+            f"{folder}: the manifest names {shown(name)}, which is no file of a checkpoint"
+        )
+    return name
 
 
 def newest(
     run: Path, tell: Callable[[str], None], most: int | None = None
 ) -> tuple[State, dict[str, Any]] | None:
-    """The newest checkpoint that is whole; broken ones on the way are set aside, and `tell` is given a line for each.
-
-    most: as for `load`.
+    """State and manifest of the newest whole checkpoint, as `find` has it; broken ones on the way
+    are set aside, and `tell` is given a line for each.
     """
+    found = find(run, most)
+    if found is None:
+        return None
+    set_aside(found, tell)
+    return found.state, found.manifest
+
+
+def set_aside(found: Found, tell: Callable[[str], None]) -> None:
+    """Rename the broken checkpoints that are newer than the one found; one of them is kept."""
+    for folder, error in found.broken:
+        aside = _rename(folder)
+        where = f"; set aside as {aside.name}" if aside else ""
+        tell(f"checkpoint {folder.name} is broken: {error}{where}; taking the one before")
+    forget_broken(found.folder.parent.parent, keep=1)
+
+
+def start_over(run: Path) -> None:
+    """Set aside every checkpoint, so that the run can begin again; the newest is kept."""
     for folder in folders(run):
-        try:
-            return load(folder, most)
-        except BadFile as error:
-            aside = folder.with_name(f"{folder.name}.broken")
-            shutil.rmtree(aside, ignore_errors=True)
-            try:
-                folder.rename(aside)
-                where = f"; set aside as {aside.name}"
-            except OSError:
-                where = ""
-            tell(f"checkpoint {folder.name} is broken: {error}{where}; taking the one before")
-    return None
+        if _rename(folder) is None:
+            raise BadRun(f"{folder}: cannot be renamed, and would be taken for the new run's")
+    forget_broken(run, keep=1)
+
+
+def _rename(folder: Path) -> Path | None:
+    """The folder under its name for broken ones, or None when it cannot be renamed."""
+    aside = folder.with_name(folder.name + BROKEN)
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        return folder.rename(aside)
+    except OSError:
+        return None
+
+
+def forget_broken(run: Path, keep: int) -> None:
+    """Delete all but the newest `keep` checkpoints that were set aside."""
+    for folder in broken(run)[keep:]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep(run: Path) -> None:
@@ -213,20 +385,25 @@ def sweep(run: Path) -> None:
 
 
 def prune(run: Path, keep: int) -> None:
-    """Delete all but the newest `keep` whole checkpoints; unfinished older ones go too, the last whole one never."""
+    """Delete all but the newest `keep` whole checkpoints, and what is broken or unfinished once a
+    newer one is whole; the last whole one never, nor one that cannot be read just now.
+    """
     whole = 0
     for folder in folders(run):
         try:
             read_manifest(folder)
             whole += 1
+            needed = whole <= keep
         except BadFile:
-            if whole == 0:
-                continue
-        if whole > keep:
-            (folder / MANIFEST).unlink(
-                missing_ok=True
-            )  # first the mark: a half-deleted checkpoint must not look whole
+            needed = whole == 0
+        except GanzooError:
+            needed = True
+        if not needed:
+            # First the mark: a half-deleted checkpoint must not look whole.
+            (folder / MANIFEST).unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
+    if whole:
+        forget_broken(run, keep=0)
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:

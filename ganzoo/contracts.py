@@ -247,6 +247,9 @@ class Tracker:
     def picture(self, name: str, path: Path) -> None:
         """A picture was written."""
 
+    def score(self, scores: Mapping[str, float], images: int) -> None:
+        """What the metrics found, as `METRIC.FIGURE`, after so many images."""
+
     def finish(self) -> None:
         """The training ended, in whatever way."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,9 +86,19 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
-    """Tensors in the safetensors format, on the CPU and each with memory of its own."""
+    """Tensors in the safetensors format, on the CPU and each with memory of its own. Equal ones
+    make equal bytes: safetensors itself writes several metadata in a random order.
+    """
     from safetensors.torch import (
         save,
     )  # late: a command line that is wrong is refused before torch is loaded
 
-    return save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
+    content = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
+    if not metadata or len(metadata) < 2:
+        return content
+    (size,) = struct.unpack("<Q", content[:8])
+    fields = json.loads(content[8 : 8 + size])
+    fields["__metadata__"] = dict(sorted(fields["__metadata__"].items()))
+    header = json.dumps(fields, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # the tensors begin at a multiple of their largest number
+    return b"".join((struct.pack("<Q", len(header)), header, memoryview(content)[8 + size :]))

@@ -43,13 +43,13 @@ def way(path: Path, run: Path) -> Path:
 
 
 def _judge(path: Path) -> int | None:
-    """The mode of a file or folder, None when there is nothing; raises BadFile for anything else."""
+    """The mode of a file or folder, None when there is nothing; raises BadFile for anything else,
+    OSError when the system does not say.
+    """
     try:
         found = path.lstat()
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise BadFile(f"{path}: {error.strerror or error}") from None
     if stat.S_ISLNK(found.st_mode) or getattr(found, "st_reparse_tag", 0) == JUNCTION:
         raise BadFile(
             f"{path}: a link, and nothing in a run folder is followed out of it",

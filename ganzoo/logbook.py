@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +15,7 @@ from .files import write_chunks
 FILE = "log.jsonl"
 LONGEST = 1 << 20  # bytes of a line that is kept; ours have a thousand
 LARGEST = 1 << 30  # bytes of a log; a million lines
+TAIL = 1 << 16  # bytes, in which the last line lies
 
 
 def append(folder: Path, line: Mapping[str, Any]) -> None:
@@ -23,6 +25,30 @@ def append(folder: Path, line: Mapping[str, Any]) -> None:
         inside.append(path, folder, (json.dumps(line) + "\n").encode())
     except OSError as error:
         raise GanzooError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def reached(folder: Path) -> int:
+    """The images of the last whole line, 0 if there is none."""
+    try:
+        with inside.open_file(folder / FILE, folder) as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - TAIL, 0))
+            lines = file.read(TAIL).decode("utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return 0
+    for text in reversed(lines):
+        images = _images(text)
+        if images is not None:
+            return images
+    return 0
+
+
+def _images(text: str) -> int | None:
+    """The images of a line, or None when it is no line of a log."""
+    try:
+        images = json.loads(text)["images"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return images if isinstance(images, int) else None
 
 
 def forget_after(folder: Path, images: int) -> None:
@@ -51,9 +77,7 @@ def _kept(file: BinaryIO, images: int) -> Iterator[bytes]:
     """The whole lines up to that many images, one at a time."""
     with file:  # closed before its successor takes its name, which Windows asks for
         while line := file.readline(LONGEST):
-            try:
-                text = line.decode("utf-8", "replace").rstrip("\r\n")
-                if json.loads(text)["images"] <= images:
-                    yield text.encode() + b"\n"
-            except (ValueError, KeyError, TypeError, RecursionError):
-                continue
+            text = line.decode("utf-8", "replace").rstrip("\r\n")
+            done = _images(text)
+            if done is not None and done <= images:
+                yield text.encode() + b"\n"

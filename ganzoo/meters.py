@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
 from .contracts import Side
-from .errors import GanzooError
+from .errors import GanzooError, shown
 from .health import SIGNS, verdict
 from .update import Report
+
+SIDES = get_args(Side)
 
 
 class NotFinite(GanzooError):
@@ -32,6 +35,37 @@ class Meters:
         self._count += 1
         if report.gradient is not None:
             self._gradients[side] = report.gradient
+
+    def check(self, images: int) -> None:
+        """Raises NotFinite when a value that waits for its line is not finite; keeps the values."""
+        Reading(self._rows, self._gradients, self._count).means(images)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What waits for its line: it belongs to the state, or the line after a resume is another."""
+        state: dict[str, Any] = {"count": self._count, "rows": [], "gradients": []}
+        for i, ((side, names), found) in enumerate(self._rows.items()):
+            state["rows"].append([side, list(names), [number for number, _ in found]])
+            state[f"values.{i}"] = torch.stack([values for _, values in found])
+        for side, gradient in self._gradients.items():
+            state["gradients"].append(side)
+            state[f"gradient.{side}"] = gradient
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Go on from what `state_dict` gave; an empty state is that of a line just taken."""
+        self._count = int(state.get("count", 0))
+        self._rows, self._gradients = {}, {}
+        for i, (side, names, numbers) in enumerate(state.get("rows", [])):
+            values = state[f"values.{i}"]
+            if side not in SIDES or values.shape != (len(numbers), len(names)):
+                raise ValueError(f"values of {shown(side)} that fit no line of the log")
+            key = side, tuple(map(str, names))
+            rows = values.to(device).unbind()
+            self._rows[key] = [(int(n), row) for n, row in zip(numbers, rows, strict=True)]
+        for side in state.get("gradients", []):
+            if side not in SIDES:
+                raise ValueError(f"a gradient of {shown(side)}")
+            self._gradients[side] = state[f"gradient.{side}"].to(device)
 
     def take(self) -> Reading:
         """All that came in, sent to the host, and start anew."""

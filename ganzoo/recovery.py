@@ -8,7 +8,7 @@ import torch
 
 from . import checkpoint
 from .contained import contained
-from .errors import GanzooError
+from .errors import BadRun, GanzooError
 from .meters import NotFinite
 from .training import Training
 
@@ -28,7 +28,10 @@ def run(training: Training, tell: Callable[[str], None]) -> None:
                 raise
             if training.rollbacks >= LIMIT:
                 raise NotFinite(f"{error} (after {LIMIT} rollbacks)") from None
-            found = checkpoint.newest(training.folder, tell, training.largest_state)
+            try:
+                found = checkpoint.newest(training.folder, tell, training.largest_state)
+            except BadRun as broken:
+                raise NotFinite(f"{error} (no checkpoint to go back to: {broken})") from None
             if found is None:
                 raise NotFinite(f"{error} (no checkpoint to go back to)") from None
             rollbacks = training.rollbacks + 1

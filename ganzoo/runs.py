@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,16 +125,26 @@ def ended_badly(process: str, pipeline: Pipeline) -> str:
 
 
 def describe(folder: Path, pipeline: Pipeline, command: str) -> None:
-    """Write run.toml: the complete configuration, with versions and the command line."""
+    """Write run.toml: the complete configuration and its sum, with versions and the command line."""
+    content = {name: section for name, section in pipeline.config.tree().items() if section}
     document = tomlkit.document()
-    document.add(
-        "run",
-        {"command": command, "versions": dict(pipeline.versions), "plugins": dict(pipeline.owners)},
-    )
-    for section, content in pipeline.config.tree().items():
-        if content:
-            document.add(section, content)
+    about = {"command": command, "sha256": _sum(tomllib.loads(tomlkit.dumps(content)))}
+    tables = {"versions": dict(pipeline.versions), "plugins": dict(pipeline.owners)}
+    document.add("run", about | tables)
+    for name, section in content.items():
+        document.add(name, section)
     write_text(folder / RUN_FILE, tomlkit.dumps(document))
+
+
+def intact(tree: Mapping[str, Any]) -> bool:
+    """Whether the settings of a run file are those that were written: none edited, none lost."""
+    about = tree.get("run")
+    return isinstance(about, dict) and about.get("sha256") == _sum(settings(tree))
+
+
+def _sum(tree: Tree) -> str:
+    """SHA-256 of settings in their order, which is that of the parts."""
+    return hashlib.sha256(json.dumps(tree, default=str).encode()).hexdigest()
 
 
 def settings(tree: Mapping[str, Any]) -> Tree:
@@ -139,20 +152,15 @@ def settings(tree: Mapping[str, Any]) -> Tree:
     return {key: value for key, value in tree.items() if key not in META}
 
 
-def open_run(folder: Path) -> tuple[Config, Tree]:
-    """(configuration, the `run` table) of an existing run; raises BadRun when the path is no run."""
-    if not (folder / RUN_FILE).is_file():
-        message = f"no run there (no {RUN_FILE}); a resume never starts afresh"
-        raise BadRun(message, key="resume", value=folder)
-    inside.check(folder)
-    tree = configuration.read(folder / RUN_FILE)
-    about = tree.get("run", {})
-    whole = configuration.merge(
-        configuration.defaults(), settings(tree)
-    )  # a setting that is younger than the run has its default
-    return configuration.check(whole, str(folder / RUN_FILE)), about if isinstance(
-        about, dict
-    ) else {}
+def adopted(saved: Tree, written: Tree) -> Tree:
+    """The saved settings, with what may change as it was written since."""
+    for path in MAY_CHANGE:
+        section, _, key = path.partition(".")
+        if key:
+            saved[section][key] = written[section][key]
+        else:
+            saved[section] = written[section]
+    return saved
 
 
 def check_same(old: Config, new: Config, folder: Path) -> None:
@@ -162,7 +170,7 @@ def check_same(old: Config, new: Config, folder: Path) -> None:
         if had != has:
             message = f"{family} was {had} and would be {has}; a resumed run keeps its parts"
             raise BadRun(message, key="resume", value=folder)
-    before, after = _flat(old.tree()), _flat(new.tree())
+    before, after = flat(old.tree()), flat(new.tree())
     for key in sorted(
         before.keys() | after.keys(), key=lambda key: (not key.endswith(".name"), key)
     ):
@@ -181,15 +189,16 @@ def check_same(old: Config, new: Config, folder: Path) -> None:
             )
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The settings of a tree by their dotted paths; a section without any is there as an empty one."""
+    found: dict[str, Any] = {}
     for key, value in tree.items():
         path = f"{prefix}{key}"
         if isinstance(value, Mapping):
-            flat |= _flat(value, path + ".") or {path: {}}
+            found |= flat(value, path + ".") or {path: {}}
         else:
-            flat[path] = list(value) if isinstance(value, tuple) else value
-    return flat
+            found[path] = list(value) if isinstance(value, tuple) else value
+    return found
 
 
 def check_installed(about: Mapping[str, Any], plugins: set[str], folder: Path) -> None:

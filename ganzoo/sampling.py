@@ -177,7 +177,10 @@ def generator_writer(
 
 def generator_bytes(header: Header, weights: Mapping[str, Tensor]) -> bytes:
     """A generator file: the same bytes for the same header and weights."""
-    about = {"ganzoo": header.model_dump_json(), "sha256": sum_of(header, weights)}
+    # Sorted: options and plugins stand in another order in a configuration that was read again.
+    values = json.loads(header.model_dump_json())
+    written = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    about = {"ganzoo": written, "sha256": sum_of(header, weights)}
     return tensor_bytes(weights, about)
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from .fingerprints import digest
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class Dataset:
     notes: Sequence[str] = field(
         default_factory=list
     )  # what was done to the data, for the person to read
+    digest: str = ""  # of the samples, where it is known already; computed when it is asked for
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -61,6 +67,20 @@ class Dataset:
     @property
     def spec(self) -> Spec:
         return Spec(tuple(self.samples.shape[1:]), len(self.classes))
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What tells these data from others: number and shape of the samples, digests of samples,
+        labels and class names. The first call reads all samples once.
+        """
+        self.digest = self.digest or digest(self.samples)
+        names = json.dumps([str(name) for name in self.classes])
+        return {
+            "count": len(self),
+            "shape": list(self.samples.shape[1:]),
+            "samples": self.digest,
+            "labels": None if self.labels is None else digest(self.labels),
+            "classes": hashlib.sha256(names.encode()).hexdigest(),
+        }
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
         """Samples (images scaled to [-1, 1]) and labels at these indices [k]."""

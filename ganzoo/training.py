@@ -93,6 +93,7 @@ class Training:
         )
         self.scores: dict[str, float] = {}
         self._saved = self._logged = self._pictured = -1  # images at the last of each
+        self._written: tuple[int, dict[str, float]] | None = None  # of the generator file
         self._between = min(config.samples.images, max(self.goal // PICTURES, 1))  # two pictures
         fast = pipeline.device.type == "cuda"  # where counting images alone would mean all the time
         self.pictures, self.checkpoints = Spacing(1.0 * fast), Spacing(30.0 * fast)
@@ -113,11 +114,13 @@ class Training:
             "updates": self.updates,
             "seconds": self.seconds,
             "rollbacks": self.rollbacks,
+            "logged": self._logged,
             "order": self.feed.state_dict(),
         }
         return {
             **self.pipeline.state_dict(),
             **optimizers,
+            "meters": self.meters.state_dict(),
             "streams": self.streams.state_dict(),
             "counters": counters,
         }
@@ -150,14 +153,15 @@ class Training:
             int(counters[name]) for name in ("images", "updates", "rollbacks")
         )
         self.seconds = float(counters["seconds"])
-        self._saved = self._logged = self.images
+        self._saved, self._logged = self.images, int(counters.get("logged", self.images))
+        self.meters.load_state_dict(state.get("meters", {}), self.pipeline.device)
+        self._written = None
         self._factors = {}
         self._lines.clear()
 
     def roll_back(self, rollbacks: int, reason: str) -> None:
         """After a state was put back because of what came later: other random numbers, lower learning rates, a log line."""
         self.rollbacks = rollbacks
-        self.meters = Meters()
         self.streams = Streams(
             derive(self.config.train.seed, "rollback", rollbacks), self.pipeline.device
         )
@@ -370,40 +374,60 @@ class Training:
         self.writer.submit(job)
 
     def save(self) -> None:
-        """Write a checkpoint and the generator file, unless this state is saved already; bad weights are never written."""
-        self._log()
+        """Write a checkpoint and the generator file, unless this state is saved already; bad
+        weights are never written. Adds no line to the log: a run that is stopped has the same one.
+        """
+        self._finish_lines(wait=True)
         if self.folder is None or self._saved == self.images:
             return
-        for side in SIDES:
-            weights = list(self.pipeline.parts.net(side).parameters())
-            if weights and not torch.isfinite(torch.nn.utils.get_total_norm(weights)):
-                raise NotFinite(
-                    f"the {side}'s weights are not finite after {self.images:,} images; nothing was saved since"
-                )
+        self._check_finite()
         about = {
             "config": self.config.tree(),
             "versions": dict(self.pipeline.versions),
+            "plugins": dict(self.pipeline.owners),
             "images": self.images,
         }
         fetch = checkpoint.copied(self.state_dict(), self.pipeline.device)
-        write_generator = sampling.generator_writer(self.pipeline, self.images, self.scores)
+        write_generator = self._generator()
         folder, name, keep = self.folder, f"{self.images:09d}", self.config.checkpoint.keep
+        dataset = self.pipeline.dataset
 
         def job() -> None:
-            write_generator(
-                folder / "generator.safetensors"
-            )  # before the commit, so that no committed state is without it
-            checkpoint.save(folder / "checkpoints" / name, fetch(), about)
+            data = {"data": dataset.fingerprint()}
+            checkpoint.save(folder / "checkpoints" / name, fetch(), about | data)
+            # After the commit: a generator file is a sign that there once was a whole checkpoint.
+            write_generator()
             checkpoint.prune(folder, keep)
 
         self.writer.submit(job)
         self._saved, self._began = self.images, time.monotonic()
 
+    def _check_finite(self) -> None:
+        """Raises NotFinite naming what must not be saved: a value of the last updates, or weights."""
+        self.meters.check(self.images)
+        for side in SIDES:
+            weights = list(self.pipeline.parts.net(side).parameters())
+            if weights and not torch.isfinite(torch.nn.utils.get_total_norm(weights)):
+                raise NotFinite(
+                    f"the {side}'s weights are not finite after {self.images:,} images; "
+                    "nothing was saved since"
+                )
+
+    def _generator(self) -> Callable[[], None]:
+        """A function that writes the generator file as it is now."""
+        assert self.folder is not None
+        write = sampling.generator_writer(self.pipeline, self.images, self.scores)
+        path = self.folder / "generator.safetensors"
+        self._written = self.images, dict(self.scores)
+        return lambda: write(path)
+
     def _end(self) -> None:
         self._log()
+        self.save()  # before a metric can fail
         self._measure()
         self._sample()
-        self.save()
+        if self.folder is not None and self._written != (self.images, self.scores):
+            self.writer.submit(self._generator())
         self._strip()
         self.writer.wait()
 
@@ -422,3 +446,6 @@ class Training:
             self.scores |= {
                 f"{name}.{key}": float(value) for key, value in metric.measure(real, fake).items()
             }
+        if self.scores:
+            for listener in self.listeners:
+                listener.score(self.scores, self.images)

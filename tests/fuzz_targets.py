@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors import SafetensorError
 
 import ganzoo
-from ganzoo import checkpoint, data, runs, sampling, untrusted
+from ganzoo import checkpoint, data, resuming, runs, sampling, untrusted
 from ganzoo import config as configuration
 from ganzoo.assembly import assemble
 from ganzoo.data import Order
@@ -185,11 +185,17 @@ def run(chance, material):
 
     def call():
         if resumed:
-            found, about = runs.open_run(folder)
+            tree = configuration.read(folder / "run.toml")
+            assert runs.intact(tree) in (True, False)
+            whole = configuration.merge(configuration.defaults(), runs.settings(tree))
+            found, about = configuration.check(whole), tree.get("run", {})
+            about = about if isinstance(about, dict) else {}
+            with contextlib.suppress(GanzooError):
+                resuming.open_run(folder)
             configuration.check(
                 configuration.apply_settings(found.tree(), ["train.images=64", "gen.init=normal"])
             )
-            same = runs.open_run(source)[0]
+            same = resuming.open_run(source).config
             with contextlib.suppress(GanzooError):
                 runs.check_same(same, found, folder)
             assert all(line.isprintable() for line in runs.check_versions(about, Owners))
@@ -318,7 +324,7 @@ KINDS = {"generator": generator, "run": run, "manifest": manifest, "zip": zips}
 def warm_up(material):
     """One sound input of every kind, so that what is imported and cached late is not counted as growth."""
     for folder in material.runs:
-        assemble(runs.open_run(folder)[0], zoo().registry)
+        assemble(resuming.open_run(folder).config, zoo().registry)
         ganzoo.load(folder).sample(2)
         checkpoint.load(next((folder / "checkpoints").iterdir()))
     path = material.scratch / "sound.zip"

@@ -5,6 +5,7 @@ import shutil
 
 from fuzz_targets import summed
 from hostile import opened, written
+from signing import sign
 
 from ganzoo import __version__ as now
 
@@ -12,9 +13,12 @@ from ganzoo import __version__ as now
 def test_resume_names_the_plugin_that_is_gone(cli, trained, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained, run)
-    text = (run / "run.toml").read_text()
-    assert '"ganzoo:penalties"' in text
-    (run / "run.toml").write_text(text.replace('"ganzoo:penalties"', '"ganzoo-gone:penalties"'))
+
+    def gone(manifest):
+        assert manifest["plugins"]["reg.r1"] == "ganzoo:penalties"
+        manifest["plugins"]["reg.r1"] = "ganzoo-gone:penalties"
+
+    sign(next((run / "checkpoints").iterdir()), gone)
     done = cli("train", "--resume", run)
     assert (
         done.code == 1
@@ -27,8 +31,8 @@ def test_resume_names_the_plugin_that_is_gone(cli, trained, tmp_path):
 def test_resume_tells_of_another_version(cli, trained, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained, run)
-    text = (run / "run.toml").read_text()
-    (run / "run.toml").write_text(text.replace(f'ganzoo = "{now}"', 'ganzoo = "0.0.9"'))
+    checkpoint = next((run / "checkpoints").iterdir())
+    sign(checkpoint, lambda manifest: manifest["versions"].update(ganzoo="0.0.9"))
     done = cli("train", "--resume", run, "--images", "288")
     assert done.code == 0 and f"ganzoo was 0.0.9 when this run began and is {now} now" in done.err
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -118,10 +119,13 @@ def test_a_finished_run_resumes_to_more_images(tmp_path: Path, cli: Cli, trained
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process can send no signals there")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_saves_and_says_how_to_go_on(
-    number: signal.Signals, tmp_path: Path, cli: Cli, small: tuple[str, ...]
+    name: str, tmp_path: Path, cli: Cli, small: tuple[str, ...]
 ) -> None:
+    if not hasattr(signal, name):
+        pytest.skip("this system has no such signal")
+    number = getattr(signal, name)
     command = [
         sys.executable,
         "-c",
@@ -162,6 +166,28 @@ def test_a_signal_saves_and_says_how_to_go_on(
         json.loads(line)["images"] for line in (folder / "log.jsonl").read_text().splitlines()
     ]
     assert logged == sorted(set(logged)) and logged[-1] == images + 64, "no line twice, none lost"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="terminals are closed otherwise here")
+def test_a_closed_terminal_stops_and_saves(tmp_path: Path, small: tuple[str, ...]) -> None:
+    """Nothing can be written any more when the signal comes."""
+    import os
+    import pty
+
+    command = ["train", *small, "--images", "10M", "--out", str(tmp_path), "--set", "log.images=64"]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", MAIN, *command])
+    until = time.monotonic() + 120
+    os.set_blocking(terminal, False)
+    while not list(tmp_path.glob("*/log.jsonl")) and time.monotonic() < until:
+        with contextlib.suppress(BlockingIOError):
+            os.read(terminal, 1 << 16)
+        time.sleep(0.05)
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP
+    assert len(list(tmp_path.glob("*/checkpoints/*/manifest.json"))) == 1
 
 
 # What a person sees while it trains.

@@ -35,6 +35,7 @@ LAYERS = (
         "config",
     },  # without torch
     {
+        "fingerprints",
         "slope",
         "blame",
         "traits",
@@ -76,6 +77,7 @@ LAYERS = (
         "advice",
         "training",
         "recovery",
+        "resuming",
         "building",
         "fitting",
         "assembly",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -32,7 +33,34 @@ if TYPE_CHECKING:
 
 PLAIN_EVERY = 5.0  # seconds between two lines where there is no terminal
 QUIET = 10.0  # seconds without a line of the log, after which the images are told alone
-CONSOLE = Console(stderr=True)
+
+
+class Stderr:
+    """Standard error as it is now. Where nobody reads it any more (the terminal was closed, a pipe
+    ended), nothing is written: a training goes on, or saves and leaves.
+    """
+
+    def write(self, text: str) -> int:
+        """Write what can be written."""
+        with contextlib.suppress(OSError, ValueError):
+            self._now().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Send what can be sent."""
+        with contextlib.suppress(OSError, ValueError):
+            self._now().flush()
+
+    def _now(self) -> Any:
+        return getattr(sys.stderr, "rich_proxied_file", sys.stderr)  # a bar stands before it
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "rich_proxied_file":  # rich would write past this one
+            raise AttributeError(name)
+        return getattr(self._now(), name)
+
+
+CONSOLE = Console(file=cast("TextIO", Stderr()))
 
 
 def say(text: str) -> None:
@@ -171,7 +199,7 @@ class Reporter(Tracker):
         if self.bar is not None:
             self.bar.figures = text
         else:
-            os.write(2, f"{text}\n".encode())
+            _write(f"{text}\n".encode())
 
     def finish(self) -> None:
         """Leave the last figures on the screen."""
@@ -214,19 +242,34 @@ def data_progress() -> Iterator[Callable[[int, int], None]]:
             bar.stop()
 
 
+def _write(content: bytes) -> None:
+    """Bytes on standard error from a signal handler, where an error would end the training."""
+    with contextlib.suppress(OSError):
+        os.write(2, content)
+
+
+# Asked for by a person, by a machine that goes down, by a terminal that is closed. Windows has not
+# the last one.
+STOPS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
 @contextlib.contextmanager
 def stopping(training: Training, announce: Callable[[str], None]) -> Iterator[None]:
-    """SIGINT and SIGTERM ask the training to finish its update, save and leave; a second one quits at once."""
+    """SIGINT, SIGTERM and SIGHUP ask the training to finish its update, save and leave; a second one
+    quits at once. What the process was told to ignore (nohup) stays ignored.
+    """
 
     def ask(number: int, frame: FrameType | None) -> None:
         if training.stop is not None:
             if CONSOLE.is_terminal:
-                os.write(2, b"\x1b[?25h\n")  # the bar hides the cursor
+                _write(b"\x1b[?25h\n")  # the bar hides the cursor
             os._exit(128 + number)
         training.stop = number
         announce("stopping after this update, then saving; once more quits at once")
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [getattr(signal, name) for name in STOPS if hasattr(signal, name)]
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, ask) for number in heard}
     try:
         yield
     finally:

@@ -62,6 +62,8 @@ class Words:
         parameter = self.parameters.get(key)
         if isinstance(parameter, click.Argument):
             return typed or key
+        if isinstance(parameter, click.Option) and parameter.is_flag:
+            return parameter.opts[-1]
         if parameter is not None:
             return f"{parameter.opts[-1]} {typed}".strip()
         return f"{key} = {typed}" if typed else key

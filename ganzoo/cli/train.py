@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,9 @@ from ._shared import loaded, plain, print_json
 
 if TYPE_CHECKING:
     from ..pipeline import Pipeline
-    from ..training import Training
+    from ..registry import Registry
+    from ..resuming import Opened
+    from ._layers import Layers
 
 
 @click.command("train", short_help="Train a GAN from named parts.")
@@ -76,10 +80,26 @@ if TYPE_CHECKING:
     metavar="RUN",
     help="Continue a run in its folder; --images extends it.",
 )
+@click.option(
+    "--from-scratch",
+    is_flag=True,
+    help="With --resume: begin again when no checkpoint of the run can be used.",
+)
+@click.option(
+    "--accept-data",
+    is_flag=True,
+    help="With --resume: go on although the data have changed.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the assembled pipeline and stop.")
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: print JSON.")
 def command(
-    out: Path | None, resume: Path | None, dry_run: bool, as_json: bool, **given: Any
+    out: Path | None,
+    resume: Path | None,
+    from_scratch: bool,
+    accept_data: bool,
+    dry_run: bool,
+    as_json: bool,
+    **given: Any,
 ) -> int:
     """Train a GAN assembled from named parts; `ganzoo list` shows them.
 
@@ -89,70 +109,110 @@ def command(
     """
     if as_json and not dry_run:
         raise UsageError("--json: goes with --dry-run; a training's figures are in its log.jsonl")
-    from .. import runs
-    from ._layers import configure, words
-
-    registry = loaded().registry
-    about: dict[str, Any] = {}
     if resume is not None:
         if given["recipe"] or given["config_file"] or out:
             raise UsageError(
                 "--resume: a run keeps its configuration and its folder; leave out --recipe, --config and --out"
             )
-        old, about = runs.open_run(resume)
-        runs.check_installed(
-            about, {f"{c.distribution}:{c.plugin}" for c in registry.components()}, resume
-        )
-        tree = old.tree()
-        meant = configuration.recorded(tree, about.get("plugins"))
-        layers = configure(registry, given, tree, words(), meant)
-        runs.check_same(old, layers.config, resume)
-    else:
-        layers = configure(registry, given, words=words())
-        if not dry_run:
-            runs.check_root(out or Path("runs"))
+        insists = {"from_scratch": from_scratch, "accept_data": accept_data}
+        return _resume(resume, given, insists, dry_run, as_json)
+    if from_scratch or accept_data:
+        flag = "--from-scratch" if from_scratch else "--accept-data"
+        raise UsageError(f"{flag}: goes with --resume RUN")
+    from .. import memory, runs
+    from ._layers import configure, words
+
+    registry = loaded().registry
+    layers = configure(registry, given, words=words())
+    if not dry_run:
+        runs.check_root(out or Path("runs"))
+    pipeline = _assembled(layers, registry)
+    if dry_run:
+        show(pipeline, as_json)
+        return 0
+    with patience():
+        memory.check_fits(pipeline)
+    folder = runs.new_folder(out or Path("runs"), pipeline.config)
+    with contextlib.ExitStack() as stack:
+        stack.callback(runs.Lock(folder).release)
+        return run(pipeline, folder, pipeline.notes)
+
+
+def _assembled(layers: Layers, registry: Registry) -> Pipeline:
+    """The pipeline of a configuration, with a bar while its pictures are read."""
     with patience():
         from ..assembly import assemble
-        from ._report import data_progress, say
+        from ._report import data_progress
 
     with patience("opening the data"), data_progress() as progress:
         pipeline = assemble(layers.config, registry.meaning(layers.meant), progress)
     pipeline.notes[:0] = layers.notes
-    if resume is not None:
-        for line in runs.check_versions(about, pipeline):
-            say(f"note: {line}")
-    if dry_run:
-        show(pipeline, as_json)
-        return 0
-    for note in pipeline.notes:
+    return pipeline
+
+
+def _tell(notes: Iterable[str]) -> None:
+    from ._report import say
+
+    for note in notes:
         say(f"note: {plain(note)}")
-    return run(pipeline, out or Path("runs"), resume)
 
 
-def run(pipeline: Pipeline, out: Path, resume: Path | None) -> int:
-    """Train in a new run folder or the resumed one, and say where everything is; returns the exit code."""
+def _resume(
+    folder: Path, given: dict[str, Any], insists: dict[str, bool], dry_run: bool, as_json: bool
+) -> int:
+    """Go on with a run in its folder, or show how it would; returns the exit code."""
+    from .. import memory, resuming, runs
+    from ._layers import configure, words
+
+    registry = loaded().registry
+    left = ""
+    with contextlib.ExitStack() as stack:
+        if not dry_run and resuming.is_run(folder):
+            lock = runs.Lock(folder)  # held before anything is read
+            stack.callback(lock.release)
+            left = lock.left
+        opened = resuming.open_run(folder, from_scratch=insists["from_scratch"])
+        known = {f"{c.distribution}:{c.plugin}" for c in registry.components()}
+        runs.check_installed(opened.about, known, folder)
+        tree = opened.config.tree()
+        meant = configuration.recorded(tree, opened.about.get("plugins"))
+        layers = configure(registry, given, tree, words(), meant)
+        runs.check_same(opened.config, layers.config, folder)
+        pipeline = _assembled(layers, registry)
+        accept = insists["accept_data"]
+        changed = resuming.check_data(opened, pipeline.dataset, accept=accept)
+        notes = [*opened.notes, *runs.check_versions(opened.about, pipeline), *changed]
+        if dry_run:
+            _tell(notes)
+            show(pipeline, as_json)
+            return 0
+        with patience():
+            memory.check_fits(pipeline)
+        notes += [runs.ended_badly(left, pipeline)] if left else []
+        return run(pipeline, folder, [*notes, *pipeline.notes], opened)
+
+
+def run(
+    pipeline: Pipeline, folder: Path, notes: Sequence[str], opened: Opened | None = None
+) -> int:
+    """Train in a folder whose lock is held, and say where everything is; returns the exit code."""
     import torch
 
-    from .. import logbook, memory, recovery, runs
+    from .. import memory, recovery, resuming, runs
     from ..training import Interrupted, Training
     from ._report import Reporter, say, stopping
 
-    with patience():
-        memory.check_fits(pipeline)
-    folder = resume if resume is not None else runs.new_folder(out, pipeline.config)
-    lock = runs.Lock(folder)
     reporter = Reporter(pipeline)
     try:
         training = Training(pipeline, folder, [reporter], reporter.tick, say)
-        if resume is None:
-            runs.describe(folder, pipeline, shlex.join(["ganzoo", *sys.argv[1:]]))
-        else:
-            if lock.left:
-                say(f"note: {runs.ended_badly(lock.left, pipeline)}")
-            _load(training, folder)
-            logbook.forget_after(folder, training.images)
-            runs.describe(folder, pipeline, shlex.join(["ganzoo", *sys.argv[1:]]))
+        if opened is not None:
+            resuming.restore(opened, training, say)
             reporter.start_from(training.images)
+        _tell(notes)
+        runs.describe(folder, pipeline, shlex.join(["ganzoo", *sys.argv[1:]]))
+        goal = training.config.train.images
+        if training.images >= goal:
+            say(f"note: this run has shown its {goal:,} images already; --images N extends it")
         say(f"run folder: {folder}")
         with stopping(training, reporter.announce):
             recovery.run(training, say)
@@ -161,36 +221,8 @@ def run(pipeline: Pipeline, out: Path, resume: Path | None) -> int:
     except Interrupted as error:  # asked for, and no error
         say(f"{error}; continue with: ganzoo train --resume {shlex.quote(str(folder))}")
         return 128 + error.signal
-    finally:
-        lock.release()
     _goodbye(pipeline, folder, training.images)
     return 0
-
-
-def _load(training: Training, folder: Path) -> None:
-    """The newest whole checkpoint into the training; raises UsageError when its images are more than are wanted."""
-    from .. import checkpoint
-    from ..errors import BadRun
-    from ._report import say
-
-    checkpoint.sweep(folder)
-    found = checkpoint.newest(folder, say, training.largest_state)
-    if found is None and checkpoint.folders(folder):
-        raise BadRun("none of its checkpoints is whole", key="resume", value=folder)
-    if found is None:
-        say("note: this run has no checkpoint yet; it begins again, with the same seed")
-        return
-    training.load_state_dict(found[0])
-    train = training.config.train
-    if training.images >= train.images + train.batch_size * train.n_critic:
-        raise UsageError(
-            f"this run has shown {training.images:,} already; give more to extend it",
-            section="train",
-            key="images",
-            value=train.images,
-        )
-    if training.images >= train.images:
-        say(f"note: this run has shown its {train.images:,} images already; --images N extends it")
 
 
 def _goodbye(pipeline: Pipeline, folder: Path, images: int) -> None:

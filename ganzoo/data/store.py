@@ -29,6 +29,7 @@ from torch import Tensor
 
 from ..contracts import Dataset
 from ..files import sync_folder
+from ..fingerprints import digest
 from .decoding import Pixels
 
 VERSION = "ganzoo-pictures-1"
@@ -75,7 +76,9 @@ def read_store(path: Path) -> Dataset | None:
             return None
         about = json.loads(bytes(whole[slice(*tail)].numpy()))
         labels = whole[tail[1] :].clone().view(torch.int64) if "labels" in fields else None
-        return Dataset(whole[:end].view(samples["shape"]), labels, about["classes"], about["notes"])
+        content = about.get("digest", "")
+        pixels = whole[:end].view(samples["shape"])
+        return Dataset(pixels, labels, about["classes"], about["notes"], content)
     except (OSError, ValueError, KeyError, TypeError, IndexError, RuntimeError, struct.error):
         return None
 
@@ -120,7 +123,12 @@ class Writer:
     def commit(self, labels: Tensor | None, classes: Sequence[str], notes: Sequence[str]) -> None:
         """Write the rest and give the file its name, durably."""
         end = self._count * math.prod(self._shape)
-        about = json.dumps({"classes": list(classes), "notes": list(notes)}).encode()
+        self._file.flush()
+        size = HEADER + end
+        whole = torch.from_file(str(self._temporary), shared=False, size=size, dtype=torch.uint8)
+        content = digest(whole[HEADER:].view(self._count, *self._shape))
+        names = {"classes": list(classes), "notes": list(notes), "digest": content}
+        about = json.dumps(names).encode()
         about += b" " * (-(end + len(about)) % 8)  # labels begin at a multiple of their size
         tail = about + (labels.numpy().tobytes() if labels is not None else b"")
         fields: dict[str, Any] = {

@@ -175,8 +175,9 @@ def hears(case: Case) -> str:
         case.attempt("start", mend, tracker.start, configuration.defaults())
         case.attempt("log", mend, tracker.log, LINE)
         case.attempt("picture", mend, tracker.picture, "real", picture)
+        case.attempt("score", mend, tracker.score, {"metric.figure": 1.0}, 100)
         case.attempt("finish", mend, tracker.finish)
-    return "start, log, picture, finish"
+    return "start, log, picture, score, finish"
 
 
 def reads(case: Case) -> str:
