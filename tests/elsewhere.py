@@ -114,7 +114,7 @@ def main(folder: Path) -> None:
     )
     first, second = runs / "0001-digits-dcgan-nonsat-gp", runs / "0002-pictures-dcgan-nonsat"
     commands: list[list[Any]] = [
-        ["train", "--reg", "gp", *small, "--images", "96", "--out", runs, "--set", "checkpoint.images=32"],
+        ["train", "--loss", "nonsat", "--reg", "gp", *small, "--images", "96", "--out", runs, "--set", "checkpoint.images=32"],
         ["train", "--resume", first, "--images", "160"],
         ["train", "--data", pictures, *small, "--images", "32", "--out", runs],
         ["train", "--resume", second, "--images", "64"],
