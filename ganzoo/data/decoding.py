@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import logging
 import math
 import threading
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
 from ..errors import BadConfig
+from .claims import canvas, check_tiff, length_of
 from .resizing import covering_box
 
 logging.getLogger("PIL").addHandler(
@@ -59,8 +61,20 @@ ROOM = Room(ROOM_BYTES)
 
 
 def _room(image: Image.Image) -> contextlib.AbstractContextManager[None]:
-    """Room for the picture and a copy in another mode, at four bytes a pixel each."""
+    """Room for the picture and a copy in another mode, at four bytes a pixel each; a WebP has it already."""
+    if image.format == "WEBP":
+        return contextlib.nullcontext()
     return ROOM.taken(8 * image.width * image.height)
+
+
+@contextlib.contextmanager
+def _opened(file: BinaryIO) -> Iterator[Image.Image]:
+    """The picture, header read; a WebP in the room for all that its decoder takes, from the start."""
+    pixels = canvas(file)
+    if pixels > MAX_PIXELS:
+        raise ValueError(f"a canvas of more than {MAX_PIXELS >> 20} Mpixel")
+    with ROOM.taken(16 * pixels) if pixels else contextlib.nullcontext():
+        yield open_picture(file)
 
 
 class Header(NamedTuple):
@@ -85,6 +99,7 @@ def formats() -> tuple[str, ...]:
 
 def open_picture(file: BinaryIO) -> Image.Image:
     """The picture, header read; raises anything when it is none, ValueError when it is one that is not taken."""
+    check_tiff(file, length_of(file))
     try:
         image = Image.open(file, formats=formats())
     except UnidentifiedImageError:
@@ -108,7 +123,13 @@ def open_picture(file: BinaryIO) -> Image.Image:
 
 def read_header(file: BinaryIO, *, verify: bool = False) -> Header:
     """What the file says of itself; `verify` decodes the pixels too, to find truncated files."""
-    image = open_picture(file)
+    with _opened(file) as image:
+        return _header(image, verify)
+
+
+def _header(image: Image.Image, verify: bool) -> Header:
+    """What `read_header` gives, of an opened picture."""
+    _drop_heavy_exif(image)
     height, width = image.height, image.width
     exif = "exif" in image.info and image.format != "TIFF"  # Pillow turns TIFF by itself
     if exif and image.getexif().get(ORIENTATION) in TURNED:
@@ -139,14 +160,14 @@ def decode(
 
     Transparency is laid on the background unless four channels are wanted; then what cannot be seen is black.
     """
-    image = open_picture(file)
-    scale = 2 * max(resolution) / min(image.size)
-    if (
-        scale <= 0.5
-    ):  # a large photograph (JPEG) can be decoded at half its size or less, here never below twice what is needed
-        image.draft(image.mode, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
-    with _room(image):
-        return _pixels(image, resolution, channels, background)
+    with _opened(file) as image:
+        scale = 2 * max(resolution) / min(image.size)
+        if scale <= 0.5:
+            # A large photograph (JPEG) is decoded at half its size or less, never below twice what is needed.
+            wanted = math.ceil(image.width * scale), math.ceil(image.height * scale)
+            image.draft(image.mode, wanted)
+        with _room(image):
+            return _pixels(image, resolution, channels, background)
 
 
 def _pixels(
@@ -154,6 +175,7 @@ def _pixels(
 ) -> Pixels:
     """What `decode` gives, of an opened picture."""
     image.load()
+    _drop_heavy_exif(image)
     if not METADATA.isdisjoint(image.info):
         ImageOps.exif_transpose(image, in_place=True)
     image = _eight_bit(image)
@@ -173,6 +195,18 @@ def _pixels(
     if channels == 4:
         return np.moveaxis(pixels * (pixels[..., 3:] > 0), 2, 0)
     return pixels[None] if channels == 1 else np.moveaxis(pixels, 2, 0)
+
+
+def _drop_heavy_exif(image: Image.Image) -> None:
+    """Forget Exif data that would take more memory than they have bytes; they are a TIFF's directory."""
+    exif = image.info.get("exif")
+    if not isinstance(exif, bytes):
+        return
+    try:
+        content = exif.removeprefix(b"Exif\0\0")
+        check_tiff(io.BytesIO(content), len(content))
+    except ValueError:
+        del image.info["exif"]
 
 
 def parse_background(text: str) -> tuple[int, int, int]:

@@ -25,6 +25,8 @@ PICTURE = re.compile(
     r"\.(a?png|jpe?g|jpe|jfif|gif|webp|bmp|dib|tiff?|p[bgnp]m|avif|jp2|j2k)$", re.IGNORECASE
 )
 MAX_FILES = 2_000_000  # in one zip or folder
+MAX_WALKED = 2 * MAX_FILES  # pictures and others
+SYSTEM = ("proc", "sys", "dev")  # trees in which reading a file does something, or never ends
 MAX_BYTES = 256 << 20  # one picture, unpacked
 MAX_LISTING = (
     256 << 20
@@ -33,6 +35,8 @@ MAX_EXPANSION = (
     200  # a zip's pictures together, against the size of the zip; above MAX_EXPANSION_FREE only
 )
 MAX_EXPANSION_FREE = 512 << 20
+LISTING_FREE = 1 << 20  # bytes that a listing may be longer than what it lists
+LISTED = 46  # bytes of a member in the listing, at least
 LOCAL_HEADER = 30  # bytes before each member's own, its name not counted
 
 
@@ -100,6 +104,8 @@ class Source:
         """File an entry under pictures, refused or others."""
         if not PICTURE.search(entry.name):
             self.others += 1
+        elif reason is None and entry.size == 0:
+            self.refused.append(Broken(entry.name, "empty"))
         elif reason is None and entry.size > MAX_BYTES:
             self.refused.append(Broken(entry.name, f"larger than {MAX_BYTES >> 20} MiB"))
         elif reason is not None:
@@ -121,7 +127,12 @@ class Folder(Source):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        for name, file in _walk(path):
+        refuse_system(path)
+        for number, (name, file) in enumerate(_walk(path)):
+            if number >= MAX_WALKED:
+                raise BadData(
+                    f"{path}: more than {MAX_WALKED:,} files; give the folder of pictures"
+                )
             try:
                 found = file.stat()
             except OSError as error:
@@ -210,6 +221,21 @@ def open_source(path: Path | str) -> Source:
     return Zip(path)
 
 
+def is_system(path: Path) -> bool:
+    """Whether a path leads to a system's own tree, or to the root of the file system."""
+    try:
+        parts = path.resolve().parts
+    except (OSError, RuntimeError):  # links in a circle
+        return False
+    return len(parts) < 2 or (len(path.resolve().anchor) == 1 and parts[1] in SYSTEM)
+
+
+def refuse_system(path: Path) -> None:
+    """Raises BadData for a tree that is the system's own and none of pictures."""
+    if is_system(path):
+        raise BadData(f"{path}: the system's own files; give a folder or zip of pictures")
+
+
 def printable(name: str) -> str:
     """A file's name with everything that could steer a terminal replaced."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
@@ -228,7 +254,7 @@ def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
             folders.clear()
             continue
         seen.add((found.st_dev, found.st_ino))
-        folders[:] = sorted(f for f in folders if not _hidden(f))
+        folders[:] = sorted(f for f in folders if not _hidden(f) and not is_system(Path(parent, f)))
         base = Path(parent).relative_to(folder).as_posix()
         for file in files:
             if not _hidden(file):
@@ -268,16 +294,35 @@ def _check_listing(file: BinaryIO, path: Path) -> None:
     if at < 0 or len(tail) - at < 22:
         raise BadData(f"{path}: neither a folder nor a zip of pictures")
     count, size = struct.unpack_from("<HL", tail, at + 10)
+    ends = length - len(tail) + at  # the listing does, where the end record begins
     if (
         at >= 20 and tail[at - 20 : at - 16] == b"PK\6\7"
     ):  # zip64: the true figures are in a record of their own
         (record,) = struct.unpack_from("<Q", tail, at - 12)
+        ends -= 76
         file.seek(min(record, length))
         true = file.read(56)
         if len(true) < 56:
             raise BadData(f"{path}: not a readable zip: its zip64 record is missing")
         count, size = struct.unpack_from("<QQ", true, 32)
-    if count > MAX_FILES or size > MAX_LISTING:
+    if 2 * size > length + LISTING_FREE:
+        raise BadData(f"{path}: more listing than content, as no zip of pictures has")
+    if count > MAX_FILES or size > MAX_LISTING or _members(file, ends - size, size) > MAX_FILES:
         raise BadData(
             f"{path}: lists more than {MAX_FILES:,} files or {MAX_LISTING >> 20} MiB of names; split it"
         )
+
+
+def _members(file: BinaryIO, start: int, size: int) -> int:
+    """How many members a long listing has, whatever its end record says; counted without keeping any."""
+    if size <= MAX_FILES * LISTED:  # so many do not fit
+        return 0
+    found, at = 0, max(0, start)
+    while at < start + size and found <= MAX_FILES:
+        file.seek(at)
+        entry = file.read(LISTED)
+        if len(entry) < LISTED:
+            break
+        at += LISTED + sum(struct.unpack_from("<HHH", entry, 28))
+        found += 1
+    return found
