@@ -140,6 +140,11 @@ def plain_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
+def printable(text: str) -> str:
+    """Text of which each character that could steer a terminal is replaced; spaces stay as they are."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def shown(value: object) -> str:
     """A value as it stands in a message: its repr, cut short."""
     try:

@@ -357,6 +357,36 @@ def test_nothing_is_unpickled_or_evaluated(path):
             assert "shell" not in {k.arg for k in node.keywords}, f"line {node.lineno}: shell="
 
 
+PRINTERS = {  # the only functions that print; each cleans what it prints, or prints words of its own alone
+    "cli/_echo.py": {"echo"},
+    "cli/_shared.py": {"print_json", "table"},
+    "cli/_report.py": {"say", "announce", "ask"},
+    "plugins.py": {"_trace"},
+}
+PRINTING = {"echo", "secho", "print", "write", "writelines", "log", "rule", "input", "out"}
+STREAMS = {"click", "sys.stdout", "sys.stderr", "CONSOLE", "console", "os", "rich"}
+
+
+@pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_text_reaches_a_terminal_in_one_way(path):
+    """File names and plugins' words would steer it otherwise: commands print by `echo`, `say`, `table` and `print_json`."""
+    allowed = PRINTERS.get(path.relative_to(CORE).as_posix(), set())
+    free = {
+        id(inner)
+        for node in ast.walk(TREES[path])
+        if isinstance(node, ast.FunctionDef) and node.name in allowed
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(TREES[path]):
+        if not isinstance(node, ast.Call) or id(node) in free:
+            continue
+        if isinstance(node.func, ast.Name):
+            assert node.func.id != "print", f"line {node.lineno}: print"
+        elif isinstance(node.func, ast.Attribute) and node.func.attr in PRINTING:
+            owner = ast.unparse(node.func.value)
+            assert owner not in STREAMS, f"line {node.lineno}: {owner}.{node.func.attr}"
+
+
 # Size and form.
 
 

@@ -13,6 +13,7 @@ import click
 
 from .. import __version__
 from ..errors import GanzooError, UsageError, nearest, one_line
+from ._echo import echo
 from ._words import Words
 
 COMMANDS = {  # name -> (module, one line)
@@ -95,7 +96,8 @@ def run(arguments: Sequence[str]) -> int:
         result = group.main([*arguments], prog_name="ganzoo", standalone_mode=False, obj=words)
         return result if isinstance(result, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
+        for line in error.format_message().split("\n"):
+            echo(line, err=True)
         return error.exit_code
     except click.ClickException as error:
         _fail(_explain(error, arguments))
@@ -152,4 +154,4 @@ def _explain(error: click.ClickException, arguments: Sequence[str]) -> str:
 
 def _fail(text: str) -> None:
     """The line on stderr, without the control characters that a name may hold and a terminal would obey."""
-    click.echo(f"Error: {one_line(GanzooError(text))}", err=True)
+    echo(f"Error: {one_line(GanzooError(text))}", err=True)

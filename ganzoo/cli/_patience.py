@@ -8,9 +8,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import click
-
 from ..doing import heard
+from ._echo import echo
 from ._shared import plain
 
 PATIENCE = 1.0  # seconds that a step may take unsaid
@@ -45,7 +44,7 @@ class Teller:
             if self._what != what:  # it was done just now
                 return
             if not sys.stderr.isatty():
-                click.echo(f"{plain(what)} ...", err=True)
+                echo(f"{plain(what)} ...", err=True)
                 return
             from rich.console import Console
             from rich.text import Text

@@ -8,9 +8,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-import click
-
 from ..errors import GanzooError, UsageError, shown
+from ._echo import echo
 from ._shared import plain
 
 
@@ -30,7 +29,7 @@ def run(command: Sequence[str], options: Sequence[str], words: Sequence[str] = (
             f"there is no pip beside {sys.executable}: python -m ensurepip, or use the tool that made the environment"
         )
     line = [sys.executable, "-m", "pip", *command, *options, *(["--", *words] if words else [])]
-    click.echo(f"running: {plain(shlex.join(line))}", err=True)
+    echo(f"running: {plain(shlex.join(line))}", err=True)
     try:
         code = subprocess.run(line, stdout=2).returncode  # results go to stdout, and these are none
     except OSError as error:

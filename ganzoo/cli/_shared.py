@@ -10,13 +10,14 @@ import click
 
 from ..errors import plain_line
 from ..plugins import Zoo, zoo
+from ._echo import echo
 
 
 def loaded() -> Zoo:
     """The installed plugins; one warning line for each broken one."""
     found = zoo()
     for plugin in found.broken:
-        click.echo(
+        echo(
             f"Warning: plugin {plain(plugin.who)} is broken and left out: {plain(plugin.broken)}",
             err=True,
         )
@@ -30,7 +31,8 @@ def plain(text: object) -> str:
 
 def print_json(value: Any) -> None:
     """JSON on stdout, indented; what JSON has no form for (a date in a recipe) as text."""
-    click.echo(json.dumps(value, indent=2, default=str))
+    text = json.dumps(value, indent=2, default=str)  # in ASCII; what steers is escaped, but for DEL
+    click.echo(text.replace("\x7f", "\\u007f"))
 
 
 def drawn() -> bool:
@@ -46,7 +48,7 @@ def table(
     """
     if not (drawn() or always):
         for row in rows:
-            click.echo("\t".join(plain(cell) for cell in row))
+            echo("\t".join(plain(cell) for cell in row))
         return
     from rich.console import Console
     from rich.padding import Padding

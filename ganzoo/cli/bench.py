@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from . import train
+from ._echo import echo
 from ._patience import patience
 from ._shared import loaded, print_json, table
 
@@ -74,14 +75,14 @@ def show(found: dict[str, Any]) -> None:
     title = f"batch {found['batch_size']}, samples {'x'.join(map(str, found['shape']))}"
     table(title, COLUMNS, [cells(row, plain) for row in found["rows"]])
     machine, most = found["machine"], found["ceiling"]
-    click.echo(
+    echo(
         f"# {machine['device']}, {machine['cores']} cores, torch {machine['torch']}, {machine['date']}"
     )
     work = {row["name"]: f"{row['flop_per_image'] / 1e9:.3g}" for row in found["rows"]}
-    click.echo(
+    echo(
         f"# GFLOP an image, updates of both sides: {work['plain loop']} in the loop, {[*work.values()][-1]} in the engines"
     )
-    click.echo(
+    echo(
         f"# ceiling: matrix product {most['flop_per_second'] / 1e12:.3g} TFLOP/s ({most['product']}), "
         f"copy {most['copy_bytes_per_second'] / 1e9:.3g} GB/s"
     )
@@ -90,11 +91,11 @@ def show(found: dict[str, Any]) -> None:
         if machine["kind"] == "cuda"
         else "the process's peak when the variant had begun"
     )
-    click.echo(
+    echo(
         f"# memory: {memory}; compile: the first update less the median, short where the cache holds it"
     )
     for note in found["notes"]:
-        click.echo(f"# note: {note}")
+        echo(f"# note: {note}")
 
 
 def cells(row: dict[str, Any], plain: float) -> list[str]:

@@ -6,6 +6,7 @@ import click
 
 from ..errors import UsageError
 from ..plugins import inventory
+from ._echo import echo
 from ._shared import plain, print_json
 
 
@@ -56,16 +57,19 @@ def command(
             if plugin.broken
             else f"loads, {len(plugin.components)} components"
         )
-        click.echo(f"plugin {plain(plugin.who)} {plain(plugin.version)}: {plain(state)}")
+        echo(f"plugin {plain(plugin.who)} {plain(plugin.version)}: {plain(state)}")
     for finding in under.run(budget=budget, against=against, device=chosen):
         if as_json:
             continue
         if finding.component is not shown:
             shown = finding.component
-            click.echo(f"\n{plain(shown)}")
-        click.echo(line(finding))
+            echo()
+            echo(plain(shown))
+        for part in line(finding).split("\n"):
+            echo(part)
     if as_json:
         print_json(under.plain())
     else:
-        click.echo(f"\n{verdict(under)}")
+        echo()
+        echo(verdict(under))
     return 0 if under.holds else 1

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..errors import UsageError
+from ._echo import echo
 from ._patience import patience
 from ._shared import loaded, plain, print_json, table
 
@@ -46,10 +47,10 @@ def inspect_command(path: Path, resolution: str | None, as_json: bool) -> None:
         _rows(found),
         always=True,
     )
-    click.echo("training would take")
+    echo("training would take")
     for note in found["training"]["notes"]:
-        click.echo(f"  {plain(note)}")
-    click.echo(f"  {found['training']['memory_mib']:,} MiB of pixels")
+        echo(f"  {plain(note)}")
+    echo(f"  {found['training']['memory_mib']:,} MiB of pixels")
 
 
 def _rows(found: dict[str, Any]) -> list[list[str]]:

@@ -10,6 +10,7 @@ import click
 
 from ..doing import doing
 from ..errors import GanzooError, UsageError, one_line
+from ._echo import echo
 from ._patience import patience
 from ._shared import loaded, plain
 
@@ -85,7 +86,7 @@ def command(
     ).version
     if version != made.version:
         line = f"note: made with {made.distribution} {made.version} and drawn with {version}; the pictures may differ"
-        click.echo(plain(line), err=True)
+        echo(plain(line), err=True)
     seed = secrets.randbelow(1 << 31) if seed is None else seed
     if interpolate is not None:
         generator.check_room(CORNERS * BETWEEN, "interpolate")
@@ -99,9 +100,9 @@ def command(
         raise GanzooError(
             f"--out {out}: cannot be written: {error.strerror or one_line(error)}"
         ) from None
-    click.echo(f"{out}  ({count} samples, seed {seed})")
+    echo(f"{out}  ({count} samples, seed {seed})")
     if interpolate is not None:
-        click.echo(str(interpolate))
+        echo(str(interpolate))
 
 
 def _write(generator: LoadedGenerator, samples: object, out: Path) -> None:

@@ -13,6 +13,7 @@ from ..hookspecs import KINDS, PLURALS
 from ..options import REQUIRED
 from ..registry import Component, Registry
 from ..traits import has, wants
+from ._echo import echo
 from ._patience import patience
 from ._shared import loaded, plain, print_json, table
 from .list import _kind
@@ -59,7 +60,7 @@ def command(name: str, kind: str | None, as_json: bool) -> None:
         return
     for i, about in enumerate(described):
         if i:
-            click.echo()
+            echo()
         _show(about)
 
 
@@ -197,7 +198,7 @@ def _show(about: dict[str, Any]) -> None:
     ]
     rows.append(["recipes", ", ".join(about.get("recipes", ()))])
     rows.append(["source", about.get("settings", {}).get("source", "")])
-    click.echo(f"{about['kind']} {about['name']}: {plain(about['summary'])}")
+    echo(f"{about['kind']} {about['name']}: {plain(about['summary'])}")
     table("", ["", " "], [[f"  {key}", value] for key, value in rows if value], always=True)
     if about.get("options"):
         prefix = PREFIX.get(about["kind"], "").format(name=about["name"])
@@ -219,7 +220,7 @@ def _show(about: dict[str, Any]) -> None:
         import tomlkit
 
         said = ("summary", "paper", "source")
-        click.echo(
+        echo(
             tomlkit.dumps(
                 {key: value for key, value in about["settings"].items() if key not in said}
             ).rstrip()

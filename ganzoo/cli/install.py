@@ -7,6 +7,7 @@ import click
 from ..catalog import distributions
 from ..errors import UsageError
 from . import _pip
+from ._echo import echo
 from ._shared import plain
 
 
@@ -35,10 +36,10 @@ def command(names: tuple[str, ...], upgrade: bool, editable: tuple[str, ...]) ->
     _pip.check_words("--editable", editable)
     for name in names:
         if name not in distributions():
-            click.echo(
+            echo(
                 f"note: {plain(name)} is not in ganzoo's catalogue; a plugin's code runs with all your rights",
                 err=True,
             )
     options = [*(["--upgrade"] if upgrade else []), *(f"--editable={path}" for path in editable)]
     _pip.run(["install"], options, names)
-    click.echo("installed; ganzoo plugins shows what is loaded, and what is broken", err=True)
+    echo("installed; ganzoo plugins shows what is loaded, and what is broken", err=True)

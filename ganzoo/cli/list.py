@@ -8,6 +8,7 @@ from ..catalog import install_line, offered
 from ..errors import GanzooError
 from ..hookspecs import KINDS, PLURALS
 from ..registry import Component
+from ._echo import echo
 from ._shared import drawn, loaded, print_json, table
 
 
@@ -60,7 +61,7 @@ def command(kind: str | None, everything: bool, as_json: bool) -> None:
         )
         return
     if not components:
-        click.echo(f"no {kind or 'component'} is installed", err=True)
+        echo(f"no {kind or 'component'} is installed", err=True)
     if drawn():
         _draw(components, missing)
     else:
@@ -95,7 +96,7 @@ def _draw(components: list[Component], missing: list[dict[str, str]]) -> None:
         ]
         if rows:
             table(PLURALS[each], ["", " ", "  "], rows, wrap=" ")
-            click.echo()
+            echo()
     if missing:
         rows = [
             [
@@ -106,5 +107,5 @@ def _draw(components: list[Component], missing: list[dict[str, str]]) -> None:
             for c in missing
         ]
         table("not installed", ["", " ", "  "], rows, wrap=" ")
-        click.echo()
-    click.echo("ganzoo info NAME shows the options of one")
+        echo()
+    echo("ganzoo info NAME shows the options of one")

@@ -10,6 +10,7 @@ import click
 from ..errors import UsageError, nearest
 from ..hookspecs import KINDS
 from ..plugins import inventory
+from ._echo import echo
 from .list import _kind
 
 
@@ -48,8 +49,8 @@ def command(name: str, kinds: tuple[str, ...], out: Path) -> None:
             )
     folder = write_project(name, chosen, out, inventory().registry)
     where = shlex.quote(str(folder))
-    click.echo(f"wrote {folder}, with one {', one '.join(dict.fromkeys(chosen))}, called {name}")
-    click.echo("next:")
-    click.echo(f"  ganzoo install -e {where}")
-    click.echo(f"  ganzoo check-plugin ganzoo-{name}")
-    click.echo(f"  ganzoo info {name}")
+    echo(f"wrote {folder}, with one {', one '.join(dict.fromkeys(chosen))}, called {name}")
+    echo("next:")
+    echo(f"  ganzoo install -e {where}")
+    echo(f"  ganzoo check-plugin ganzoo-{name}")
+    echo(f"  ganzoo info {name}")

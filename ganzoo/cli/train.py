@@ -13,6 +13,7 @@ import click
 
 from .. import config as configuration
 from ..errors import UsageError
+from ._echo import echo
 from ._patience import patience
 from ._shared import loaded, plain, print_json
 
@@ -230,16 +231,16 @@ def _goodbye(pipeline: Pipeline, folder: Path, images: int) -> None:
 
     pictures = [p for p in inside.listing(folder / "samples", folder) if p.suffix == ".png"]
     name = shlex.quote(str(folder))
-    click.echo(f"trained on {images:,} images")
+    echo(f"trained on {images:,} images")
     if pictures:
-        click.echo(f"  picture    {pictures[-1]}   (real: {folder / 'real.png'})")
+        echo(f"  picture    {pictures[-1]}   (real: {folder / 'real.png'})")
     if (folder / "progress.gif").is_file():
-        click.echo(f"  progress   {folder / 'progress.gif'}")
-    click.echo(f"  generator  {folder / 'generator.safetensors'}")
-    click.echo(f"  run        {folder}")
-    click.echo("next:")
-    click.echo(f"  ganzoo generate {name} --count 64 --seed 1 --out grid.png")
-    click.echo(f"  ganzoo train --resume {name} --images {2 * pipeline.config.train.images}")
+        echo(f"  progress   {folder / 'progress.gif'}")
+    echo(f"  generator  {folder / 'generator.safetensors'}")
+    echo(f"  run        {folder}")
+    echo("next:")
+    echo(f"  ganzoo generate {name} --count 64 --seed 1 --out grid.png")
+    echo(f"  ganzoo train --resume {name} --images {2 * pipeline.config.train.images}")
 
 
 def show(pipeline: Pipeline, as_json: bool) -> None:
@@ -268,22 +269,21 @@ def show(pipeline: Pipeline, as_json: bool) -> None:
         return
     import tomlkit
 
-    click.echo(tomlkit.dumps({k: v for k, v in pipeline.config.tree().items() if v}))
+    for line in tomlkit.dumps({k: v for k, v in pipeline.config.tree().items() if v}).split("\n"):
+        echo(line)
     shape, classes = "x".join(map(str, pipeline.spec.shape)), pipeline.spec.classes
-    click.echo(
+    echo(
         f"# data: {len(pipeline.dataset):,} samples of {shape}, "
         + (f"{classes:,} classes" if classes else "labels not used")
     )
     for side, count in counts.items():
-        click.echo(f"# {side}: {count:,} parameters")
+        echo(f"# {side}: {count:,} parameters")
     shares = ", ".join(
         f"{key} {value / 2**20:,.1f}" for key, value in memory.items() if key != "total"
     )
-    click.echo(
-        f"# memory: about {memory['total'] / 2**20:,.0f} MiB on {pipeline.device} ({shares})"
-    )
-    click.echo(
+    echo(f"# memory: about {memory['total'] / 2**20:,.0f} MiB on {pipeline.device} ({shares})")
+    echo(
         f"# device {pipeline.device}, engine {pipeline.engine}, precision {pipeline.parts.precision}"
     )
     for note in pipeline.notes:
-        click.echo(f"# note: {plain(note)}")
+        echo(f"# note: {plain(note)}")

@@ -28,10 +28,11 @@ def canvas(file: BinaryIO) -> int:
     if len(start) == 30 and kind == b"VP8X":
         return math.prod(1 + int.from_bytes(start[at : at + 3], "little") for at in (24, 27))
     if len(start) == 30 and kind == b"VP8 ":
-        return math.prod(side & 0x3FFF for side in struct.unpack_from("<HH", start, 26))
+        width, height = struct.unpack_from("<HH", start, 26)
+        return int((width & 0x3FFF) * (height & 0x3FFF))
     if len(start) >= 25 and kind == b"VP8L":
         (sides,) = struct.unpack_from("<L", start, 21)
-        return (1 + (sides & 0x3FFF)) * (1 + (sides >> 14 & 0x3FFF))
+        return int((1 + (sides & 0x3FFF)) * (1 + (sides >> 14 & 0x3FFF)))
     raise ValueError("a WebP that does not say how large it is")
 
 

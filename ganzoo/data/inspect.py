@@ -10,9 +10,10 @@ from statistics import median
 from typing import Any
 
 from ..doing import LARGE, doing, mebibytes
+from ..errors import printable
 from .decoding import parse_background
 from .scanning import Progress, Scan, describe, survey
-from .source import Source, open_source, printable
+from .source import Source, open_source
 
 COMMON = 10  # sizes shown
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median_low
 
-from ..errors import BadConfig, BadData, one_line, plain_line
+from ..errors import BadConfig, BadData, one_line, plain_line, printable
 from .decoding import MODES, Header, read_header
 from .resizing import check_resolution
-from .source import Broken, Entry, Source, open_source, printable
+from .source import Broken, Entry, Source, open_source
 from .threads import in_chunks, processors
 
 Progress = Callable[[int, int], None]

@@ -236,11 +236,6 @@ def refuse_system(path: Path) -> None:
         raise BadData(f"{path}: the system's own files; give a folder or zip of pictures")
 
 
-def printable(name: str) -> str:
-    """A file's name with everything that could steer a terminal replaced."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
-
-
 def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
     """(relative name, file) of every visible file below the folder, through links but never in a circle."""
     seen: set[tuple[int, int]] = set()
