@@ -199,7 +199,7 @@ class Reporter(Tracker):
         if self.bar is not None:
             self.bar.figures = text
         else:
-            _write(f"{text}\n".encode())
+            _write(f"{printable(text)}\n".encode())
 
     def finish(self) -> None:
         """Leave the last figures on the screen."""
