@@ -42,7 +42,8 @@ def start(registry: Registry, chosen: Mapping[str, Any]) -> Advice | None:
     settings = runs.settings(registry.get("recipe", f"{owner}/{name}").recipe())
     left = []
     if "reg" in chosen or _named(chosen, "loss"):
-        wanted = chosen.get("reg") or {}
+        asked = chosen.get("reg")
+        wanted = asked if isinstance(asked, Mapping) else {}  # nothing is checked yet
         left = [reg for reg in settings.get("reg", {}) if reg not in wanted]
         settings["reg"] = {r: o for r, o in settings.get("reg", {}).items() if r in wanted}
     if _named(chosen, "gen") not in (None, _named(settings, "gen")):

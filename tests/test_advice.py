@@ -81,6 +81,9 @@ def test_what_is_asked_for_wins_and_penalties_go_with_the_loss(registry: Registr
     assert found.reg == {"soft": {"weight": 0.5}, "other": {}} and found.loss.name == "close"
     assert "without its hard" in notes[0]
     assert started(registry, data="mine", reg=("none",))[0].reg == {}
+    for unchecked in (7, False, "soft", [1]):
+        own = advice.start(registry, {"data": {"name": "mine"}, "reg": unchecked, "gen": unchecked})
+        assert own is not None and own.settings["reg"] == {}
     assert started(registry, data="mine", loss="close", reg=("soft", "hard"))[0].reg == {
         "soft": {"weight": 0.5},
         "hard": {},
