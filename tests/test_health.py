@@ -1,6 +1,7 @@
 """What is said of a training's health: figures and words that cannot contradict each other, and copies that are found out."""
 
 import io
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -112,9 +113,9 @@ def test_the_bar_s_health_is_that_of_its_own_figures(monkeypatch):
     """Up to the last line: the bar once kept the word of the line before beside the new figures."""
     console = Console(file=io.StringIO(), force_terminal=True, width=300)
     monkeypatch.setattr(_report, "CONSOLE", console)
-    reporter = _report.Reporter.__new__(_report.Reporter)
-    reporter.total, reporter.began, reporter.first, reporter.said = 1000, 0.0, 0, 0.0
-    reporter.fresh, reporter.health, reporter.bar, reporter.task = False, "", None, None
+    train = SimpleNamespace(images=1000)
+    reporter = _report.Reporter(SimpleNamespace(config=SimpleNamespace(train=train)))
+    reporter.fresh = False  # speed, and so health, is told from the second update on
     reporter.start({})
     for images, rank in ((500, 0.8), (1000, 0.99)):
         reporter.tick(images)
