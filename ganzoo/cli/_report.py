@@ -24,6 +24,7 @@ from rich.text import Text
 
 from ..contracts import Tracker
 from ..doing import doing
+from ..errors import printable
 from ._patience import Teller
 from ._shared import plain
 
