@@ -24,6 +24,11 @@ except PackageNotFoundError:  # a checkout that was never installed
 __all__ = ["GanzooError", "__version__", "create", "hookimpl", "list_components", "load", "train"]
 
 
+def __dir__() -> list[str]:
+    """The public names, for an interpreter's completion."""
+    return __all__
+
+
 def __getattr__(name: str) -> object:
     """The library's functions, imported when first used."""
     if name in ("create", "list_components", "load", "train"):

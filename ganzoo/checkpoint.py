@@ -30,6 +30,9 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 MANIFEST_LIMIT = 64 << 20  # bytes
 FILE = re.compile(r"[a-z_]{1,40}\.safetensors")  # what a manifest may list
+# The weights alone; `generator.safetensors` is the run's file that says how to build its net.
+CALLED = {"generator": "net_gen"}  # group -> file
+GROUP = {file: group for group, file in CALLED.items()}
 State = dict[str, dict[str, Any]]  # group -> names to tensors or plain JSON values
 T = TypeVar("T")
 BLOCK = 1 << 20  # bytes read at once
@@ -97,9 +100,10 @@ def save(folder: Path, state: State, about: Mapping[str, Any]) -> None:
         tensors, values[group] = split(content)
         if tensors:
             data = tensor_bytes(tensors)
-            write_bytes(folder / f"{group}.safetensors", data)
+            name = f"{CALLED.get(group, group)}.safetensors"
+            write_bytes(folder / name, data)
             files.stage("between files")
-            listed[f"{group}.safetensors"] = {
+            listed[name] = {
                 "sha256": hashlib.sha256(data).hexdigest(),
                 "bytes": len(data),
             }
@@ -200,7 +204,7 @@ def load(folder: Path, most: int | None = None) -> tuple[State, dict[str, Any]]:
         left = None if left is None else left - len(data)
         if hashlib.sha256(data).hexdigest() != expected.get("sha256"):
             raise BadFile(f"{path}: damaged (its sum does not match)")
-        state.setdefault(path.stem, {}).update(tensors_of(data, path))
+        state.setdefault(GROUP.get(path.stem, path.stem), {}).update(tensors_of(data, path))
     return state, manifest
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from .errors import BadConfig, nearest, one_line, shown
+from .options import reason
 from .sections import Config, Tree
 from .untrusted import depth, read_limited
 
@@ -141,38 +142,8 @@ def check(tree: Mapping[str, Any], source: str = "") -> Config:
             message = f"no setting {shown('.'.join(path))}{near} (known: {', '.join(known)})"
             value = None if isinstance(value, Mapping) else value
         else:
-            message = _reason(first, ".".join(path))
+            message = reason(first, ".".join(path))
         raise BadConfig(message, section=section, key=key, value=value, source=source) from None
-
-
-REASONS = {  # pydantic's sort of error -> what to do
-    "int_type": "give a whole number",
-    "int_parsing": "give a whole number",
-    "int_from_float": "give a whole number",
-    "float_type": "give a number",
-    "float_parsing": "give a number",
-    "bool_type": "give true or false",
-    "bool_parsing": "give true or false",
-    "string_type": "give text",
-    "string_too_short": "give a name",
-    "greater_than_equal": "give {ge} or more",
-    "less_than_equal": "give {le} or less",
-    "less_than": "give less than {lt}",
-    "literal_error": "give {expected}",
-    "value_error": "{error}",
-    "dict_type": "it holds settings by name: {where}.NAME = VALUE",
-    "model_type": "it holds settings by name: {where}.NAME = VALUE",
-}
-
-
-def _reason(error: Any, where: str) -> str:
-    """Pydantic's error in words for a person."""
-    text = REASONS.get(error["type"])
-    return (
-        text.format(**error.get("ctx", {}), where=where)
-        if text
-        else error["msg"].replace("Input should", "it should")
-    )
 
 
 def _known(path: list[str]) -> list[str]:

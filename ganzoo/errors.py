@@ -154,10 +154,22 @@ def shown(value: object) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` when one of the known words is close, else nothing."""
-    close = difflib.get_close_matches(word[:SHOWN], list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+def nearest(
+    word: str, known: Iterable[str], aliases: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """`; did you mean 'x'?` when one of the known words is close, whatever its case, else nothing.
+
+    aliases: other words for known ones, as a class's name is for its component's.
+    """
+    meant = {_letters(alias): name for alias, name in aliases.items()}
+    meant |= {_letters(name): name for name in known}
+    close = difflib.get_close_matches(_letters(word[:SHOWN]), meant, n=1, cutoff=0.5)
+    return f"; did you mean {meant[close[0]]!r}?" if close else ""
+
+
+def _letters(word: str) -> str:
+    """A word's letters and digits alone: GradientPenalty, gradient_penalty and gradient-penalty are one."""
+    return "".join(letter for letter in word.lower() if letter.isalnum())
 
 
 def one_line(error: BaseException) -> str:

@@ -4,30 +4,95 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
+
+from torch.optim import Optimizer
 
 from . import advice, guard, recovery, runs, sampling
 from . import config as configuration
 from .assembly import assemble
 from .catalog import distributions, install_line
-from .contracts import Spec, Tracker
-from .errors import BadFile, BadRun, UnknownComponent
+from .contracts import (
+    Augmentation,
+    Dataset,
+    Discriminator,
+    Generator,
+    Loss,
+    Metric,
+    Regularizer,
+    Spec,
+    Tracker,
+)
+from .errors import BadFile, BadOption, BadRun, UnknownComponent, shown
 from .plugins import zoo
 from .registry import Component, Registry
 from .sampling import LoadedGenerator
 from .streams import forked
 from .training import Training
 
+TAKES = {  # kind -> what its components take first, as an example
+    **dict.fromkeys(("generator", "discriminator", "augmentation", "metric"), "Spec((3, 64, 64))"),
+    "optimizer": "net.parameters()",
+}
 
-def create(kind: str, name: str, *arguments: Any, **options: Any) -> Any:
+
+WHAT = {
+    TAKES["generator"]: "a Spec, the shape of one sample,",
+    TAKES["optimizer"]: "the parameters that it trains",
+}
+
+
+@overload
+def create(kind: Literal["generator"], name: str, *args: Any, **options: Any) -> Generator: ...
+@overload
+def create(
+    kind: Literal["discriminator"], name: str, *args: Any, **options: Any
+) -> Discriminator: ...
+@overload
+def create(kind: Literal["loss"], name: str, *args: Any, **options: Any) -> Loss: ...
+@overload
+def create(kind: Literal["regularizer"], name: str, *args: Any, **options: Any) -> Regularizer: ...
+@overload
+def create(
+    kind: Literal["augmentation"], name: str, *args: Any, **options: Any
+) -> Augmentation: ...
+@overload
+def create(kind: Literal["optimizer"], name: str, *args: Any, **options: Any) -> Optimizer: ...
+@overload
+def create(kind: Literal["dataset"], name: str, *args: Any, **options: Any) -> Dataset: ...
+@overload
+def create(kind: Literal["metric"], name: str, *args: Any, **options: Any) -> Metric: ...
+@overload
+def create(kind: Literal["tracker"], name: str, *args: Any, **options: Any) -> Tracker: ...
+@overload
+def create(kind: str, name: str, *args: Any, **options: Any) -> Any: ...
+def create(kind: str, name: str, *args: Any, **options: Any) -> Any:
     """A component by name: `create("loss", "hinge")`, `create("generator", "dcgan", Spec((3, 64, 64)), width=32)`.
 
-    Nets, augmentations and metrics take a Spec first, optimizers the parameters; options are checked against the signature.
-    Raises UnknownComponent with the nearest name, BadOption with the nearest option.
+    Nets, augmentations and metrics take a Spec first (a tuple is taken as its shape), optimizers the parameters; options are
+    checked against the signature. Raises UnknownComponent with the nearest name, BadOption with the nearest option or when
+    the first argument is missing.
     """
-    return zoo().registry.create(kind, name, *arguments, **options)
+    component = zoo().registry.get(kind, name)
+    example = TAKES.get(kind)
+    if example is not None and not args:
+        call = f"ganzoo.create({kind!r}, {name!r}, {example})"
+        raise BadOption(f"{kind} {name!r} takes {WHAT[example]} first, as in {call}")
+    if example == TAKES["generator"]:
+        args = (_spec(args[0], kind, name), *args[1:])
+    return component.create(*args, **options)
+
+
+def _spec(given: Any, kind: str, name: str) -> Spec:
+    """A Spec, which may be given as its shape."""
+    if isinstance(given, tuple | list) and all(type(side) is int for side in given):
+        return Spec(tuple(given))
+    if not isinstance(given, Spec):
+        example = TAKES["generator"]
+        raise BadOption(f"{kind} {name!r} takes {example}, and got {shown(given)}")
+    return given
 
 
 def list_components(kind: str | None = None) -> list[Component]:
@@ -65,7 +130,7 @@ def load(path: str | Path, registry: Registry | None = None) -> LoadedGenerator:
     return LoadedGenerator(net.eval(), header)
 
 
-@dataclass
+@dataclass(repr=False)
 class Result:
     """A finished training."""
 
@@ -73,6 +138,12 @@ class Result:
     log: list[dict[str, Any]]
     scores: dict[str, float]
     folder: Path | None
+    notes: list[str] = field(default_factory=list)  # what was adapted and fell back, and why
+
+    def __repr__(self) -> str:
+        scores = "".join(f", {name} {score:.4g}" for name, score in self.scores.items())
+        where = f", {str(self.folder)!r}" if self.folder else ""
+        return f"Result({self.generator!r}{scores}, {len(self.log):,} log lines{where})"
 
 
 class _Log(Tracker):
@@ -107,18 +178,18 @@ def train(
         meant = configuration.meaning(meant, *start)
     registry = registry.meaning(configuration.meaning(meant, given, ""))
     pipeline = assemble(configuration.check(configuration.merge(tree, given)), registry)
-    log = _Log()
+    log, notes = _Log(), [*pipeline.notes]
     path = Path(folder) if folder is not None else None
     with contextlib.ExitStack() as stack:
         if path is not None:
             stack.callback(_claim(path).release)
             runs.describe(path, pipeline, "ganzoo.train")
         stack.enter_context(forked(pipeline.device))
-        training = Training(pipeline, path, [log, *listeners])
-        recovery.run(training, lambda line: None)
+        training = Training(pipeline, path, [log, *listeners], tell=notes.append)
+        recovery.run(training, notes.append)
     header = sampling.make_header(pipeline, training.images, training.scores)
     net: Any = sampling.plain(pipeline.average.net)
-    return Result(LoadedGenerator(net, header), log.lines, training.scores, path)
+    return Result(LoadedGenerator(net, header), log.lines, training.scores, path, notes)
 
 
 def _claim(folder: Path) -> runs.Lock:

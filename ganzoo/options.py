@@ -98,6 +98,37 @@ def check(factory: Callable[..., Any], given: Mapping[str, Any], where: str) -> 
     }
 
 
+REASONS = {  # pydantic's sort of error -> what to do
+    "int_type": "give a whole number",
+    "int_parsing": "give a whole number",
+    "int_from_float": "give a whole number",
+    "float_type": "give a number",
+    "float_parsing": "give a number",
+    "bool_type": "give true or false",
+    "bool_parsing": "give true or false",
+    "string_type": "give text",
+    "string_too_short": "give a name",
+    "greater_than": "give more than {gt}",
+    "greater_than_equal": "give {ge} or more",
+    "less_than_equal": "give {le} or less",
+    "less_than": "give less than {lt}",
+    "literal_error": "give {expected}",
+    "value_error": "{error}",
+    "dict_type": "it holds settings by name: {where}.NAME = VALUE",
+    "model_type": "it holds settings by name: {where}.NAME = VALUE",
+}
+
+
+def reason(error: Any, where: str) -> str:
+    """Pydantic's error in words for a person."""
+    text = REASONS.get(error["type"])
+    return (
+        text.format(**error.get("ctx", {}), where=where)
+        if text
+        else error["msg"].replace("Input should", "it should")
+    )
+
+
 def convert(value: Any, annotation: Any, section: str, key: str = "") -> Any:
     """`value` as the annotation wants it (`"128"` becomes 128), or BadOption."""
     from pydantic import (
@@ -129,15 +160,7 @@ def convert(value: Any, annotation: Any, section: str, key: str = "") -> Any:
             )
         return adapter.validate_python(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        limit = (
-            f": {first['msg'].replace('Input should', 'it should')}"
-            if first.get("ctx") and "error" not in first["ctx"]
-            else ""
-        )
-        raise BadOption(
-            f"does not fit{limit} (wanted: {describe(annotation)})",
-            section=section,
-            key=key,
-            value=value,
-        ) from None
+        wanted = describe(annotation)
+        plain = {"int", "float", "bool", "str"} >= {wanted} or " | " in wanted
+        message = reason(error.errors()[0], key) if plain else f"does not fit (wanted: {wanted})"
+        raise BadOption(message, section=section, key=key, value=value) from None

@@ -42,6 +42,12 @@ class Component:
     def __str__(self) -> str:
         return f"{self.kind} {self.name!r} of {self.distribution}:{self.plugin}"
 
+    @property
+    def called(self) -> str:
+        """The name of its class or function, by which people look for it too."""
+        dotted = self.factory if isinstance(self.factory, str) else ""
+        return dotted.partition(":")[2] or str(getattr(self.factory, "__name__", self.name))
+
     def load(self) -> Any:
         """The factory itself, imported if it was registered by its dotted name; raises BrokenPlugin."""
         if not isinstance(self.factory, str):
@@ -208,7 +214,7 @@ class Registry:
         if not self._all:
             return "; no plugin is loaded, not even ganzoo's own: pip install it (a checkout on the path is not enough)"
         return (
-            nearest(name, [c.name for c in known])
+            nearest(name, [c.name for c in known], {c.called: c.name for c in known})
             + f" (installed: {', '.join(c.name for c in known) or 'none'})"
         )
 

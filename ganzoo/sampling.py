@@ -270,11 +270,22 @@ def _fields(path: Path) -> dict[str, Any]:
     return fields
 
 
+def _right_file(path: Path) -> str:
+    """What to open instead of a checkpoint's weights, which do not say how to build their net."""
+    run = path.absolute().parent.parent.parent
+    inside_one = path.absolute().parent.parent.name == "checkpoints"
+    file = run / "generator.safetensors"
+    return f"it is a checkpoint's; the run's generator is {file}" if inside_one else ""
+
+
 def read_header(path: Path) -> Header:
     """The header of a generator file; raises BadFile when it is none, damaged, or not as the schema wants it."""
     metadata = _fields(path).get("__metadata__")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("ganzoo"), str):
-        raise BadFile(f"{path}: safetensors, but not a ganzoo generator (no ganzoo header)")
+        raise BadFile(
+            f"{path}: safetensors, but not a ganzoo generator (no ganzoo header)",
+            remedy=_right_file(path),
+        )
     try:
         header = Header.model_validate(parse_json(metadata["ganzoo"].encode()))
     except ValidationError as error:
@@ -340,6 +351,12 @@ class LoadedGenerator:
         self.net, self.header = net, header
         self.spec = Spec(tuple(header.shape), header.classes)
         self._peaks: dict[int, int] = {}  # samples in one chunk -> bytes that drawing them takes
+
+    def __repr__(self) -> str:
+        made, shape = self.header, "x".join(map(str, self.spec.shape))
+        images = shown(made.training.get("images"))
+        part = f"{made.component} of {made.distribution} {made.version}"
+        return f"LoadedGenerator({part}, samples of {shape}, trained on {images} images)"
 
     def sample(self, count: int, seed: int = 0, label: int | None = None) -> Tensor:
         """Samples [count, *shape], images in [-1, 1]; the same count and seed give the same samples.

@@ -64,6 +64,10 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.samples)
 
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.samples.shape[1:]))
+        return f"Dataset({len(self):,} samples of {shape}, {len(self.classes):,} classes)"
+
     @property
     def spec(self) -> Spec:
         return Spec(tuple(self.samples.shape[1:]), len(self.classes))

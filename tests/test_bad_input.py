@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -75,8 +76,8 @@ def refused(cli: Cli, code: int, *arguments: object, says: tuple[str, ...] = ())
             "train --set reg.gp.weight=3",
             ("--set reg.gp.weight=3", "not in this pipeline", "add it: --reg gp"),
         ),
-        ("train --set gen.width=abc", ("--set gen.width=abc", "wanted: int")),
-        ("train --set gen.width=-3", ("--set gen.width=-3", "greater than 0")),
+        ("train --set gen.width=abc", ("--set gen.width=abc", "whole number")),
+        ("train --set gen.width=-3", ("--set gen.width=-3", "more than 0")),
         ("train --set train.images.x=3", ("--set train.images.x=3", "train.images")),
         ("train --set gen.width", ("--set gen.width", "SECTION.KEY=VALUE")),
         ("train --set width=3", ("--set width=3", "SECTION.KEY=VALUE")),
@@ -120,11 +121,27 @@ def refused(cli: Cli, code: int, *arguments: object, says: tuple[str, ...] = ())
         ("plugins one", ("one", "ganzoo plugins --help")),
         ("data inspct x", ("inspct", "inspect", "ganzoo data --help")),
         ("data inspect digits", ("digits", "ganzoo info digits")),
+        ("train --gen DCGANN", ("did you mean 'dcgan'?",)),
+        ("train --reg gradient_penalty", ("did you mean 'gp'?",)),
+        ("train --reg GradientPenalty", ("did you mean 'gp'?",)),
+        ("train --loss wasserstein", ("did you mean 'wgan'?",)),
+        ("info Spectral-Norm", ("did you mean 'sn'?",)),
+        ("train --gen mlp --gen dcgan", ("--gen is given twice",)),
+        ("train --reg gp --reg gp", ("--reg gp is given twice",)),
+        ("train --reg gp --reg none", ("--reg none", "--reg gp", "write none first")),
+        ("data inspect x --resolution 8 --resolution 9", ("--resolution is given twice",)),
+        ("generate x --seed 1 --seed 2", ("--seed is given twice",)),
+        ("generate x --count 0", ("--count 0: give 1 or more",)),
+        ("generate x --count x", ("--count x: give a whole number",)),
+        ("train --batch-size 0", ("--batch-size 0: give 1 or more",)),
+        ("train --set gen.width=0", ("--set gen.width=0: give more than 0",)),
+        ("train --batch-size 50000", ("take at most: --batch-size 10000",)),
+        ("bench --seconds 0", ("--seconds 0: give more than 0",)),
         ("generate", ("SOURCE", "ganzoo generate --help")),
         ("generate x --count 0", ("--count", "0")),
         ("generate x --seed -1", ("--seed", "-1")),
         ("generate x --seed 99999999999999999999", ("--seed", "9999")),
-        ("generate x --label x", ("--label", "'x'")),
+        ("generate x --label x", ("--label x", "whole number")),
         ("generate x --out a.jpg", ("--out a.jpg", ".png")),
         ("generate x --interpolate a.png", ("--interpolate a.png", ".gif")),
     ],
@@ -212,6 +229,18 @@ def test_broken_run_files(here: Path, cli: Cli) -> None:
         says=("--config option.toml", "did you mean 'width'?"),
     )
     refused(cli, 2, "train", "--config", ".", says=("--config .",))
+
+
+def test_a_run_file_may_come_by_stdin(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stdin(content: bytes) -> None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+    stdin(b"[gen]\nwidht = 5")
+    refused(cli, 2, "train", "--config", "-", says=("--config -: gen.widht = 5", "'width'"))
+    stdin(b"x = [")
+    refused(cli, 2, "train", "--config", "-", says=("--config -: no TOML",))
+    stdin(b"#" * (1 << 20))
+    refused(cli, 2, "train", "--config", "-", says=("--config -: larger than 128 KiB",))
 
 
 def test_a_folder_that_cannot_be_written(here: Path, cli: Cli, trained: Path) -> None:

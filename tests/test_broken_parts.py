@@ -241,6 +241,12 @@ CASES = {  # part -> the flags that use it
 }
 
 
+def on_points(flags):
+    """The flags, and a net and data for points where they name none."""
+    base = {"--gen": "mlp", "--data": "ring"}
+    return [*flags, *(word for pair in base.items() if pair[0] not in flags for word in pair)]
+
+
 @pytest.fixture
 def broken(tmp_path, monkeypatch):
     """A plugin whose parts all fail, as if it were installed."""
@@ -264,11 +270,7 @@ def test_a_failing_part_is_named_with_its_plugin_before_anything_is_written(
 ):
     done = cli(
         "train",
-        "--gen",
-        "mlp",
-        "--data",
-        "ring",
-        *CASES[case],
+        *on_points(CASES[case]),
         "--images",
         "640",
         "--batch-size",
@@ -328,9 +330,7 @@ LATE = {
 
 def train(cli, tmp_path, *flags):
     small = ["--images", "640", "--batch-size", "32", "--set", "log.images=32", "--device", "cpu"]
-    return cli(
-        "train", "--gen", "mlp", "--data", "ring", *flags, *small, "--out", tmp_path / "runs"
-    )
+    return cli("train", *on_points(flags), *small, "--out", tmp_path / "runs")
 
 
 @pytest.mark.parametrize("case", LATE)

@@ -187,3 +187,70 @@ def test_third_party_warnings_do_not_show(tmp_path: Path) -> None:
             env=environment | {"GANZOO_DEBUG": debug},
         )
         assert done.returncode == 0 and ("noise" in done.stderr) == shown
+
+
+# Completion.
+
+
+def completed(*words: str, cwd: Path | None = None) -> list[str]:
+    """What bash offers for the last word, and that torch was not imported for it."""
+    script = (
+        "import sys, time\nclock = time.perf_counter()\nimport atexit\n"
+        "atexit.register(lambda: print(sorted({'torch', 'numpy'} & set(sys.modules)), "
+        "time.perf_counter() - clock, file=sys.stderr))\n" + MAIN
+    )
+    environment = {
+        "_GANZOO_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(["ganzoo", *words]),
+        "COMP_CWORD": str(len(words)),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        cwd=cwd,
+    )
+    heavy, _, seconds = done.stderr.strip().rpartition(" ")
+    assert heavy == "[]", done.stderr
+    SECONDS.append(float(seconds))
+    return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+
+SECONDS: list[float] = []
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["tr"], {"train"}),
+        (["train", "--gen", "d"], {"dcgan"}),
+        (["train", "--reg", "n"], {"noise", "none"}),
+        (["train", "--recipe", "wgan"], {"wgan", "wgan-gp"}),
+        (["train", "--data", "ri"], {"ring"}),
+        (["train", "--set", "train.b"], {"train.batch_size="}),
+        (["info", "hi"], {"hinge"}),
+        (["list", "reg"], {"regularizer", "regularizers"}),
+        (["train", "--res"], {"--resolution", "--resume"}),
+    ],
+)
+def test_tab_completes_names_kinds_and_settings(words: list[str], offered: set[str]) -> None:
+    assert set(completed(*words)) == offered
+
+
+def test_completion_comes_quickly() -> None:
+    for _ in range(3):
+        completed("train", "--loss", "")
+    assert min(SECONDS) < 0.5, SECONDS
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_for_completion(shell: str, ran: Run) -> None:
+    assert f"_GANZOO_COMPLETE={shell}_complete" in ran("completion", shell)
+
+
+def test_python_m_ganzoo_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ganzoo", "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0 and done.stdout.startswith("Usage: ganzoo ")

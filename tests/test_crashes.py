@@ -51,7 +51,7 @@ def survives(run, tmp_path, damage):
     assert (copy / "checkpoints" / "000000200.broken").is_dir()
 
 
-FILES = ("generator.safetensors", "optim.safetensors", "manifest.json")
+FILES = ("net_gen.safetensors", "optim.safetensors", "manifest.json")
 
 
 def test_truncation_is_found(run, tmp_path):
@@ -103,7 +103,7 @@ def test_manifest_cannot_name_files_outside(run, tmp_path):
     def outside(folder):
         manifest = json.loads((folder / "manifest.json").read_text())
         manifest["files"] = {
-            "../000000100/generator.safetensors": manifest["files"]["generator.safetensors"]
+            "../000000100/net_gen.safetensors": manifest["files"]["net_gen.safetensors"]
         }
         manifest["sha256"] = checkpoint._digest(manifest)
         (folder / "manifest.json").write_bytes(checkpoint._serialised(manifest))

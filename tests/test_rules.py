@@ -88,6 +88,7 @@ LAYERS = (
     },
     {"library", "testing", "bench", "scaffold", "review"},
     {"cli"},
+    {"__main__"},
 )
 LIGHT = LAYERS[0] | LAYERS[1]
 PUBLIC = {

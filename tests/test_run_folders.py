@@ -27,7 +27,7 @@ PLACES = (
     "checkpoints/000000032",
     "checkpoints/000000032.broken",
     "checkpoints/000000032/manifest.json",
-    "checkpoints/000000032/generator.safetensors",
+    "checkpoints/000000032/net_gen.safetensors",
 )
 GIB = 1 << 30
 

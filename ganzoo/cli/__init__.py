@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -26,6 +27,7 @@ COMMANDS = {  # name -> (module, one line)
     "plugins": ("plugins", "Show the plugins that are loaded, and those that are broken."),
     "install": ("install", "Install plugins with pip, into the environment that runs ganzoo."),
     "uninstall": ("uninstall", "Uninstall plugins with pip, broken ones too."),
+    "completion": ("completion", "Print the script for completion in a shell."),
     "new-plugin": (
         "new_plugin",
         "Write a plugin project that installs, passes its tests and trains.",
@@ -56,11 +58,30 @@ class LazyGroup(click.Group):
             ctx.fail(
                 f"no command {args[0]!r}{nearest(args[0], COMMANDS)} (commands: {', '.join(COMMANDS)})"
             )
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            refuse_doubled(ctx, command, rest)
+        return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def refuse_doubled(ctx: click.Context, command: click.Command, args: list[str]) -> None:
+    """Raises UsageError for an option that is given twice and counts once."""
+    if isinstance(command, click.Group):
+        below = command.commands.get(args[0]) if args else None
+        return refuse_doubled(ctx, below, args[1:]) if below is not None else None
+    with contextlib.suppress(click.UsageError):  # what else is wrong is said when it runs
+        parser = command.make_parser(click.Context(command, parent=ctx))
+        given = parser.parse_args(args=[*args])[2]
+        single = [
+            p for p in given if isinstance(p, click.Option) and not p.multiple and not p.is_flag
+        ]
+        twice = next((p for i, p in enumerate(single) if p in single[:i]), None)
+        if twice is not None:
+            raise UsageError(f"{twice.opts[-1]} is given twice; it counts once")
 
 
 @click.group(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
 from .. import advice, runs
 from .. import config as configuration
-from ..errors import BadConfig, GanzooError, shown
+from ..errors import BadConfig, GanzooError, UsageError, shown
 from ..registry import Component, Registry
 from ..sections import Config, Tree
 from ._words import FLAGS, MANY, Words
@@ -84,7 +85,8 @@ def configure(
 ) -> Layers:
     """Defaults (or a run's own configuration), recipe (or the data's own), run file, flags and --set, in that order."""
     layers = Layers(base, words, meant)
-    own = None if base or given["recipe"] else advice.start(registry, _chosen(given))
+    file = _read(given["config_file"]) if given["config_file"] else {}
+    own = None if base or given["recipe"] else advice.start(registry, _chosen(given, file))
     if own is not None:
         layers.add(own.settings, "the recipe of the data", owner=own.owner)
         layers.notes.append(own.line)
@@ -93,13 +95,14 @@ def configure(
         settings, source = runs.settings(recipe.recipe()), f"--recipe {given['recipe']}"
         layers.add(settings, source, owner=recipe.distribution)
     if given["config_file"]:
-        layers.add(_read(given["config_file"]), f"--config {given['config_file']}")
+        layers.add(file, f"--config {given['config_file']}")
     for flag, path in FLAGS.items():
         if given[flag] is not None:
             section, key = path.split(".")
             words_of = f"--{flag.replace('_', '-')} {given[flag]}"
             layers.add({section: {key: given[flag]}}, words_of, whole=True)
     for family, kind in MANY.items():
+        _check_repeats(family, given[family])
         if "none" in given[family]:
             layers.add({family: False}, f"--{family} none", whole=True)
         for name in given[family]:
@@ -112,9 +115,8 @@ def configure(
     return layers
 
 
-def _chosen(given: Mapping[str, Any]) -> Tree:
+def _chosen(given: Mapping[str, Any], file: Tree) -> Tree:
     """All that the command line and its run file ask for, as one tree that is not checked yet."""
-    tree: Tree = _read(given["config_file"]) if given["config_file"] else {}
     layers: list[Tree] = []
     for flag, path in FLAGS.items():
         section, key = path.split(".")
@@ -125,7 +127,19 @@ def _chosen(given: Mapping[str, Any]) -> Tree:
         for key in reversed(keys):
             layer = {key: layer}
         layers.append(layer)
-    return functools.reduce(configuration.merge, layers, tree)
+    return functools.reduce(configuration.merge, layers, file)
+
+
+def _check_repeats(family: str, names: Sequence[str]) -> None:
+    """Raises UsageError for a part that is named twice, and for `none` after a name, which says two things."""
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise UsageError(f"--{family} {name} is given twice")
+        if name == "none" and i:
+            raise UsageError(
+                f"--{family} none drops a recipe's parts, and --{family} {names[0]} adds one; "
+                "to do both, write none first"
+            )
 
 
 def words() -> Words:
@@ -137,6 +151,11 @@ def words() -> Words:
 def _read(path: Any) -> Tree:
     """A run file's settings; its errors name the flag."""
     try:
+        if str(path) == "-":
+            content = sys.stdin.buffer.read(configuration.SIZE + 1)
+            if len(content) > configuration.SIZE:
+                raise BadConfig(f"larger than {configuration.SIZE >> 10} KiB, which no run file is")
+            return runs.settings(configuration.parse(content, "-"))
         return runs.settings(configuration.read(path))
     except BadConfig as error:
         error.source = f"--config {path}"

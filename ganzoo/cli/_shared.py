@@ -8,9 +8,51 @@ from typing import Any
 
 import click
 
-from ..errors import plain_line
+from ..errors import BadOption, plain_line
 from ..plugins import Zoo, zoo
 from ._echo import echo
+
+
+class Whole(click.IntRange):
+    """A whole number in a range; outside of it, the library's own words for that."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or BadOption."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            raise BadOption(bounds(self, value, int), key=_name(param), value=value) from None
+
+
+class Real(click.FloatRange):
+    """A number in a range, as Whole."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or BadOption."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            raise BadOption(bounds(self, value, float), key=_name(param), value=value) from None
+
+
+def bounds(limits: click.IntRange | click.FloatRange, value: Any, number: type) -> str:
+    """What to give instead of a value that is no number, or outside of the limits."""
+    try:
+        low = limits.min is not None and number(value) < limits.min
+    except ValueError:
+        return "give a whole number" if number is int else "give a number"
+    if limits.min_open:
+        return f"give more than {limits.min:g}"
+    return f"give {limits.min} or more" if low else f"give {limits.max} or less"
+
+
+def _name(param: click.Parameter | None) -> str:
+    return (param.name if param else None) or ""
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 sample`, `2 samples`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def loaded() -> Zoo:

@@ -9,7 +9,7 @@ import click
 from . import train
 from ._echo import echo
 from ._patience import patience
-from ._shared import loaded, print_json, table
+from ._shared import Real, loaded, print_json, table
 
 # What train takes beside a pipeline; engines are what is compared.
 NO_PART = ("images", "keep", "on_nan", "engine", "out", "resume", "dry_run", "as_json")
@@ -39,7 +39,7 @@ COLUMNS = [
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0.0, min_open=True),
+    type=Real(min=0.0, min_open=True),
     default=5.0,
     show_default=True,
     help="For each variant.",

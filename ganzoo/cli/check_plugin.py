@@ -7,7 +7,7 @@ import click
 from ..errors import UsageError
 from ..plugins import inventory
 from ._echo import echo
-from ._shared import plain, print_json
+from ._shared import Real, counted, plain, print_json
 
 
 @click.command(
@@ -17,7 +17,7 @@ from ._shared import plain, print_json
 @click.argument("name")
 @click.option(
     "--budget",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Real(min=0, min_open=True),
     metavar="RATIO",
     help="Fail what is slower than this, beside a part of ganzoo's own.",
 )
@@ -55,7 +55,7 @@ def command(
         state = (
             f"does not load: {plugin.broken}"
             if plugin.broken
-            else f"loads, {len(plugin.components)} components"
+            else f"loads, {counted(len(plugin.components), 'component')}"
         )
         echo(f"plugin {plain(plugin.who)} {plain(plugin.version)}: {plain(state)}")
     for finding in under.run(budget=budget, against=against, device=chosen):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from ..doing import doing
 from ..errors import GanzooError, UsageError, one_line
 from ._echo import echo
 from ._patience import patience
-from ._shared import loaded, plain
+from ._shared import Whole, counted, loaded, plain
 
 if TYPE_CHECKING:
     from ..sampling import LoadedGenerator
@@ -23,17 +22,17 @@ NUMBERS = (".npy", ".csv")
 
 @click.command("generate", short_help="Draw pictures from a trained generator.")
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option(
-    "--count", type=click.IntRange(min=1), default=64, show_default=True, help="How many samples."
-)
+@click.option("--count", type=Whole(min=1), default=64, show_default=True, help="How many samples.")
 @click.option(
     "--seed",
-    type=click.IntRange(0, (1 << 63) - 1),
-    help="The same seed gives the same samples; drawn and printed when not given.",
+    type=Whole(0, (1 << 63) - 1),
+    default=0,
+    show_default=True,
+    help="The same seed gives the same samples.",
 )
 @click.option(
     "--label",
-    type=click.IntRange(min=0),
+    type=Whole(min=0),
     help="The class, for a conditional generator; else every class in turn.",
 )
 @click.option(
@@ -52,7 +51,7 @@ NUMBERS = (".npy", ".csv")
 def command(
     source: Path,
     count: int,
-    seed: int | None,
+    seed: int,
     label: int | None,
     out: Path,
     interpolate: Path | None,
@@ -87,11 +86,10 @@ def command(
     if version != made.version:
         line = f"note: made with {made.distribution} {made.version} and drawn with {version}; the pictures may differ"
         echo(plain(line), err=True)
-    seed = secrets.randbelow(1 << 31) if seed is None else seed
     if interpolate is not None:
         generator.check_room(CORNERS * BETWEEN, "interpolate")
     try:
-        with patience(f"drawing {count:,} samples"):
+        with patience(f"drawing {counted(count, 'sample')}"):
             _write(generator, generator.sample(count, seed, label), out)
             if interpolate is not None:
                 doing("drawing the walk")
@@ -100,7 +98,7 @@ def command(
         raise GanzooError(
             f"--out {out}: cannot be written: {error.strerror or one_line(error)}"
         ) from None
-    echo(f"{out}  ({count} samples, seed {seed})")
+    echo(f"{out}  ({counted(count, 'sample')}, seed {seed})")
     if interpolate is not None:
         echo(str(interpolate))
 

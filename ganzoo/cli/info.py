@@ -13,6 +13,7 @@ from ..hookspecs import KINDS, PLURALS
 from ..options import REQUIRED
 from ..registry import Component, Registry
 from ..traits import has, wants
+from ._complete import components, kinds
 from ._echo import echo
 from ._patience import patience
 from ._shared import loaded, plain, print_json, table
@@ -46,8 +47,10 @@ PREFIX = {  # kind -> where --set finds its options
 
 
 @click.command("info", short_help="Show a component's options, traits and companions.")
-@click.argument("name")
-@click.option("--kind", help="When components of several kinds have this name.")
+@click.argument("name", shell_complete=components())
+@click.option(
+    "--kind", shell_complete=kinds, help="When components of several kinds have this name."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str, kind: str | None, as_json: bool) -> None:
     """Show what NAME is: its options with types and defaults, its traits, what it goes with, the recipes that use it."""
@@ -76,9 +79,9 @@ def _find(registry: Registry, name: str, kind: str | None) -> list[Component]:
         ]
     )
     if not kinds:
-        known = {c.name for c in registry.components()}
+        known = {c.called: c.name for c in registry.components()}
         raise UnknownComponent(
-            f"no component named {name!r}{nearest(name, known)}; ganzoo list shows all"
+            f"no component named {name!r}{nearest(name, known.values(), known)}; ganzoo list shows all"
         )
     return [registry.get(k, name) for k in kinds]
 

@@ -8,6 +8,7 @@ from ..catalog import install_line, offered
 from ..errors import GanzooError
 from ..hookspecs import KINDS, PLURALS
 from ..registry import Component
+from ._complete import kinds
 from ._echo import echo
 from ._shared import drawn, loaded, print_json, table
 
@@ -24,7 +25,7 @@ def _kind(text: str) -> str:
 
 
 @click.command("list", short_help="List the components that are installed.")
-@click.argument("kind", required=False)
+@click.argument("kind", required=False, shell_complete=kinds)
 @click.option(
     "--all",
     "everything",
@@ -61,7 +62,7 @@ def command(kind: str | None, everything: bool, as_json: bool) -> None:
         )
         return
     if not components:
-        echo(f"no {kind or 'component'} is installed", err=True)
+        echo(f"no {wanted or 'component'} is installed", err=True)
     if drawn():
         _draw(components, missing)
     else:

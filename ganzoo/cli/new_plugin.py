@@ -10,6 +10,7 @@ import click
 from ..errors import UsageError, nearest
 from ..hookspecs import KINDS
 from ..plugins import inventory
+from ._complete import kinds as complete_kinds
 from ._echo import echo
 from .list import _kind
 
@@ -23,6 +24,7 @@ from .list import _kind
     "kinds",
     metavar="KIND",
     multiple=True,
+    shell_complete=complete_kinds,
     default=["loss"],
     help="Of component, loss by default; may repeat.",
 )

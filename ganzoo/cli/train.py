@@ -13,9 +13,10 @@ import click
 
 from .. import config as configuration
 from ..errors import UsageError
+from ._complete import components, settings
 from ._echo import echo
 from ._patience import patience
-from ._shared import loaded, plain, print_json
+from ._shared import counted, loaded, plain, print_json
 
 if TYPE_CHECKING:
     from ..pipeline import Pipeline
@@ -25,36 +26,57 @@ if TYPE_CHECKING:
 
 
 @click.command("train", short_help="Train a GAN from named parts.")
-@click.option("--gen", metavar="NAME", help="Generator.")
-@click.option("--disc", metavar="NAME", help="Discriminator; the generator's partner by default.")
-@click.option("--loss", metavar="NAME", help="Adversarial loss.")
+@click.option("--gen", metavar="NAME", shell_complete=components("generator"), help="Generator.")
 @click.option(
-    "--reg", metavar="NAME", multiple=True, help="Regularizer; may repeat; 'none' drops a recipe's."
+    "--disc",
+    metavar="NAME",
+    shell_complete=components("discriminator"),
+    help="Discriminator; the generator's partner by default.",
+)
+@click.option("--loss", metavar="NAME", shell_complete=components("loss"), help="Adversarial loss.")
+@click.option(
+    "--reg",
+    metavar="NAME",
+    multiple=True,
+    shell_complete=components("regularizer", none=True),
+    help="Regularizer; may repeat; 'none' drops a recipe's.",
 )
 @click.option(
     "--aug",
     metavar="NAME",
     multiple=True,
+    shell_complete=components("augmentation", none=True),
     help="Augmentation; may repeat; 'none' drops a recipe's.",
 )
-@click.option("--data", metavar="NAME|FOLDER|ZIP", help="Data set by name, or pictures.")
+@click.option(
+    "--data",
+    metavar="NAME|FOLDER|ZIP",
+    shell_complete=components("dataset", files=True),
+    help="Data set by name, or pictures.",
+)
 @click.option(
     "--data-root", metavar="DIR", help="Where downloaded sets lie; GANZOO_DATA by default."
 )
 @click.option("--resolution", metavar="N|HxW", help="Resize pictures to this.")
-@click.option("--recipe", metavar="NAME", help="A complete published configuration to start from.")
+@click.option(
+    "--recipe",
+    metavar="NAME",
+    shell_complete=components("recipe"),
+    help="A complete published configuration to start from.",
+)
 @click.option(
     "--config",
     "config_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A run file, over the recipe.",
+    help="A run file, over the recipe; - reads it from stdin.",
 )
 @click.option(
     "--set",
     "settings",
     metavar="SECTION.KEY=VALUE",
     multiple=True,
+    shell_complete=settings,
     help="Any option: --set gen.width=64.",
 )
 @click.option("--images", metavar="COUNT", help="Real images to show, for instance 200k.")
@@ -273,7 +295,7 @@ def show(pipeline: Pipeline, as_json: bool) -> None:
         echo(line)
     shape, classes = "x".join(map(str, pipeline.spec.shape)), pipeline.spec.classes
     echo(
-        f"# data: {len(pipeline.dataset):,} samples of {shape}, "
+        f"# data: {counted(len(pipeline.dataset), 'sample')} of {shape}, "
         + (f"{classes:,} classes" if classes else "labels not used")
     )
     for side, count in counts.items():
