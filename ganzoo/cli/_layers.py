@@ -44,7 +44,7 @@ class Layers:
         """
         self._mean(layer, owner)
         for path, value in _leaves(layer):
-            self.words.given[path] = source if whole else f"{source}: {path} = {shown(value)}"
+            self.words.give(path, source if whole else f"{source}: {path} = {shown(value)}")
         self._take(configuration.merge(self.tree, layer))
 
     def set(self, text: str) -> None:
@@ -54,7 +54,7 @@ class Layers:
             for key in reversed(keys):
                 value = {key: value}
             self._mean(value, "")
-        self.words.given[".".join(keys)] = f"--set {text}"
+        self.words.give(".".join(keys), f"--set {text}")
         self._take(configuration.apply_settings(self.tree, [text]))
 
     def _mean(self, layer: Mapping[str, Any], owner: str) -> None:

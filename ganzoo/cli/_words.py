@@ -38,6 +38,13 @@ class Words:
         self.given: dict[str, str] = {}  # path -> the words that gave the setting
         self.parameters: Mapping[str, click.Parameter] = {}  # of the command that runs
 
+    def give(self, path: str, words: str) -> None:
+        """Learn who gave a setting; what was given above it, a value where there is now a table, is gone."""
+        above = [known for known in self.given if path.startswith(f"{known}.")]
+        for known in above:
+            del self.given[known]
+        self.given[path] = words
+
     def place(self, section: str, key: str, value: object) -> str:
         """The flag, or the file and its setting, that an error is about."""
         if not section:

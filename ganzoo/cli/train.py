@@ -142,7 +142,7 @@ def command(
     if from_scratch or accept_data:
         flag = "--from-scratch" if from_scratch else "--accept-data"
         raise UsageError(f"{flag}: goes with --resume RUN")
-    from .. import memory, runs
+    from .. import runs
     from ._layers import configure, words
 
     registry = loaded().registry
@@ -153,6 +153,8 @@ def command(
     if dry_run:
         show(pipeline, as_json)
         return 0
+    from .. import memory  # late: a wrong setting is refused before torch is loaded
+
     with patience():
         memory.check_fits(pipeline)
     folder = runs.new_folder(out or Path("runs"), pipeline.config)
