@@ -126,10 +126,12 @@ def test_a_signal_saves_and_says_how_to_go_on(
     if not hasattr(signal, name):
         pytest.skip("this system has no such signal")
     number = getattr(signal, name)
+    # Whoever runs the tests may ignore signals (nohup), which children inherit and a training heeds.
+    heeding = f"import signal; signal.signal(signal.{name}, signal.SIG_DFL); {MAIN}"
     command = [
         sys.executable,
         "-c",
-        MAIN,
+        heeding,
         "train",
         *small,
         "--set",

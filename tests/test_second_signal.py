@@ -14,6 +14,7 @@ class Training:
     stop = None
 
 training, number = Training(), int(sys.argv[1])
+signal.signal(number, signal.SIG_DFL)  # whoever runs the tests may ignore it
 with stopping(training, lambda line: print(line, flush=True)):
     os.kill(os.getpid(), number)
     print("asked", training.stop, flush=True)
