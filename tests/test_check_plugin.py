@@ -197,7 +197,7 @@ def test_the_report_reads_like_a_review_and_fails(installed, cli):
     assert done.code == 1 and done.err == ""
     lines = done.out.splitlines()
     assert (
-        lines[0] == "plugin ganzoo-odd:odd 1.0: loads, 1 components"
+        lines[0] == "plugin ganzoo-odd:odd 1.0: loads, 1 component"
         and "loss 'odd' of ganzoo-odd:odd" in lines
     )
     at = next(i for i, text in enumerate(lines) if "DOES NOT HOLD" in text)

@@ -158,7 +158,7 @@ def test_or_takes_the_options_that_part_the_samples_and_says_so(discriminator, p
     assert pipeline.parts.discriminator.per_sample
     chosen = pipeline.config.disc.options
     assert {key: chosen[key] for key in remedy} == dict(remedy)
-    settings = " ".join(f"--set disc.{key}={value}" for key, value in remedy.items())
+    settings = " ".join(f"disc.{key} = {value!r}" for key, value in remedy.items())
     assert any(
         penalty in note and "per_sample" in note and settings in note for note in pipeline.notes
     )

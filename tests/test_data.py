@@ -112,7 +112,7 @@ def test_background_and_its_errors(tmp_path: Path) -> None:
     ].tolist() == [10, 20, 30]
     with pytest.raises(BadConfig, match="not a colour"):
         load_pictures(tmp_path / "in", background="wihte")
-    with pytest.raises(BadConfig, match=r"data\.channels=2"):
+    with pytest.raises(BadConfig, match=r"data\.channels = 2"):
         load_pictures(tmp_path / "in", channels=2)
 
 

@@ -82,7 +82,7 @@ def test_a_training_names_the_step_that_takes_long(monkeypatch, cli, small, tmp_
         (memory, "estimate"),
     ):
         monkeypatch.setattr(module, name, slow(getattr(module, name)))
-    done = cli("train", *small, "--images", 16, "--out", tmp_path)
+    done = cli("train", *small, "--set", "train.images=16", "--out", tmp_path)
     assert done.code == 0
     lines = done.err.splitlines()
     said = [line for line in lines if line.endswith(" ...")]
