@@ -196,8 +196,7 @@ def sum_of(header: Header, weights: Mapping[str, Tensor]) -> str:
 
 def _meaning(header: Header) -> hashlib._Hash:
     """The sum of a header alone: its values as JSON with sorted keys."""
-    values = json.loads(header.model_dump_json())
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode())
+    return hashlib.sha256(json.dumps(header.model_dump(), sort_keys=True).encode())
 
 
 def _heading(name: str, dtype: torch.dtype, shape: tuple[int, ...]) -> bytes:

@@ -176,7 +176,8 @@ def test_a_closed_terminal_stops_and_saves(tmp_path: Path, small: tuple[str, ...
     import os
     import pty
 
-    command = ["train", *small, "--images", "10M", "--out", str(tmp_path), "--set", "log.images=64"]
+    command = ["train", *small, "--set", "train.images=10M", "--set", "log.images=64"]
+    command += ["--out", str(tmp_path)]
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv(sys.executable, [sys.executable, "-c", MAIN, *command])

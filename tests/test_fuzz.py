@@ -50,8 +50,10 @@ def test_the_fuzzer_sees_what_it_looks_for(monkeypatch):
     from ganzoo.errors import BadFile
 
     monkeypatch.setattr(fuzzing, "SECONDS", 0.2)
-    raw = BadFile("a")
-    raw.args = ("two\nlines",)
+
+    class Raw(BadFile):
+        def __str__(self):
+            return "two\nlines"
 
     def throw(error):
         raise error
@@ -64,7 +66,7 @@ def test_the_fuzzer_sees_what_it_looks_for(monkeypatch):
         assert fuzzing.attempt(lambda: None)[0] == "accepted"
         assert fuzzing.attempt(lambda: throw(BadFile("a file: bad")))[0] == "refused"
         for call in (
-            lambda: throw(raw),
+            lambda: throw(Raw("a")),
             lambda: throw(BadFile("can't allocate memory")),
             lambda: throw(KeyError("x")),
             hang,

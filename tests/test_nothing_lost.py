@@ -69,7 +69,7 @@ def flip(path):
 
 
 DAMAGE = {
-    "damaged": lambda run: [flip(path) for path in (run / "checkpoints").glob("*/gen*")],
+    "damaged": lambda run: [flip(path) for path in (run / "checkpoints").glob("*/net_gen*")],
     "manifests damaged": lambda run: [flip(path) for path in manifests(run)],
     "manifests missing": lambda run: [path.unlink() for path in manifests(run)],
     "missing": lambda run: shutil.rmtree(run / "checkpoints"),
