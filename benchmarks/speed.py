@@ -41,13 +41,9 @@ class Session:
             every=50_000 if cuda else 2_000,
             device=self.kind,
         )
-        self.batches = (
-            [int(b) for b in given.batches.split(",")]
-            if given.batches
-            else [64, 1024]
-            if cuda
-            else [64]
-        )
+        self.batches = [64, 1024] if cuda else [64]
+        if given.batches:
+            self.batches = [int(b) for b in given.batches.split(",")]
 
     def keep(self, table: str, row: str, measure: Callable[[], Any]) -> None:
         """Measure a row and write it down with the machine and the date; says so on the way."""

@@ -82,13 +82,9 @@ class Assembly:
 
 def _plain(value: Any) -> Any:
     """An option as TOML can hold it."""
-    return (
-        [_plain(v) for v in value]
-        if isinstance(value, tuple | list)
-        else str(value)
-        if isinstance(value, Path)
-        else value
-    )
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def said_of(error: GanzooError, section: str, name: str) -> GanzooError:

@@ -175,10 +175,6 @@ def _letters(word: str) -> str:
 def one_line(error: BaseException) -> str:
     """An exception as one printable line, with its type where the message alone says too little."""
     text = plain_line(str(error))
-    return (
-        text
-        if isinstance(error, GanzooError | Left)
-        else f"{type(error).__name__}: {text}"
-        if text
-        else type(error).__name__
-    )
+    if isinstance(error, GanzooError | Left):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -89,13 +89,9 @@ def figures(record: Mapping[str, Any]) -> str:
 def _short(value: float) -> str:
     """Two decimals; two digits of a small number, none after the point of a large one."""
     size = abs(value)
-    return (
-        f"{value:.2g}"
-        if 0 < size < 0.1 or size >= 1e5
-        else f"{value:.0f}"
-        if size >= 100
-        else f"{value:.2f}"
-    )
+    if 0 < size < 0.1 or size >= 1e5:
+        return f"{value:.2g}"
+    return f"{value:.0f}" if size >= 100 else f"{value:.2f}"
 
 
 def duration(seconds: float) -> str:

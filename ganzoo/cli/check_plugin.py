@@ -49,7 +49,8 @@ def command(
 
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: torch sees no CUDA device here")
-    chosen = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     under, shown = Review(subject), None
     for plugin in subject.plugins if not as_json else []:
         state = (
@@ -58,7 +59,7 @@ def command(
             else f"loads, {counted(len(plugin.components), 'component')}"
         )
         echo(f"plugin {plain(plugin.who)} {plain(plugin.version)}: {plain(state)}")
-    for finding in under.run(budget=budget, against=against, device=chosen):
+    for finding in under.run(budget=budget, against=against, device=device):
         if as_json:
             continue
         if finding.component is not shown:

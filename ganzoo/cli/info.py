@@ -187,6 +187,13 @@ def _uses(source: Component, component: Component) -> bool:
     return component.name in recipe.get(family, {})
 
 
+def _default(value: str | None) -> str:
+    """An option's default, to read."""
+    if value is None:
+        return "must be given"
+    return "none" if value == "None" else value
+
+
 def _show(about: dict[str, Any]) -> None:
     """The same for a person."""
     rows = [
@@ -209,11 +216,7 @@ def _show(about: dict[str, Any]) -> None:
             [
                 prefix + name,
                 o["type"],
-                "must be given"
-                if o["default"] is None
-                else "none"
-                if o["default"] == "None"
-                else o["default"],
+                _default(o["default"]),
                 o["help"],
             ]
             for name, o in about["options"].items()
@@ -240,10 +243,6 @@ def _words(value: Any) -> str:
             for key, v in value.items()
         ]
         return ", ".join(inner)
-    return (
-        ", ".join(map(str, value))
-        if isinstance(value, tuple)
-        else "yes"
-        if value is True
-        else str(value)
-    )
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return "yes" if value is True else str(value)

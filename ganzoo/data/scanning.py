@@ -87,7 +87,9 @@ class Scan:
         """1, 3 or 4: as asked, else 4 with any transparency, 3 with any colour."""
         if asked is not None:
             return check_channels(asked)
-        return 4 if self.transparent else 3 if any(h.colour for h in self.headers) else 1
+        if self.transparent:
+            return 4
+        return 3 if any(h.colour for h in self.headers) else 1
 
 
 def check_channels(channels: int) -> int:
