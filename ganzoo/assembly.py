@@ -69,8 +69,10 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
             name: build.build(f"tracker.{name}", "tracker", c)
             for name, c in build.family("tracker").items()
         }
-    count = config.samples.count
-    check_samples(count, spec.numel, device=torch.device("cpu"), section="samples")
+    counts = {"samples": config.samples.count}
+    counts |= {f"metric.{name}": metric.count for name, metric in metrics.items()}
+    for section, count in counts.items():
+        check_samples(count, spec.numel, device=torch.device("cpu"), section=section)
     doing("")
     engine, reason = choose_engine(config.train.engine, device)
     slopes = f"; slopes by {WAYS[parts.way]}" if _shared_slopes(parts.regularizers) else ""

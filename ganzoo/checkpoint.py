@@ -92,6 +92,7 @@ def save(folder: Path, state: State, about: Mapping[str, Any]) -> None:
     try:
         inside.make_folder(folder, _run(folder))
         (folder / MANIFEST).unlink(missing_ok=True)
+        sync_folder(_run(folder))
         sync_folder(folder.parent)
     except OSError as error:
         raise GanzooError(f"{folder}: cannot be written: {error.strerror or error}") from error

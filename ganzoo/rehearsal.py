@@ -17,8 +17,10 @@ from torch.utils._pytree import tree_map_only
 from .blame import reason
 from .contained import contained
 from .contracts import Dataset, Side, Spec
+from .devices import planned_memory
 from .engine import SIDES, only
 from .errors import BrokenPlugin, GanzooError
+from .sizes import NO_LIMIT, TooLarge, refuse_update
 from .streams import forked
 from .update import Parts, terms
 
@@ -27,10 +29,11 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Peak(TorchDispatchMode):
-    """Counts the bytes of all storages that live at once, as an allocator would."""
+    """Counts the bytes of all storages that live at once, as an allocator would; raises TooLarge beyond `most`."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = NO_LIMIT) -> None:
         super().__init__()
+        self.most = most
         self.live: int = 0
         self.peak: int = 0
         self._known: set[int] = set()
@@ -49,6 +52,8 @@ class Peak(TorchDispatchMode):
         size = storage.nbytes()
         self.live += size
         self.peak = max(self.peak, self.live)
+        if self.live > self.most:
+            raise TooLarge("too large")
         weakref.finalize(storage, self._free, key, size)
 
     def _free(self, key: int, size: int) -> None:
@@ -57,22 +62,50 @@ class Peak(TorchDispatchMode):
 
 
 def update_peak(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
-    """The most that one eager update holds beside the weights, found by running it on tensors without storage, or on real ones
-    where a part reads values.
+    """The most that one eager update holds beside the weights, found by running it on tensors without storage.
+
+    Where a part reads values, along a line through two small updates for real; of the whole batch
+    only where a part cannot do with less. Raises DeviceError when that takes more than there is.
     """
     try:
         return _simulated_peak(parts, spec, batch, side)
     except Exception:
-        real = copy.deepcopy(parts)
-        with _fork(real), Peak() as counter:
-            _update(real, side, *inputs(real, spec, batch))
-        return int(counter.peak)
+        pass
+    few = min(batch, FEW)
+    try:
+        one, two = (_real_peak(parts, spec, count, side) for count in (few, 2 * few))
+    except Exception:
+        return _real_peak(parts, spec, batch, side)
+    return one + (two - one) * (batch - few) // few
 
 
 def _simulated_peak(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
-    with contained(), simulated(parts) as faked, Peak() as counter:
-        _update(faked, side, *inputs(faked, spec, batch))
+    """The same without storage; raises what the parts raise when they read values, or are wrong."""
+    key = (side, batch, spec, parts.way, parts.precision, *parts.sections().values())
+    if key not in parts.peaks:  # a second to find, and asked for by who rehearses and who plans
+        with contained(), simulated(parts) as faked, Peak() as counter:
+            _update(faked, side, *inputs(faked, spec, batch))
+        parts.peaks[key] = int(counter.peak)
+    return parts.peaks[key]
+
+
+def _real_peak(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
+    real = copy.deepcopy(parts)
+    with _fork(real), contained(), within_memory(batch) as counter:
+        _update(real, side, *inputs(real, spec, batch))
     return int(counter.peak)
+
+
+@contextlib.contextmanager
+def within_memory(batch: int) -> Iterator[Peak]:
+    """Tensors that live within are counted, and more of them than there is memory for are a DeviceError."""
+    free = planned_memory(torch.device("cpu"))
+    counter = Peak(NO_LIMIT if free is None else free)
+    try:
+        with counter:
+            yield counter
+    except TooLarge:
+        raise refuse_update(batch, counter.peak, free) from None
 
 
 def peak_of(net: M, call: Callable[[M], Any]) -> int | None:
@@ -139,6 +172,7 @@ def rehearse(
             raise
         except Exception:  # perhaps only because a part reads values, which these tensors have not
             few = batch
+            _check_room(parts, spec, batch, side)
         for count in dict.fromkeys((few, batch)):
             error = _tried(parts, dataset, spec, count, side)
             if error is None:
@@ -152,6 +186,19 @@ def rehearse(
             )
 
 
+def _check_room(parts: Parts, spec: Spec, batch: int, side: Side) -> None:
+    """Raises DeviceError when an update, which is about to be tried for real, needs more memory than there is."""
+    try:
+        need = update_peak(parts, spec, batch, side)
+    except GanzooError:
+        raise
+    except Exception:  # the trial says whose fault it is
+        return
+    free = planned_memory(torch.device("cpu"))
+    if free is not None and need > free:
+        raise refuse_update(batch, need, free)
+
+
 def _tried(
     parts: Parts, dataset: Dataset, spec: Spec, count: int, side: Side
 ) -> tuple[str | None, str] | None:
@@ -159,7 +206,8 @@ def _tried(
     real = copy.deepcopy(parts)
     try:
         with _fork(real), contained():
-            _update(real, side, *_samples(real, dataset, spec, count))
+            with within_memory(count):
+                _update(real, side, *_samples(real, dataset, spec, count))
             with torch.no_grad():
                 for regularizer in real.regularizers.values():
                     if regularizer.on(side):

@@ -165,3 +165,8 @@ def check_call(section: str, peak: int | None) -> None:
     free = planned_memory(torch.device("cpu"))
     if peak is not None and free is not None and peak > free:
         raise _refusal(section, {}, f"{_gib(peak, free)} for two samples")
+
+
+def refuse_update(batch: int, need: int, free: int | None) -> DeviceError:
+    """The line on an update of a batch that takes more bytes than there are."""
+    return _refusal("train", {"batch_size": batch}, f"{_gib(need, free)} for an update")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -33,6 +33,13 @@ Judged = tuple[
 Terms = Callable[..., tuple[Tensor, tuple[str, ...], Tensor, Judged]]
 
 
+class Known(dict[Any, int]):
+    """Figures that were worked out about parts; a copy of the parts knows none."""
+
+    def __deepcopy__(self, memo: Any) -> Known:
+        return Known()
+
+
 @dataclass
 class Parts:
     """What takes part in an update, assembled."""
@@ -44,6 +51,7 @@ class Parts:
     augmentations: Mapping[str, Augmentation]
     way: str = "double"
     precision: str = "fp32"
+    peaks: Known = field(default_factory=Known)  # bytes that updates hold, by what they depend on
 
     def net(self, side: Side) -> nn.Module:
         return self.discriminator if side == "discriminator" else self.generator

@@ -9,6 +9,8 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+# Published data sets, which a machine may lack; what tests must have, they make (tests/made.py).
+REAL = Path(os.environ.get("GANZOO_DATA") or ROOT.parent / "shared" / "data")
 OTHERS = Path(__file__).parent / "third_party"
 # The false is pip's: it sets "build isolation", whatever the option is called.
 OFFLINE = "[global]\nno-index = true\nno-deps = true\nno-build-isolation = false\ndisable-pip-version-check = true\n"

@@ -4,8 +4,10 @@ import contextlib
 import functools
 import io
 import json
+import os
 import signal
 import struct
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -35,6 +37,51 @@ def refused(kind=GanzooError, match=None):
             signal.setitimer(signal.ITIMER_REAL, 0)
     text = str(caught.value)
     assert text.isprintable() and 0 < len(text) < 1100 and "allocate" not in text
+
+
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+CHANGING = (  # what Python tells auditors of, beside opening
+    "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.chmod",
+    "os.truncate", "os.utime", "shutil.copyfile", "shutil.move", "shutil.rmtree", "shutil.unpack_archive",
+)  # fmt: skip
+_listening: list["Touched"] = []
+
+
+class Touched:
+    """Paths that this process read, and those that it made, wrote, renamed or deleted."""
+
+    def __init__(self):
+        self.read, self.changed = set(), set()
+
+    def note(self, event, arguments):
+        if event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
+            writes = isinstance(arguments[2], int) and arguments[2] & WRITING
+            self._add(self.changed if writes else self.read, arguments[0])
+        elif event in CHANGING:
+            for path in arguments[: 2 if event in ("os.rename", "shutil.move") else 1]:
+                self._add(self.changed, path)
+
+    @staticmethod
+    def _add(paths, path):
+        if isinstance(path, str | bytes | os.PathLike):
+            paths.add(Path(os.fsdecode(path)).resolve())
+
+
+@functools.cache
+def _hear():
+    """An auditor cannot be taken away, so that there is one for all."""
+    sys.addaudithook(lambda event, given: [touched.note(event, given) for touched in _listening])
+
+
+@contextlib.contextmanager
+def touching():
+    """What is touched within, whatever it is called and wherever it lies."""
+    _hear()
+    _listening.append(found := Touched())
+    try:
+        yield found
+    finally:
+        _listening.remove(found)
 
 
 SCRATCH = tempfile.TemporaryDirectory()  # lives as long as this module

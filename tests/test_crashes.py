@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganzoo import checkpoint
+from ganzoo import checkpoint, files
 from ganzoo.errors import BadFile, BadRun
 from ganzoo.runs import Lock
 
@@ -160,6 +160,54 @@ input()
             Lock(tmp_path)
         other.kill()
     Lock(tmp_path).release()
+
+
+@pytest.fixture
+def journal(tmp_path, monkeypatch):
+    """What reaches the disk below tmp_path, in order: ("sync", file or folder, its bytes) and ("rename", file)."""
+    told = []
+    sync, replace = os.fsync, os.replace
+
+    def note_sync(handle):
+        found = os.fstat(handle)
+        paths = [tmp_path, *tmp_path.rglob("*")]
+        (path,) = (p for p in paths if os.path.samestat(p.stat(), found))
+        told.append(("sync", path.name, None if path.is_dir() else path.read_bytes()))
+        sync(handle)
+
+    def note_rename(source, target):
+        told.append(("rename", Path(target).name))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "replace", note_rename)
+    return told
+
+
+FOLDERS_ARE_SYNCED = hasattr(os, "O_DIRECTORY")
+
+
+def committed(name, content, folder):
+    """What a power cut cannot harm: all of a file on the disk, then its name, then the folder that holds the name."""
+    steps = [("sync", f".{name}.{os.getpid()}.tmp", content), ("rename", name)]
+    return [*steps, ("sync", folder, None)] if FOLDERS_ARE_SYNCED else steps
+
+
+def test_a_file_is_on_the_disk_before_its_name_is(tmp_path, journal):
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    files.write_bytes(target, b"some new content")
+    assert journal == committed("file", b"some new content", tmp_path.name)
+
+
+def test_a_manifest_is_the_last_to_reach_the_disk(tmp_path, journal):
+    folder = tmp_path / "run" / "checkpoints" / "000000100"
+    checkpoint.save(folder, state(100), {"images": 100})
+    names = ["net_gen.safetensors", "optim.safetensors", "manifest.json"]
+    wanted = [("sync", "run", None), ("sync", "checkpoints", None)] * FOLDERS_ARE_SYNCED
+    for name in names:
+        wanted += committed(name, (folder / name).read_bytes(), "000000100")
+    assert journal == wanted
 
 
 @pytest.mark.slow

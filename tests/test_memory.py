@@ -87,13 +87,14 @@ def test_what_a_compiled_graph_holds():
     assert graph_peak(graph_of(view, (16, 8), *weights)) == 4 * (16 * 8 + 1)
 
 
-@pytest.mark.parametrize("regs", [(), ("gp",), ("r1", "r2")], ids=str)
-def test_a_compiled_update_holds_less(regs):
-    built = pipeline(*regs, batch=64)
+@pytest.mark.parametrize(("regs", "share"), [((), 0.855), (("r1", "r2"), 0.546)], ids=str)
+def test_a_compiled_update_holds_less(regs, share):
+    """By how much less, where the slow test finds the estimate right within a fifth against an allocator."""
+    built = pipeline(*regs, batch=64, resolution=16)
     built.parts.way = choose_way(built.parts.discriminator, built.spec)  # as on a GPU
     eager = memory.estimate(built)
     compiled = memory.estimate(built, engine="compiled")
-    assert 0.4 * eager["update"] < compiled["update"] < eager["update"]
+    assert compiled["update"] / eager["update"] == pytest.approx(share, rel=0.05)
     assert {k: v for k, v in compiled.items() if k not in ("update", "total")} == {
         k: v for k, v in eager.items() if k not in ("update", "total")
     }

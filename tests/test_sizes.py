@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+from typing import ClassVar
 
 import pytest
 import torch
@@ -10,14 +11,14 @@ from hostile import two_runs
 
 import ganzoo
 from ganzoo import config as configuration
-from ganzoo import fitting, sampling, sizes
+from ganzoo import fitting, memory, sampling, sizes
 from ganzoo.assembly import assemble
-from ganzoo.contracts import Generator, Spec
+from ganzoo.contracts import Generator, Metric, Regularizer, Spec
 from ganzoo.data import resize
 from ganzoo.devices import insisted
 from ganzoo.errors import DeviceError, UsageError
 from ganzoo.plugins import zoo
-from ganzoo.registry import Component
+from ganzoo.registry import Component, Registry
 from ganzoo.rehearsal import peak_of
 
 GIB = 1 << 30
@@ -37,10 +38,10 @@ def refused(kind, match):
     assert str(caught.value).isprintable() and "allocate" not in str(caught.value)
 
 
-def assembled(**tree):
+def assembled(registry=None, **tree):
     tree = {"data": {"name": "ring"}, "gen": {"name": "mlp"}} | tree
     config = configuration.check(configuration.merge(configuration.defaults(), tree))
-    return assemble(config, zoo().registry)
+    return assemble(config, registry or zoo().registry)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +94,59 @@ def test_the_peak_of_a_call_is_what_its_tensors_take():
     assert (
         peak_of(net, lambda net: net(torch.zeros(2**30, 10))) > 4 * 10**12
     )  # nothing was allocated
+
+
+class Reads(Regularizer):
+    """Reads values, so that it cannot be simulated; `seen` are the sizes of the batches that it was given."""
+
+    seen: ClassVar[list[int]] = []
+
+    def penalty(self, step):
+        mean = step.fake_logits.square().mean()
+        positive = float(mean.detach()) >= 0
+        self.seen.append(len(step.fake_logits))
+        return mean if positive else -mean
+
+
+class NeedsAll(Reads):
+    """Cannot do with a part of a batch either."""
+
+    def penalty(self, step):
+        if len(step.fake_logits) < 1000:
+            raise ValueError("too few")
+        return super().penalty(step)
+
+
+@pytest.mark.parametrize("part", [Reads, NeedsAll])
+def test_a_part_that_reads_values_is_not_tried_on_a_batch_that_does_not_fit(part, monkeypatch):
+    reads = Component("regularizer", "reads", part, "tests", "tests", "1")
+    registry = Registry([*zoo().registry.components(), reads])
+    tree = {
+        "data": {"name": "digits"},
+        "gen": {"name": "dcgan", "width": 4},
+        "disc": {"width": 4},
+        "reg": {"reads": {}},
+        "train": {"batch_size": 1500},
+    }
+    config = configuration.check(configuration.merge(configuration.defaults(), tree))
+    part.seen.clear()
+    monkeypatch.setenv("GANZOO_MEMORY", "40M")
+    with refused(DeviceError, "train.batch_size = 1500: .* 0.0 GiB are free for an update"):
+        assemble(config, registry)
+    assert 1500 not in part.seen
+    monkeypatch.setenv("GANZOO_MEMORY", "4G")
+    memory.check_fits(assemble(config, registry))
+    assert 1500 in part.seen
+
+
+def test_samples_that_a_metric_asks_for_are_counted():
+    class Mean(Metric):
+        """A figure."""
+
+    mean = Component("metric", "mean", Mean, "tests", "tests", "1")
+    registry = Registry([*zoo().registry.components(), mean])
+    with refused(DeviceError, "metric.mean.count = 1000000000: .*take at most: metric.mean.count"):
+        assembled(registry, metric={"mean": {"count": 10**9}})
 
 
 def test_data_enlarged_beyond_memory_are_not(monkeypatch):

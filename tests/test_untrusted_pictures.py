@@ -5,9 +5,10 @@ import json
 import struct
 import zipfile
 
+import numpy as np
 import pytest
 from fuzzing import little_memory, watched
-from hostile import BAD, SMALL, png, refused, zipped
+from hostile import BAD, SMALL, png, refused, touching, zipped
 from PIL import Image
 
 from ganzoo import data
@@ -29,20 +30,34 @@ READERS = (data.inspect, data.load_pictures)
 
 
 @pytest.mark.parametrize("read", READERS)
-def test_names_that_point_elsewhere_are_labels_only(tmp_path, read):
-    names = ("../up.png", "/root.png", "C:\\x.png", "a/../../x.png", BAD + ".png")
-    with refused(BadData, "none of its"):
-        read(zipped(tmp_path / "x.zip", dict.fromkeys(names[:4], SMALL)))
-    found = read(
-        zipped(tmp_path / "y.zip", dict.fromkeys((*names, f"{BAD}/a.png", "b/c.png"), SMALL))
-    )
+def test_names_that_point_elsewhere_are_labels_only(tmp_path, read, monkeypatch):
+    """Neither is anything written where they point, nor anything read that lies there."""
+    own = tmp_path / "own"
+    own.mkdir()
+    monkeypatch.chdir(own)
+    prey = tmp_path / "up.png"
+    prey.write_bytes(png(np.full((8, 8), 255, np.uint8)))
+    names = ("../up.png", str(prey), "C:\\x.png", "a/../../up.png", BAD + ".png")
+    only_bad = zipped(own / "x.zip", dict.fromkeys(names[:4], SMALL))
+    path = zipped(own / "y.zip", dict.fromkeys((*names, f"{BAD}/a.png", "b/c.png"), SMALL))
+    with refused(BadData, "none of its"), touching() as first:
+        read(only_bad)
+    with touching() as touched:
+        found = read(path)
+    touched.read |= first.read
+    touched.changed |= first.changed
     said = (
         json.dumps(found, ensure_ascii=False)
         if isinstance(found, dict)
         else "".join([*found.notes, *found.classes])
     )
     assert said.isprintable()
-    assert sorted(p.name for p in tmp_path.parent.iterdir() if p.suffix == ".png") == []
+    assert {only_bad, path} <= touched.read and prey not in touched.read
+    cache = tmp_path / "cache"
+    assert not [path for path in touched.changed if not path.is_relative_to(cache)]
+    assert {cache / "pictures"} <= touched.changed or read is data.inspect
+    if read is data.load_pictures:
+        assert len(found) == 3 and found.samples.max() < 255
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
