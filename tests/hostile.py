@@ -5,7 +5,6 @@ import functools
 import io
 import json
 import os
-import signal
 import struct
 import sys
 import tempfile
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fuzz_targets import summed
-from fuzzing import little_memory, watched
+from fuzzing import little_memory, timed, watched
 from mutators import dump_json
 from PIL import Image
 
@@ -27,14 +26,10 @@ BAD = "\x1b[2J\x9b31m\n[bold red]"  # what a terminal, or rich, would obey
 
 @contextlib.contextmanager
 def refused(kind=GanzooError, match=None):
-    """One line of ours within 5 s and 1 GiB, and not because memory ran out."""
+    """One line of ours within 5 s of work and 1 GiB, and not because memory ran out."""
     two_runs()  # which need more
-    with watched(), little_memory(), pytest.raises(kind, match=match) as caught:
-        signal.setitimer(signal.ITIMER_REAL, 5)
-        try:
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+    with watched(), little_memory(), pytest.raises(kind, match=match) as caught, timed(5):
+        yield
     text = str(caught.value)
     assert text.isprintable() and 0 < len(text) < 1100 and "allocate" not in text
 

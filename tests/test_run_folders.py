@@ -3,11 +3,10 @@
 import json
 import os
 import shutil
-import signal
 from pathlib import Path
 
 import pytest
-from fuzzing import little_memory, watched
+from fuzzing import little_memory, timed, watched
 from hostile import refused, two_runs
 
 from ganzoo import checkpoint, inside, logbook, resuming
@@ -150,10 +149,8 @@ def test_a_file_of_twelve_gibibytes_is_not_read(run, cli, place):
     os.truncate(path if path.exists() else Path(shutil.copy(run / "real.png", path)), 12 * GIB)
     if path.parent.name == "000000032":  # else its size alone would betray it
         resign(path)
-    with watched(), little_memory():
-        signal.setitimer(signal.ITIMER_REAL, 60)
+    with watched(), little_memory(), timed(10):
         done = everything(cli, run)
-        signal.setitimer(signal.ITIMER_REAL, 0)
     said = "".join(one.err for one in done)
     assert "Memory" not in said and "allocate" not in said
     if place in ("log.jsonl", "run.toml"):  # without the second, the checkpoint says what it said
