@@ -36,9 +36,9 @@ def start(path: str) -> dict[str, float]:
     import torch._inductor.standalone_compile  # noqa: F401  (PyTorch imports both late, in the first optimizer or simulated tensor)
 
     from ganzoo import config as configuration
-    from ganzoo.assembly import assemble
-    from ganzoo.plugins import zoo
-    from ganzoo.training import Training
+    from ganzoo.assembly.assembling import assemble
+    from ganzoo.components.loading import zoo
+    from ganzoo.training.loop import Training
 
     imported = time.perf_counter()
     config = configuration.check(configuration.merge(configuration.defaults(), tree(path)))
@@ -67,10 +67,10 @@ def starts(path: Path) -> dict[str, Any]:
 def streaming(path: Path, seconds: float) -> dict[str, Any]:
     """A training whose data is four times the budget, beside one that holds it all."""
     from ganzoo import config as configuration
-    from ganzoo.assembly import assemble
-    from ganzoo.plugins import zoo
-    from ganzoo.stopwatch import Ticking, Variant, interleave, paired_ratio
-    from ganzoo.training import Training
+    from ganzoo.assembly.assembling import assemble
+    from ganzoo.bench.timing import Ticking, Variant, interleave, paired_ratio
+    from ganzoo.components.loading import zoo
+    from ganzoo.training.loop import Training
 
     variants, size = [], 0
     for name in ("resident", "streamed"):

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ganzoo import create
-from ganzoo.pipeline import Pipeline
+from ganzoo.assembly.pipeline import Pipeline
 
 from . import quality, tables
 from .stacked_mnist import SHARED

@@ -18,15 +18,15 @@ from typing import Any
 import torch
 
 from ganzoo import config as configuration
-from ganzoo import memory as memory_module
-from ganzoo import runs
-from ganzoo.assembly import assemble
-from ganzoo.bench import bare_step
-from ganzoo.plugins import zoo
-from ganzoo.sections import Config
-from ganzoo.spacing import Spacing
-from ganzoo.stopwatch import Laps, Ticking, Variant, repeated, wait
-from ganzoo.training import Training
+from ganzoo.assembly import memory as memory_module
+from ganzoo.assembly.assembling import assemble
+from ganzoo.bench.speed import bare_step
+from ganzoo.bench.timing import Laps, Ticking, Variant, repeated, wait
+from ganzoo.components.loading import zoo
+from ganzoo.config.tree import Config
+from ganzoo.training import run_folder as runs
+from ganzoo.training.loop import Training
+from ganzoo.training.spacing import Spacing
 
 from . import pictures, steps
 

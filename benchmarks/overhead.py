@@ -15,13 +15,13 @@ from typing import Any
 import torch
 
 from ganzoo import config as configuration
-from ganzoo import runs
-from ganzoo.assembly import assemble
-from ganzoo.bench import adjusted
-from ganzoo.pipeline import Pipeline
-from ganzoo.plugins import zoo
-from ganzoo.sections import Config
-from ganzoo.training import Training
+from ganzoo.assembly.assembling import assemble
+from ganzoo.assembly.pipeline import Pipeline
+from ganzoo.bench.speed import adjusted
+from ganzoo.components.loading import zoo
+from ganzoo.config.tree import Config
+from ganzoo.training import run_folder as runs
+from ganzoo.training.loop import Training
 
 WARM_UP = 5
 WINDOW = 10  # pairs whose times are added up before their ratio is taken

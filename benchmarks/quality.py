@@ -16,15 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganzoo.assembly import assemble
-from ganzoo.ceiling import machine
+from ganzoo.assembly.assembling import assemble
+from ganzoo.assembly.pipeline import Pipeline
+from ganzoo.bench.machine_limits import machine
 from ganzoo.cli._layers import configure
 from ganzoo.cli.train import command
-from ganzoo.files import write_text
-from ganzoo.pipeline import Pipeline
-from ganzoo.plugins import zoo
-from ganzoo.sampling import sample
-from ganzoo.training import Training
+from ganzoo.components.loading import zoo
+from ganzoo.generate.sampling import sample
+from ganzoo.io.files import write_text
+from ganzoo.training.loop import Training
 
 from .tables import table
 

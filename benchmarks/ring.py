@@ -13,7 +13,7 @@ import torch
 from ganzoo_plugins.datasets.points import RING_CENTRES, RING_STD
 from torch import Tensor, nn
 
-from ganzoo.pipeline import Pipeline
+from ganzoo.assembly.pipeline import Pipeline
 
 from . import quality, tables
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from ganzoo.ceiling import machine
-from ganzoo.files import write_text
+from ganzoo.bench.machine_limits import machine
+from ganzoo.io.files import write_text
 
 from . import data, overhead, pictures, steps, tables
 

@@ -20,14 +20,14 @@ from torch import Tensor, nn
 
 from ganzoo import config as configuration
 from ganzoo import create
-from ganzoo.assembly import assemble
-from ganzoo.ceiling import machine
+from ganzoo.assembly.assembling import assemble
+from ganzoo.bench.machine_limits import machine
+from ganzoo.components.loading import zoo
+from ganzoo.config.tree import Config
 from ganzoo.contracts import Dataset, Tracker
-from ganzoo.files import write_text
-from ganzoo.plugins import zoo
-from ganzoo.sampling import sample
-from ganzoo.sections import Config
-from ganzoo.training import Training
+from ganzoo.generate.sampling import sample
+from ganzoo.io.files import write_text
+from ganzoo.training.loop import Training
 
 SAMPLES = 26_000
 MODES = 1000

@@ -13,15 +13,16 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from ganzoo import ceiling, runs
 from ganzoo import config as configuration
-from ganzoo.assembly import assemble
-from ganzoo.bench import bare_step, measure
+from ganzoo.assembly.assembling import assemble
+from ganzoo.bench import machine_limits as ceiling
+from ganzoo.bench.speed import bare_step, measure
+from ganzoo.bench.timing import Laps, Ticking, Variant, paired_ratio, repeated, wait
 from ganzoo.cli._report import Reporter
-from ganzoo.plugins import zoo
-from ganzoo.sections import Config
-from ganzoo.stopwatch import Laps, Ticking, Variant, paired_ratio, repeated, wait
-from ganzoo.training import Training
+from ganzoo.components.loading import zoo
+from ganzoo.config.tree import Config
+from ganzoo.training import run_folder as runs
+from ganzoo.training.loop import Training
 
 from .tutorial_loop import TutorialLoop
 

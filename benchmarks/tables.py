@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ganzoo.files import write_text
+from ganzoo.io.files import write_text
 
 Result = dict[str, Any]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import ganzoo
-from ganzoo.hookspecs import KINDS, PLURALS
-from ganzoo.options import REQUIRED
-from ganzoo.registry import Component
+from ganzoo.components.hooks import KINDS, PLURALS
+from ganzoo.components.options import REQUIRED
+from ganzoo.components.registry import Component
 
 PAGE = Path(__file__).parent / "components.md"
 SECTIONS = {

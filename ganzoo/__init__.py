@@ -7,8 +7,8 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from .components.hooks import hookimpl
 from .errors import GanzooError
-from .hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from .library import create, list_components, load, train

@@ -10,10 +10,12 @@ from typing import Any, Literal, overload
 
 from torch.optim import Optimizer
 
-from . import advice, guard, recovery, runs, sampling
 from . import config as configuration
-from .assembly import assemble
-from .catalog import distributions, install_line
+from .assembly import data_recipe as advice
+from .assembly.assembling import assemble
+from .components.catalogue import distributions, install_line
+from .components.loading import zoo
+from .components.registry import Component, Registry
 from .contracts import (
     Augmentation,
     Dataset,
@@ -25,12 +27,14 @@ from .contracts import (
     Spec,
     Tracker,
 )
+from .engine.randomness import forked
 from .errors import BadFile, BadOption, BadRun, UnknownComponent, shown
-from .plugins import zoo
-from .registry import Component, Registry
-from .sampling import LoadedGenerator
-from .streams import forked
-from .training import Training
+from .generate import sampling
+from .generate import untrusted_generator as guard
+from .generate.sampling import LoadedGenerator
+from .training import rollback as recovery
+from .training import run_folder as runs
+from .training.loop import Training
 
 TAKES = {  # kind -> what its components take first, as an example
     **dict.fromkeys(("generator", "discriminator", "augmentation", "metric"), "Spec((3, 64, 64))"),
@@ -170,7 +174,7 @@ def train(
     start: tuple[Any, str] | None = None
     if name := given.pop("recipe", None):
         recipe = registry.get("recipe", str(name))
-        start = runs.settings(recipe.recipe()), recipe.distribution
+        start = configuration.settings(recipe.recipe()), recipe.distribution
     elif own := advice.start(registry, given):
         start = own.settings, own.owner
     if start is not None:

@@ -56,7 +56,7 @@ def call(*arguments: object) -> Outcome:
 def _same_precision_everywhere() -> Iterator[None]:
     """What is compared here must not depend on the processor, nor on a trial by the clock."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ganzoo.assembly.computes_in_bf16", lambda: False)
+        patch.setattr("ganzoo.assembly.assembling.computes_in_bf16", lambda: False)
         yield
 
 

@@ -17,11 +17,13 @@ from pathlib import Path
 
 import torch
 
-from ganzoo import checkpoint, files, logbook
 from ganzoo import config as configuration
-from ganzoo.assembly import assemble
-from ganzoo.plugins import zoo
-from ganzoo.training import Training
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components.loading import zoo
+from ganzoo.io import checkpoints as checkpoint
+from ganzoo.io import files
+from ganzoo.training import log_file as logbook
+from ganzoo.training.loop import Training
 
 BATCH, EVERY = 16, 64
 STAGES = (

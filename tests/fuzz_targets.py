@@ -18,12 +18,17 @@ from PIL import Image
 from safetensors import SafetensorError
 
 import ganzoo
-from ganzoo import checkpoint, data, resuming, runs, sampling, untrusted
 from ganzoo import config as configuration
-from ganzoo.assembly import assemble
+from ganzoo import data
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components.loading import zoo
 from ganzoo.data import Order
 from ganzoo.errors import GanzooError
-from ganzoo.plugins import zoo
+from ganzoo.generate import sampling
+from ganzoo.io import checkpoints as checkpoint
+from ganzoo.io import untrusted_files as untrusted
+from ganzoo.training import resume as resuming
+from ganzoo.training import run_folder as runs
 
 # fmt: off
 LINES = (  # of TOML
@@ -187,7 +192,7 @@ def run(chance, material):
         if resumed:
             tree = configuration.read(folder / "run.toml")
             assert runs.intact(tree) in (True, False)
-            whole = configuration.merge(configuration.defaults(), runs.settings(tree))
+            whole = configuration.merge(configuration.defaults(), configuration.settings(tree))
             found, about = configuration.check(whole), tree.get("run", {})
             about = about if isinstance(about, dict) else {}
             with contextlib.suppress(GanzooError):
@@ -201,7 +206,8 @@ def run(chance, material):
             assert all(line.isprintable() for line in runs.check_versions(about, Owners))
         else:
             tree = configuration.merge(
-                configuration.defaults(), runs.settings(configuration.read(folder / "run.toml"))
+                configuration.defaults(),
+                configuration.settings(configuration.read(folder / "run.toml")),
             )
             found = configuration.check(
                 configuration.apply_settings(tree, ["train.images=64", "loss.name=hinge"])

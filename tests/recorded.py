@@ -80,7 +80,7 @@ class Line(contextlib.nullcontext):
 
 
 class Cuda:
-    """What ganzoo.capture uses of torch.cuda; `said` lists what streams were told, and when the host must not wait."""
+    """What ganzoo.engine.capture uses of torch.cuda; `said` lists what streams were told, and when the host must not wait."""
 
     CUDAGraph = Graph
 

@@ -2,7 +2,7 @@
 
 import json
 
-from ganzoo import checkpoint
+from ganzoo.io import checkpoints as checkpoint
 
 
 def sign(folder, change):

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from ganzoo import advice, config
+from ganzoo import config
+from ganzoo.assembly import data_recipe as advice
 from ganzoo.cli._layers import configure
 from ganzoo.cli._words import FLAGS
-from ganzoo.plugins import zoo
-from ganzoo.registry import Component, Registry
+from ganzoo.components.loading import zoo
+from ganzoo.components.registry import Component, Registry
 
 NOTHING: dict[str, Any] = {
     **dict.fromkeys([*FLAGS, "recipe", "config_file"]),

@@ -8,13 +8,16 @@ import torch
 
 from benchmarks import overhead, stacked_mnist, tables
 from benchmarks.tutorial_loop import KINDS, TutorialLoop
-from ganzoo import bench, ceiling, cli, stopwatch
+from ganzoo import cli
 from ganzoo import config as configuration
-from ganzoo.assembly import assemble
-from ganzoo.engine import Engine
+from ganzoo.assembly.assembling import assemble
+from ganzoo.assembly.pipeline import SIDES
+from ganzoo.bench import machine_limits as ceiling
+from ganzoo.bench import speed as bench
+from ganzoo.bench import timing as stopwatch
+from ganzoo.components.loading import zoo
+from ganzoo.engine.engine import Engine
 from ganzoo.errors import DeviceError, UsageError
-from ganzoo.pipeline import SIDES
-from ganzoo.plugins import zoo
 
 CPU = torch.device("cpu")
 TINY = {

@@ -11,17 +11,18 @@ import pytest
 import torch
 
 from ganzoo import config as configuration
-from ganzoo import feed as feed_module
-from ganzoo import spacing, transfer
-from ganzoo.assembly import assemble
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components.loading import zoo
 from ganzoo.contracts import Dataset, Tracker
 from ganzoo.data import Order
+from ganzoo.data import loader as feed_module
 from ganzoo.data import order as order_module
-from ganzoo.feed import AHEAD, Batch, Ring
-from ganzoo.plugins import zoo
-from ganzoo.spacing import Spacing
-from ganzoo.training import Training
-from ganzoo.transfer import Transfer
+from ganzoo.data.loader import AHEAD, Batch, Ring
+from ganzoo.io import transfer
+from ganzoo.io.transfer import Transfer
+from ganzoo.training import spacing
+from ganzoo.training.loop import Training
+from ganzoo.training.spacing import Spacing
 
 CUDA = torch.device("cuda")
 
@@ -41,7 +42,7 @@ class Event:
 
 
 class Card:
-    """What ganzoo.transfer uses of torch.cuda."""
+    """What ganzoo.io.transfer uses of torch.cuda."""
 
     def __init__(self):
         self.said, self.current = [], "main"
@@ -216,7 +217,9 @@ def test_a_line_is_written_when_its_values_are_here(tiny, monkeypatch):
     lines, arrived = Lines(), set()
     tiny.listeners.append(lines)
     seen = {}
-    monkeypatch.setattr("ganzoo.meters.Reading.arrived", lambda reading: id(reading) in arrived)
+    monkeypatch.setattr(
+        "ganzoo.training.meters.Reading.arrived", lambda reading: id(reading) in arrived
+    )
 
     def tick(images):
         if images == 96:  # the first two lines' values come

@@ -6,7 +6,7 @@ import sys
 import pytest
 from parts.fakes import entries
 
-from ganzoo import plugins
+from ganzoo.components import loading as plugins
 
 CODE = '''
 import torch

@@ -8,15 +8,15 @@ import pytest
 import recorded
 import torch
 
-from ganzoo import capture
 from ganzoo import config as configuration
-from ganzoo import training as training_module
-from ganzoo.assembly import assemble
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components.loading import zoo
 from ganzoo.contracts import Regularizer
-from ganzoo.engine import SIDES
-from ganzoo.plugins import zoo
-from ganzoo.specs import as_samples
-from ganzoo.training import Training
+from ganzoo.engine import capture
+from ganzoo.engine.engine import SIDES
+from ganzoo.spec import as_samples
+from ganzoo.training import loop as training_module
+from ganzoo.training.loop import Training
 
 REGISTRY = zoo().registry
 TINY = {

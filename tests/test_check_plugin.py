@@ -9,12 +9,12 @@ import torch
 from parts import sound, wrong_nets, wrong_others
 from parts.fakes import entries
 
-from ganzoo import plugins
+from ganzoo.components import loading as plugins
+from ganzoo.components.loading import Plugin, Zoo
+from ganzoo.components.registry import Component, Registry
 from ganzoo.errors import UnknownComponent
-from ganzoo.plugins import Plugin, Zoo
-from ganzoo.registry import Component, Registry
-from ganzoo.review import Review, line, subject_of, verdict
 from ganzoo.testing import CHECKS, findings
+from ganzoo.testing.review import Review, line, subject_of, verdict
 
 
 def component(kind, factory, name="wrong"):

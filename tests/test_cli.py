@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from ganzoo.plugins import zoo
+from ganzoo.components.loading import zoo
 
 Cli = Callable[..., Any]
 Run = Callable[..., str]

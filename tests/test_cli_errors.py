@@ -34,8 +34,8 @@ def test_names_cannot_talk_to_the_terminal(line: list[str], cli: Cli) -> None:
 
 
 def test_a_plugin_cannot_talk_to_the_terminal(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ganzoo.plugins import zoo
-    from ganzoo.registry import Component
+    from ganzoo.components.loading import zoo
+    from ganzoo.components.registry import Component
 
     def drift(*, weight: float = 1.0) -> None:
         """Evil \x1b[2J [bold]markup[/bold]."""
@@ -57,7 +57,7 @@ def test_an_interrupt_while_the_parts_are_assembled(
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ganzoo.assembly.assemble", interrupted)
+    monkeypatch.setattr("ganzoo.assembly.assembling.assemble", interrupted)
     monkeypatch.chdir(tmp_path)
     done = cli("train")
     assert done.code == 130 and done.err.strip() == "Error: interrupted"
@@ -70,7 +70,7 @@ def test_an_error_of_our_own_is_one_line_too_unless_debugging(
     def failing(*arguments: object) -> None:
         raise ZeroDivisionError("inner\nmatters")
 
-    monkeypatch.setattr("ganzoo.assembly.assemble", failing)
+    monkeypatch.setattr("ganzoo.assembly.assembling.assemble", failing)
     done = cli("train")
     assert (done.code, done.err) == (
         1,

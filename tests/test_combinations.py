@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from ganzoo import config as configuration
-from ganzoo.assembly import assemble
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components.loading import zoo
+from ganzoo.components.registry import Component, Registry
 from ganzoo.contracts import Dataset, Discriminator, SlopePenalty, Tracker
 from ganzoo.errors import Incompatible
-from ganzoo.plugins import zoo
-from ganzoo.registry import Component, Registry
-from ganzoo.training import Training
+from ganzoo.training.loop import Training
 
 STREAM = torch.Generator().manual_seed(0)
 FEW = {

@@ -11,8 +11,8 @@ from ganzoo import config
 from ganzoo.cli._layers import Layers, configure
 from ganzoo.cli._words import FLAGS, Words
 from ganzoo.cli.generate import command as generate
+from ganzoo.components.loading import zoo
 from ganzoo.errors import BadConfig, BadOption
-from ganzoo.plugins import zoo
 
 NOTHING: dict[str, Any] = {
     **dict.fromkeys([*FLAGS, "recipe", "config_file"]),

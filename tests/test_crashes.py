@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganzoo import checkpoint, files
 from ganzoo.errors import BadFile, BadRun
-from ganzoo.runs import Lock
+from ganzoo.io import checkpoints as checkpoint
+from ganzoo.io import files
+from ganzoo.training.run_folder import Lock
 
 
 def state(value):
@@ -147,7 +148,7 @@ def test_one_training_a_run(tmp_path):
     held.release()
     program = f"""
 from pathlib import Path
-from ganzoo.runs import Lock
+from ganzoo.training.run_folder import Lock
 lock = Lock(Path({str(tmp_path)!r}))
 print("held", flush=True)
 input()

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from ganzoo import config as configuration
-from ganzoo import devices
-from ganzoo.assembly import assemble
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components.loading import zoo
 from ganzoo.contracts import Tracker
-from ganzoo.plugins import zoo
-from ganzoo.training import Training
+from ganzoo.engine import devices
+from ganzoo.training.loop import Training
 
 pytestmark = [
     pytest.mark.cuda,

@@ -14,16 +14,20 @@ import torch
 from test_extensions import IDEAS, registry  # noqa: F401  (a fixture)
 from test_extensions import pipeline as with_idea
 
-from ganzoo import capture, checkpoint, memory, recovery, runs
 from ganzoo import config as configuration
-from ganzoo.assembly import assemble
+from ganzoo.assembly import memory
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components.loading import zoo
 from ganzoo.contracts import Dataset, Regularizer, Tracker
-from ganzoo.engine import SIDES
-from ganzoo.feed import Feed
-from ganzoo.plugins import zoo
-from ganzoo.spacing import Spacing
-from ganzoo.training import Training
-from ganzoo.transfer import Transfer
+from ganzoo.data.loader import Feed
+from ganzoo.engine import capture
+from ganzoo.engine.engine import SIDES
+from ganzoo.io import checkpoints as checkpoint
+from ganzoo.io.transfer import Transfer
+from ganzoo.training import rollback as recovery
+from ganzoo.training import run_folder as runs
+from ganzoo.training.loop import Training
+from ganzoo.training.spacing import Spacing
 
 DEVICE, ENGINE = "cuda", "captured"
 pytestmark = [
@@ -239,9 +243,9 @@ HALF = """
 import sys, torch
 from pathlib import Path
 from ganzoo import checkpoint, runs
-from ganzoo.assembly import assemble
-from ganzoo.plugins import zoo
-from ganzoo.training import Training
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components.loading import zoo
+from ganzoo.training.loop import Training
 folder = Path(sys.argv[1])
 config, _ = runs.open_run(folder)
 pipeline = assemble(config, zoo().registry)

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from ganzoo import devices
+from ganzoo.engine import devices
 from ganzoo.errors import DeviceError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

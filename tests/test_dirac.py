@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from ganzoo.components.loading import zoo
 from ganzoo.contracts import Discriminator, Generator, Spec, Step
-from ganzoo.plugins import zoo
 
 SPEC, RATE = Spec((1,)), 0.2
 

@@ -14,13 +14,14 @@ import click
 import pytest
 import torch
 
-from ganzoo import cli, plugins, runs, testing
+from ganzoo import cli, testing
 from ganzoo import config as configuration
-from ganzoo.assembly import assemble
+from ganzoo.assembly.assembling import assemble
 from ganzoo.cli import group
+from ganzoo.components import loading as plugins
+from ganzoo.components.hooks import KINDS
 from ganzoo.errors import GanzooError
-from ganzoo.hookspecs import KINDS
-from ganzoo.training import Training
+from ganzoo.training.loop import Training
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
@@ -138,7 +139,7 @@ def test_first_plugin_is_a_soft_hinge(written):
 
 
 def test_every_part_of_the_tour_trains(written, tmp_path):
-    recipe = runs.settings(written.registry.get("recipe", "stripes").recipe())
+    recipe = configuration.settings(written.registry.get("recipe", "stripes").recipe())
     recipe["tracker"] = {"lines": {"path": str(tmp_path / "lines.jsonl")}}
     training = train(written, recipe, updates=9, data={})
     tour = [c for c in written.registry.components() if c.plugin == "tour"]
@@ -209,7 +210,8 @@ def test_other_blocks_are_valid(page):
         tree = tomllib.loads(text)
         if not file and set(tree) & set(configuration.Config.model_fields):
             configuration.check(
-                configuration.merge(configuration.defaults(), runs.settings(tree)), name(page)
+                configuration.merge(configuration.defaults(), configuration.settings(tree)),
+                name(page),
             )
     for _, text in blocks(page, "python", "py"):
         compile(text, name(page), "exec")

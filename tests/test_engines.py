@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from ganzoo import config as configuration
-from ganzoo.assembly import assemble
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components.loading import zoo
 from ganzoo.contracts import SlopePenalty
-from ganzoo.engine import SIDES, Engine, only
+from ganzoo.engine.engine import SIDES, Engine, only
+from ganzoo.engine.losses import choose_way, terms
 from ganzoo.errors import Incompatible
-from ganzoo.plugins import zoo
-from ganzoo.update import choose_way, terms
 
 REGISTRY = zoo().registry
 TINY = {

@@ -10,14 +10,14 @@ from parts.fakes import entries
 from torch.nn.functional import cross_entropy
 
 from ganzoo import config as configuration
-from ganzoo import plugins
-from ganzoo.assembly import assemble
+from ganzoo.assembly.assembling import assemble
+from ganzoo.assembly.memory import estimate
+from ganzoo.components import loading as plugins
+from ganzoo.components.hooks import KINDS
+from ganzoo.components.registry import Component, Registry
 from ganzoo.contracts import Dataset, Step, Tracker
-from ganzoo.hookspecs import KINDS
-from ganzoo.memory import estimate
-from ganzoo.registry import Component, Registry
-from ganzoo.training import Training
-from ganzoo.update import terms
+from ganzoo.engine.losses import terms
+from ganzoo.training.loop import Training
 
 PARTS = ("conditional", "auxiliary", "path_length", "adaptive", "packing", "consistency", "signals")
 TINY = {

@@ -8,8 +8,8 @@ import torch
 
 from ganzoo.contracts import Dataset
 from ganzoo.data import Order
-from ganzoo.feed import Feed, budget_bytes
-from ganzoo.specs import as_samples
+from ganzoo.data.loader import Feed, budget_bytes
+from ganzoo.spec import as_samples
 
 CPU = torch.device("cpu")
 
@@ -86,9 +86,9 @@ def test_an_error_in_the_stream_reaches_the_training():
 def test_streaming_keeps_up(tmp_path):
     """Data four times the budget trains at 90 % or more of the resident speed (dcgan 32x32, batch 64, memory-mapped)."""
     from ganzoo import config as configuration
-    from ganzoo.assembly import assemble
-    from ganzoo.plugins import zoo
-    from ganzoo.training import Training
+    from ganzoo.assembly.assembling import assemble
+    from ganzoo.components.loading import zoo
+    from ganzoo.training.loop import Training
 
     n = 6000
     store = torch.from_file(

@@ -5,11 +5,11 @@ import torch
 from torch import nn
 
 from ganzoo import config as configuration
-from ganzoo import plugins
-from ganzoo.assembly import assemble
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components import loading as plugins
+from ganzoo.components.registry import Component, Registry
 from ganzoo.contracts import Discriminator, Generator
-from ganzoo.registry import Component, Registry
-from ganzoo.training import Training
+from ganzoo.training.loop import Training
 
 
 class Backed(Discriminator):

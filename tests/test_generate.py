@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from ganzoo.components.loading import zoo
+from ganzoo.components.registry import Component
 from ganzoo.contracts import Dataset
-from ganzoo.plugins import zoo
-from ganzoo.registry import Component
 
 Run = Callable[..., str]
 MAIN = "from ganzoo.cli import main; main()"

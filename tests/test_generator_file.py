@@ -9,10 +9,10 @@ from hostile import opened, two_runs, written
 
 import ganzoo
 from ganzoo import config as configuration
-from ganzoo.assembly import assemble
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components.loading import zoo
 from ganzoo.errors import BadFile
-from ganzoo.plugins import zoo
-from ganzoo.training import Training
+from ganzoo.training.loop import Training
 
 SMALL = {
     "train": {"images": 64, "batch_size": 16, "device": "cpu", "engine": "eager"},
@@ -34,7 +34,7 @@ def test_spectral_norm_on_the_generator_is_saved_again_and_again(tmp_path, name)
     loaded = ganzoo.load(tmp_path / "generator.safetensors")
     assert torch.equal(
         loaded.sample(5, seed=1),
-        ganzoo.sampling.sample(training.pipeline.average.net, 5, 1, spec=loaded.spec),
+        ganzoo.generate.sampling.sample(training.pipeline.average.net, 5, 1, spec=loaded.spec),
     )
     assert not any("parametrizations" in key for key in loaded.net.state_dict())
     assert any("parametrizations" in key for key in training.pipeline.average.net.state_dict())

@@ -8,10 +8,10 @@ import torch
 from rich.console import Console
 
 import ganzoo
-from ganzoo import health
 from ganzoo.cli import _report
-from ganzoo.health import ALIKE, NARROW, variety, verdict
-from ganzoo.meters import record
+from ganzoo.engine import health
+from ganzoo.engine.health import ALIKE, NARROW, variety, verdict
+from ganzoo.training.meters import record
 
 
 @pytest.fixture(scope="module")

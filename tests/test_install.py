@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 from parts.fakes import entries
 
-from ganzoo import plugins
 from ganzoo.cli import _pip
+from ganzoo.components import loading as plugins
 
 MAIN = "from ganzoo.cli import main; main()"
 CATALOGUE = {
@@ -189,7 +189,7 @@ def test_core_commands_work_whatever_is_installed(site, strict):
 
 
 def test_list_all_adds_what_is_not_installed(cli, monkeypatch):
-    monkeypatch.setattr("ganzoo.catalog.catalogue", lambda: CATALOGUE)
+    monkeypatch.setattr("ganzoo.components.catalogue.catalogue", lambda: CATALOGUE)
     plain = json.loads(cli("list", "--json").out)
     everything = json.loads(cli("list", "--all", "--json").out)
     assert all(c["installed"] for c in plain) and everything[: len(plain)] == plain

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from ganzoo import config as configuration
-from ganzoo import training as training_module
-from ganzoo.assembly import assemble
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components.loading import zoo
 from ganzoo.contracts import Tracker
-from ganzoo.meters import record
-from ganzoo.plugins import zoo
-from ganzoo.training import Training
+from ganzoo.training import loop as training_module
+from ganzoo.training.loop import Training
+from ganzoo.training.meters import record
 
 TINY = {
     "data": {"resolution": 8},

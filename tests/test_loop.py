@@ -9,17 +9,18 @@ import pytest
 import torch
 from parts.conditional import LabelledGenerator, ProjectionDiscriminator
 
-from ganzoo import checkpoint, recovery
 from ganzoo import config as configuration
-from ganzoo.assembly import assemble
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components.loading import zoo
+from ganzoo.components.registry import Component, Registry
 from ganzoo.contracts import Dataset, Generator, Regularizer, Spec, Tracker
+from ganzoo.engine.losses import Report
 from ganzoo.errors import BrokenPlugin
-from ganzoo.meters import Meters, NotFinite
-from ganzoo.plugins import zoo
-from ganzoo.registry import Component, Registry
-from ganzoo.sampling import sample
-from ganzoo.training import Training
-from ganzoo.update import Report
+from ganzoo.generate.sampling import sample
+from ganzoo.io import checkpoints as checkpoint
+from ganzoo.training import rollback as recovery
+from ganzoo.training.loop import Training
+from ganzoo.training.meters import Meters, NotFinite
 
 SIDE = 4
 
@@ -235,7 +236,7 @@ def test_batch_size_does_not_change_a_schedule():
 
 def test_checkpoints_by_the_clock(tmp_path, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("ganzoo.training.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("ganzoo.training.loop.time.monotonic", lambda: now[0])
     found = training(tmp_path, checkpoint={"images": 0, "minutes": 2.0, "keep": 99})
 
     def tick(images):

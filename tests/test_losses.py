@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ganzoo.plugins import zoo
+from ganzoo.components.loading import zoo
 
 REAL = [-3.0, -0.5, 0.0, 0.7, 1.0, 4.0]
 FAKE = [2.5, -1.0, 0.3, -4.0, 1.0, -0.2]

@@ -7,17 +7,18 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.profiler import ProfilerActivity, profile
 
-from ganzoo import ceiling, memory
 from ganzoo import config as configuration
-from ganzoo.assembly import assemble
+from ganzoo.assembly import memory
+from ganzoo.assembly.assembling import assemble
+from ganzoo.assembly.compiled_memory import graph_peak
+from ganzoo.bench import machine_limits as ceiling
+from ganzoo.components.loading import zoo
 from ganzoo.contracts import Regularizer
-from ganzoo.engine import SIDES, only
+from ganzoo.engine.engine import SIDES, only
+from ganzoo.engine.losses import choose_way, terms
+from ganzoo.engine.simulation import Peak
 from ganzoo.errors import DeviceError
-from ganzoo.liveness import graph_peak
-from ganzoo.plugins import zoo
-from ganzoo.rehearsal import Peak
-from ganzoo.training import Training
-from ganzoo.update import choose_way, terms
+from ganzoo.training.loop import Training
 
 
 def pipeline(*regs, batch=16, resolution=32, device="cpu", width=16):

@@ -11,10 +11,11 @@ import pytest
 import torch
 from parts.fakes import entries
 
-from ganzoo import checkpoint, plugins
-from ganzoo.contained import contained
+from ganzoo.components import loading as plugins
+from ganzoo.components.isolation import contained
+from ganzoo.components.registry import Component, Registry
 from ganzoo.errors import Left
-from ganzoo.registry import Component, Registry
+from ganzoo.io import checkpoints as checkpoint
 
 SOUND = '''
 from ganzoo import hookimpl

@@ -5,11 +5,11 @@ import torch
 from torch import nn
 
 from ganzoo import config as configuration
-from ganzoo.assembly import assemble
-from ganzoo.blocks import MomentNorm
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components.loading import zoo
 from ganzoo.contracts import Spec
 from ganzoo.errors import Incompatible
-from ganzoo.plugins import zoo
+from ganzoo.nn import MomentNorm
 
 SHAPES = [
     (1, 28, 28),

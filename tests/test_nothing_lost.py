@@ -11,13 +11,15 @@ from safetensors import safe_open
 from signing import sign
 
 import ganzoo
-from ganzoo import checkpoint, resuming, runs
 from ganzoo import config as configuration
-from ganzoo.assembly import assemble
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components.loading import zoo
 from ganzoo.contracts import Dataset, Metric, Tracker
 from ganzoo.errors import BadRun, GanzooError
-from ganzoo.plugins import zoo
-from ganzoo.training import Interrupted, Training
+from ganzoo.io import checkpoints as checkpoint
+from ganzoo.training import resume as resuming
+from ganzoo.training import run_folder as runs
+from ganzoo.training.loop import Interrupted, Training
 
 TINY = {
     "gen": {"name": "mlp", "width": 8, "depth": 1},

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from ganzoo.components.loading import zoo
 from ganzoo.errors import BadOption
-from ganzoo.plugins import zoo
 
 PLAIN = {
     "adam": (

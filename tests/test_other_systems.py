@@ -15,10 +15,13 @@ import platformdirs
 import pytest
 import torch
 
-from ganzoo import devices, memory, runs
+from ganzoo.assembly import memory
 from ganzoo.data import cache_folder
+from ganzoo.engine import devices
+from ganzoo.engine.randomness import Streams, forked
 from ganzoo.errors import BadRun, DeviceError
-from ganzoo.streams import Streams, forked
+from ganzoo.io import device_memory
+from ganzoo.training import run_folder as runs
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*(ROOT / "ganzoo").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")])
@@ -141,7 +144,7 @@ def test_mps_is_taken_by_name_and_runs_plainly(monkeypatch):
     assert devices.choose_engine("auto", device)[0] == "eager"
     monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 1000)
     monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 400)
-    assert devices.free_memory(device) == 600
+    assert device_memory.free_memory(device) == 600
 
 
 def test_the_random_state_of_mps_is_saved_and_forked(monkeypatch):
@@ -165,10 +168,10 @@ def test_the_random_state_of_mps_is_saved_and_forked(monkeypatch):
 
 def test_a_system_that_does_not_say_what_is_free_refuses_nothing(monkeypatch):
     cpu = torch.device("cpu")
-    assert devices.free_memory(cpu) > 1 << 20
-    monkeypatch.setattr(devices, "Path", lambda name: Path("/nowhere"))
+    assert device_memory.free_memory(cpu) > 1 << 20
+    monkeypatch.setattr(device_memory, "Path", lambda name: Path("/nowhere"))
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    assert devices.free_memory(cpu) == total, "as on macOS"
-    monkeypatch.setattr(devices, "os", SimpleNamespace(environ={}))
-    assert devices.free_memory(cpu) is None, "as on Windows"
+    assert device_memory.free_memory(cpu) == total, "as on macOS"
+    monkeypatch.setattr(device_memory, "os", SimpleNamespace(environ={}))
+    assert device_memory.free_memory(cpu) is None, "as on Windows"
     assert memory.check_fits(SimpleNamespace(device=cpu)) is None

@@ -30,7 +30,7 @@ def test_the_sdist_is_complete(built):
         "README.md",
         "LICENSE",
         "registry.toml",
-        "ganzoo/defaults.toml",
+        "ganzoo/config/defaults.toml",
         "docs/make_components.py",
     }
     wanted |= {
@@ -62,7 +62,7 @@ def test_the_wheel_carries_what_is_needed_and_no_more(built):
     assert "License-File: plugins/ganzoo_plugins/datasets/mnist-test/LICENSE" in licences
     assert {
         "ganzoo/registry.toml",
-        "ganzoo/defaults.toml",
+        "ganzoo/config/defaults.toml",
         "ganzoo/py.typed",
     } | recipes | modules <= names
     assert {n.split("/")[0] for n in names} == {
@@ -76,7 +76,10 @@ def test_the_wheel_carries_what_is_needed_and_no_more(built):
 
 
 def test_the_wheel_is_what_runs(environment):
-    code = "import ganzoo, ganzoo.catalog as c; print(ganzoo.__file__, ganzoo.__version__, len(c.catalogue()['plugins']))"
+    code = (
+        "import ganzoo, ganzoo.components.catalogue as c; "
+        "print(ganzoo.__file__, ganzoo.__version__, len(c.catalogue()['plugins']))"
+    )
     file, version, known = environment.run("python", "-c", code).stdout.split()
     assert Path(file).is_relative_to(environment.folder) and version == VERSION
     assert int(known) == len(PROJECT["entry-points"]["ganzoo"])

@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from ganzoo import assembly, memory
+from ganzoo.assembly import assembling as assembly
+from ganzoo.assembly import memory
 from ganzoo.cli import _patience, _report
 from ganzoo.cli._patience import Teller, patience
 from ganzoo.data import inspect, load_pictures
-from ganzoo.doing import doing, heard
+from ganzoo.io.activity import doing, heard
 
 MAIN = "from ganzoo.cli import main; main()"
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from ganzoo.components.loading import zoo
 from ganzoo.contracts import Discriminator, Generator, Spec, Step
-from ganzoo.plugins import zoo
-from ganzoo.slope import slope_penalty
+from ganzoo.contracts.gradients import slope_penalty
 
 PENALTIES = ("gp", "dragan", "r1", "r2")
 WAYS = ("double", "dual")

@@ -7,11 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
-from ganzoo import config, drawing, progress
-from ganzoo.assembly import assemble
+from ganzoo import config
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components.loading import zoo
 from ganzoo.contracts import Spec
-from ganzoo.plugins import zoo
-from ganzoo.training import Interrupted, Training
+from ganzoo.generate import pictures as drawing
+from ganzoo.training import progress_gif as progress
+from ganzoo.training.loop import Interrupted, Training
 
 RING = ("--gen", "mlp", "--data", "ring", "--batch-size", "16", "--set", "gen.width=8")
 

@@ -8,10 +8,10 @@ import pytest
 from parts.fakes import entries
 
 import ganzoo
-from ganzoo import plugins
+from ganzoo.components import loading as plugins
+from ganzoo.components.hooks import KINDS, PLURALS
+from ganzoo.components.registry import Component, Registry
 from ganzoo.errors import AmbiguousComponent, UnknownComponent
-from ganzoo.hookspecs import KINDS, PLURALS
-from ganzoo.registry import Component, Registry
 
 SOUND = """
     class {name}(Loss):
@@ -332,7 +332,7 @@ def test_an_unknown_name_says_what_there_is(kind, name, hint):
 
 def test_the_catalogue_says_what_to_install(monkeypatch):
     known = {"plugins": {"big": {"distribution": "ganzoo-biggan", "generators": ["biggan"]}}}
-    monkeypatch.setattr("ganzoo.catalog.catalogue", lambda: known)
+    monkeypatch.setattr("ganzoo.components.catalogue.catalogue", lambda: known)
     with pytest.raises(
         UnknownComponent,
         match="no generator named 'biggan'; it is in ganzoo-biggan: pip install ganzoo-biggan",
@@ -348,7 +348,7 @@ def test_without_any_plugin_the_reason_is_said():
 
 
 def test_every_kind_has_a_hook():
-    from ganzoo import hookspecs
+    from ganzoo.components import hooks as hookspecs
 
     assert {f"register_{PLURALS[kind]}" for kind in KINDS} == {
         n for n in vars(hookspecs) if n.startswith("register_")

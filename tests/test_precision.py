@@ -8,14 +8,16 @@ import pytest
 import torch
 from torch import nn
 
-from ganzoo import assembly, devices, trial
 from ganzoo import config as configuration
-from ganzoo.assembly import assemble
+from ganzoo.assembly import assembling as assembly
+from ganzoo.assembly import precision_trial as trial
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components.loading import zoo
 from ganzoo.contracts import Loss
-from ganzoo.engine import SIDES, only
-from ganzoo.plugins import zoo
-from ganzoo.rehearsal import inputs
-from ganzoo.update import terms
+from ganzoo.engine import devices
+from ganzoo.engine.engine import SIDES, only
+from ganzoo.engine.losses import terms
+from ganzoo.engine.simulation import inputs
 
 NARROW = {"gen": {"width": 8}, "disc": {"width": 8}, "train": {"batch_size": 16, "device": "cpu"}}
 

@@ -11,14 +11,14 @@ from test_dirac import FORCES, PULLS, Line, Point
 from torch import nn
 
 from ganzoo import config as configuration
-from ganzoo.assembly import assemble
-from ganzoo.average import Average
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components.loading import zoo
+from ganzoo.components.registry import Component, Registry
 from ganzoo.contracts import Dataset, Spec
-from ganzoo.engine import Engine
-from ganzoo.plugins import zoo
-from ganzoo.registry import Component, Registry
-from ganzoo.training import Training
-from ganzoo.update import Parts
+from ganzoo.engine.average import Average
+from ganzoo.engine.engine import Engine
+from ganzoo.engine.losses import Parts
+from ganzoo.training.loop import Training
 
 STREAM = torch.Generator().manual_seed(5)
 PICTURES = torch.randint(0, 256, (50, 2, 16, 16), generator=STREAM, dtype=torch.uint8)

@@ -4,10 +4,11 @@ import pytest
 from hostile import BAD, forge
 
 import ganzoo
-from ganzoo import catalog, runs
-from ganzoo.catalog import install_line
+from ganzoo.components import catalogue as catalog
+from ganzoo.components.catalogue import install_line
+from ganzoo.components.registry import Registry
 from ganzoo.errors import BadFile, BadRun, UnknownComponent
-from ganzoo.registry import Registry
+from ganzoo.training import run_folder as runs
 
 NAMES = (
     "x; rm -rf ~", "--index-url=http://x", "-r", "$(id)", "a b", "x\n", "x" * 200, "a/b", "git+https://x", "x-", ".x",

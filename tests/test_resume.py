@@ -5,12 +5,14 @@ import random
 import pytest
 import torch
 
-from ganzoo import checkpoint, logbook, runs
 from ganzoo import config as configuration
-from ganzoo.assembly import assemble
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components.loading import zoo
 from ganzoo.contracts import Dataset
-from ganzoo.plugins import zoo
-from ganzoo.training import Interrupted, Training
+from ganzoo.io import checkpoints as checkpoint
+from ganzoo.training import log_file as logbook
+from ganzoo.training import run_folder as runs
+from ganzoo.training.loop import Interrupted, Training
 
 RECIPES = [c.name for c in zoo().registry.components("recipe")]
 BATCH, ITERATIONS = (
@@ -32,7 +34,7 @@ ALL_AT_ONCE = {  # state of every sort: buffers that change, noise, lazy penalti
 
 def small(tree):
     """The configuration of a recipe, cut down to what a test can train."""
-    tree = configuration.merge(configuration.defaults(), runs.settings(tree))
+    tree = configuration.merge(configuration.defaults(), configuration.settings(tree))
     width = {"width": 8}
     critic = tree["train"]["n_critic"]
     small = {

@@ -9,8 +9,11 @@ import pytest
 from fuzzing import little_memory, timed, watched
 from hostile import refused, two_runs
 
-from ganzoo import checkpoint, inside, logbook, resuming
 from ganzoo.errors import BadFile, GanzooError
+from ganzoo.io import checkpoints as checkpoint
+from ganzoo.io import untrusted_folder as inside
+from ganzoo.training import log_file as logbook
+from ganzoo.training import resume as resuming
 
 PLACES = (
     "run.toml",
@@ -105,9 +108,9 @@ def test_a_pipe_anywhere_is_refused_and_not_waited_for(run, cli, place):
 @pytest.mark.parametrize("place", ["checkpoints", "samples"])
 def test_a_link_that_comes_later_is_not_followed_either(run, outside, place):
     """Each function by itself, since the folder may change after it was looked through."""
-    from ganzoo.assembly import assemble
-    from ganzoo.plugins import zoo
-    from ganzoo.training import Training
+    from ganzoo.assembly.assembling import assemble
+    from ganzoo.components.loading import zoo
+    from ganzoo.training.loop import Training
 
     config = resuming.open_run(run).config
     training = Training(assemble(config, zoo().registry), run)

@@ -14,14 +14,15 @@ from environments import Environment
 from parts.fakes import entries
 
 from ganzoo import config as configuration
-from ganzoo import plugins, scaffold
-from ganzoo.assembly import assemble
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components import loading as plugins
+from ganzoo.components.hooks import KINDS
+from ganzoo.components.registry import Component, Registry
 from ganzoo.contracts import Tracker
 from ganzoo.errors import UsageError
-from ganzoo.hookspecs import KINDS
-from ganzoo.registry import Component, Registry
+from ganzoo.scaffold import new_plugin as scaffold
 from ganzoo.testing import check
-from ganzoo.training import Training
+from ganzoo.training.loop import Training
 
 FILES = {
     "pyproject.toml",

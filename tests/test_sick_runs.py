@@ -5,13 +5,14 @@ import json
 import pytest
 import torch
 
-from ganzoo import checkpoint, recovery
 from ganzoo import config as configuration
-from ganzoo.assembly import assemble
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components.loading import zoo
 from ganzoo.contracts import Regularizer
-from ganzoo.meters import NotFinite
-from ganzoo.plugins import zoo
-from ganzoo.training import Training
+from ganzoo.io import checkpoints as checkpoint
+from ganzoo.training import rollback as recovery
+from ganzoo.training.loop import Training
+from ganzoo.training.meters import NotFinite
 
 
 class Poison(Regularizer):

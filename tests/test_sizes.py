@@ -11,15 +11,18 @@ from hostile import two_runs
 
 import ganzoo
 from ganzoo import config as configuration
-from ganzoo import fitting, memory, sampling, sizes
-from ganzoo.assembly import assemble
+from ganzoo.assembly import compatibility as fitting
+from ganzoo.assembly import memory
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components.loading import zoo
+from ganzoo.components.registry import Component, Registry
 from ganzoo.contracts import Generator, Metric, Regularizer, Spec
 from ganzoo.data import resize
-from ganzoo.devices import insisted
+from ganzoo.engine import sizes
+from ganzoo.engine.simulation import peak_of
 from ganzoo.errors import DeviceError, UsageError
-from ganzoo.plugins import zoo
-from ganzoo.registry import Component, Registry
-from ganzoo.rehearsal import peak_of
+from ganzoo.generate import sampling
+from ganzoo.io.device_memory import insisted
 
 GIB = 1 << 30
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganzoo.plugins import zoo
+from ganzoo.components.loading import zoo
 
 
 def create(name, **options):

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from ganzoo.contracts import Discriminator, Spec
-from ganzoo.step import Step
-from ganzoo.update import choose_way
+from ganzoo.contracts.step import Step
+from ganzoo.engine.losses import choose_way
 
 N = 4000
 

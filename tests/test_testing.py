@@ -9,9 +9,9 @@ from parts.sound import SOUND, Drift, Good, Silent
 from parts.wrong import WRONG
 from torch import nn
 
-from ganzoo import plugins
+from ganzoo.components import loading as plugins
+from ganzoo.components.registry import Component, Registry
 from ganzoo.contracts import Discriminator, Loss
-from ganzoo.registry import Component, Registry
 from ganzoo.testing import CHECKS, check, findings
 
 PARTS = ("conditional", "auxiliary", "path_length", "adaptive", "packing", "consistency", "signals")

@@ -12,10 +12,10 @@ from hostile import BAD, forge, opened, refused, two_runs, written
 from mutators import Raw, nested
 
 import ganzoo
-from ganzoo import sampling
+from ganzoo.components.registry import Component, Registry
 from ganzoo.contracts import Generator, Spec
 from ganzoo.errors import BadFile, GanzooError
-from ganzoo.registry import Component, Registry
+from ganzoo.generate import sampling
 
 # Generator files.
 

@@ -10,11 +10,14 @@ from fuzzing import little_memory, watched
 from hostile import BAD, refused, two_runs
 from mutators import nested
 
-from ganzoo import checkpoint, files, logbook, runs
 from ganzoo import config as configuration
-from ganzoo.assembly import assemble
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components.loading import zoo
 from ganzoo.errors import BadFile, BadRun, GanzooError
-from ganzoo.plugins import zoo
+from ganzoo.io import checkpoints as checkpoint
+from ganzoo.io import files
+from ganzoo.training import log_file as logbook
+from ganzoo.training import run_folder as runs
 
 # Run files and run folders.
 

@@ -12,9 +12,9 @@ from mutators import NUMBERS, TEXTS, dump_toml, nested
 import ganzoo
 from ganzoo import cli
 from ganzoo import config as configuration
+from ganzoo.components.loading import Plugin, Zoo
+from ganzoo.components.registry import Component, Registry
 from ganzoo.errors import GanzooError, UnknownComponent
-from ganzoo.plugins import Plugin, Zoo
-from ganzoo.registry import Component, Registry
 
 # The command line.
 

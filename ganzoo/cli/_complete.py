@@ -17,7 +17,7 @@ def components(*kinds: str, files: bool = False, none: bool = False) -> Complete
     def complete(
         ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        from ..plugins import zoo
+        from ..components.loading import zoo
 
         found = {c.name: c for c in zoo().registry.components() if c.kind in kinds or not kinds}
         names = [*found, *(["none"] if none else [])]
@@ -29,7 +29,7 @@ def components(*kinds: str, files: bool = False, none: bool = False) -> Complete
 
 def kinds(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Completes kinds of components."""
-    from ..hookspecs import PLURALS
+    from ..components.hooks import PLURALS
 
     names = [*PLURALS, *PLURALS.values()]
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
@@ -40,7 +40,9 @@ def settings(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
     import tomllib
     from importlib import resources
 
-    tree = tomllib.loads((resources.files("ganzoo") / "defaults.toml").read_text("utf-8"))
+    tree = tomllib.loads(
+        (resources.files("ganzoo") / "config" / "defaults.toml").read_text("utf-8")
+    )
     return [CompletionItem(f"{path}=") for path in _paths(tree) if path.startswith(incomplete)]
 
 

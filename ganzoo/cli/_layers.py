@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from .. import advice, runs
 from .. import config as configuration
+from ..assembly import data_recipe as advice
+from ..components.registry import Component, Registry
+from ..config.tree import Config, Tree
 from ..errors import BadConfig, GanzooError, UsageError, shown
-from ..registry import Component, Registry
-from ..sections import Config, Tree
 from ._words import FLAGS, MANY, Words
 
 
@@ -92,7 +92,7 @@ def configure(
         layers.notes.append(own.line)
     if given["recipe"]:
         recipe = _get(registry, "recipe", given["recipe"], key="recipe")
-        settings, source = runs.settings(recipe.recipe()), f"--recipe {given['recipe']}"
+        settings, source = configuration.settings(recipe.recipe()), f"--recipe {given['recipe']}"
         layers.add(settings, source, owner=recipe.distribution)
     if given["config_file"]:
         layers.add(file, f"--config {given['config_file']}")
@@ -155,8 +155,8 @@ def _read(path: Any) -> Tree:
             content = sys.stdin.buffer.read(configuration.SIZE + 1)
             if len(content) > configuration.SIZE:
                 raise BadConfig(f"larger than {configuration.SIZE >> 10} KiB, which no run file is")
-            return runs.settings(configuration.parse(content, "-"))
-        return runs.settings(configuration.read(path))
+            return configuration.settings(configuration.parse(content, "-"))
+        return configuration.settings(configuration.read(path))
     except BadConfig as error:
         error.source = f"--config {path}"
         raise

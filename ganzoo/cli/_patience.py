@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from ..doing import heard
+from ..io.activity import heard
 from ._echo import echo
 from ._shared import plain
 

@@ -23,14 +23,14 @@ from rich.progress import (
 from rich.text import Text
 
 from ..contracts import Tracker
-from ..doing import doing
 from ..errors import printable
+from ..io.activity import doing
 from ._patience import Teller
 from ._shared import plain
 
 if TYPE_CHECKING:
-    from ..pipeline import Pipeline
-    from ..training import Training
+    from ..assembly.pipeline import Pipeline
+    from ..training.loop import Training
 
 PLAIN_EVERY = 5.0  # seconds between two lines where there is no terminal
 QUIET = 10.0  # seconds without a line of the log, after which the images are told alone

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from ..components.loading import Zoo, zoo
 from ..errors import BadOption, plain_line
-from ..plugins import Zoo, zoo
 from ._echo import echo
 
 

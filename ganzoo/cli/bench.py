@@ -52,7 +52,7 @@ def command(engines: str, seconds: float, as_json: bool, **given: Any) -> None:
     \b
     ganzoo bench --gen dcgan --reg gp --resolution 64 --batch-size 256
     """
-    from ..bench import measure
+    from ..bench.speed import measure
     from ._layers import configure, words
     from ._report import data_progress, say
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from ..components.loading import inventory
 from ..errors import UsageError
-from ..plugins import inventory
 from ._echo import echo
 from ._shared import Real, counted, plain, print_json
 
@@ -42,7 +42,7 @@ def command(
     Every check holds, does not hold (then it says how to mend it), does not apply, or notes a figure. The exit code is 1 when
     something does not hold. On a machine with a GPU, updates are compiled and captured there.
     """
-    from ..review import Review, line, subject_of, verdict
+    from ..testing.review import Review, line, subject_of, verdict
 
     subject = subject_of(inventory(), name)
     import torch

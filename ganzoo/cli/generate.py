@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..doing import doing
 from ..errors import GanzooError, UsageError, one_line
+from ..io.activity import doing
 from ._echo import echo
 from ._patience import patience
 from ._shared import Whole, counted, loaded, plain
 
 if TYPE_CHECKING:
-    from ..sampling import LoadedGenerator
+    from ..generate.sampling import LoadedGenerator
 
 CORNERS, BETWEEN = 5, 16  # samples that a walk passes, and frames from one to the next
 NUMBERS = (".npy", ".csv")
@@ -64,7 +64,7 @@ def command(
             f"--out {out}: give a name that ends in .png for one grid, in .npy or .csv for the numbers, "
             "or one without a dot for a folder"
         )
-    from ..files import check_folder
+    from ..io.files import check_folder
 
     check_folder(out.parent if out.suffix else out, "out", out)
     if interpolate is not None:
@@ -107,11 +107,11 @@ def _write(generator: LoadedGenerator, samples: object, out: Path) -> None:
     """One grid, one table of numbers, or a file a sample."""
     from torch import Tensor
 
-    from ..drawing import write_picture
+    from ..generate.pictures import write_picture
 
     assert isinstance(samples, Tensor)
     if out.suffix.lower() in NUMBERS:
-        from ..files import write_bytes
+        from ..io.files import write_bytes
 
         out.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(out, _numbers(samples.numpy(force=True), out.suffix.lower()))
@@ -119,8 +119,8 @@ def _write(generator: LoadedGenerator, samples: object, out: Path) -> None:
     if out.suffix:
         write_picture(out, samples, generator.spec)
         return
-    from ..drawing import png, to_bytes, to_image
-    from ..files import tensor_bytes, write_bytes
+    from ..generate.pictures import png, to_bytes, to_image
+    from ..io.files import tensor_bytes, write_bytes
 
     out.mkdir(parents=True, exist_ok=True)
     if generator.spec.sort == "image":
@@ -149,9 +149,9 @@ def _walk(generator: LoadedGenerator, seed: int, label: int | None, path: Path) 
     """A looping walk through the latents of a few samples, as an animated picture."""
     import torch
 
-    from ..drawing import draw, gif
-    from ..files import write_bytes
-    from ..sampling import chunk_of
+    from ..generate.pictures import draw, gif
+    from ..generate.sampling import chunk_of
+    from ..io.files import write_bytes
 
     net = generator.net
     corners = net.draw_latents(CORNERS, torch.Generator().manual_seed(seed))  # type: ignore[operator]

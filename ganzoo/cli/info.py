@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
+from ..components.hooks import KINDS, PLURALS
+from ..components.options import REQUIRED
+from ..components.registry import Component, Registry
+from ..components.traits import has, wants
 from ..config import FAMILIES
 from ..errors import GanzooError, UnknownComponent, nearest
-from ..hookspecs import KINDS, PLURALS
-from ..options import REQUIRED
-from ..registry import Component, Registry
-from ..traits import has, wants
 from ._complete import components, kinds
 from ._echo import echo
 from ._patience import patience

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..catalog import distributions
+from ..components.catalogue import distributions
 from ..errors import UsageError
 from . import _pip
 from ._echo import echo

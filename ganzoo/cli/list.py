@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from ..catalog import install_line, offered
+from ..components.catalogue import install_line, offered
+from ..components.hooks import KINDS, PLURALS
+from ..components.registry import Component
 from ..errors import GanzooError
-from ..hookspecs import KINDS, PLURALS
-from ..registry import Component
 from ._complete import kinds
 from ._echo import echo
 from ._shared import drawn, loaded, print_json, table

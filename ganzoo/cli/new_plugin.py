@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
+from ..components.hooks import KINDS
+from ..components.loading import inventory
 from ..errors import UsageError, nearest
-from ..hookspecs import KINDS
-from ..plugins import inventory
 from ._complete import kinds as complete_kinds
 from ._echo import echo
 from .list import _kind
@@ -41,7 +41,7 @@ def command(name: str, kinds: tuple[str, ...], out: Path) -> None:
     \b
     ganzoo new-plugin soft --kind generator --kind loss
     """
-    from ..scaffold import write_project
+    from ..scaffold.new_plugin import write_project
 
     chosen = [_kind(kind) for kind in kinds]
     for given, kind in zip(kinds, chosen, strict=True):

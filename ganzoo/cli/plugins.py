@@ -6,8 +6,8 @@ from collections import Counter
 
 import click
 
-from ..hookspecs import PLURALS
-from ..plugins import inventory
+from ..components.hooks import PLURALS
+from ..components.loading import inventory
 from ._shared import print_json, table
 
 

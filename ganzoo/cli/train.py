@@ -19,9 +19,9 @@ from ._patience import patience
 from ._shared import counted, loaded, plain, print_json
 
 if TYPE_CHECKING:
-    from ..pipeline import Pipeline
-    from ..registry import Registry
-    from ..resuming import Opened
+    from ..assembly.pipeline import Pipeline
+    from ..components.registry import Registry
+    from ..training.resume import Opened
     from ._layers import Layers
 
 
@@ -142,7 +142,7 @@ def command(
     if from_scratch or accept_data:
         flag = "--from-scratch" if from_scratch else "--accept-data"
         raise UsageError(f"{flag}: goes with --resume RUN")
-    from .. import runs
+    from ..training import run_folder as runs
     from ._layers import configure, words
 
     registry = loaded().registry
@@ -153,7 +153,7 @@ def command(
     if dry_run:
         show(pipeline, as_json)
         return 0
-    from .. import memory  # late: a wrong setting is refused before torch is loaded
+    from ..assembly import memory  # late: a wrong setting is refused before torch is loaded
 
     with patience():
         memory.check_fits(pipeline)
@@ -166,7 +166,7 @@ def command(
 def _assembled(layers: Layers, registry: Registry) -> Pipeline:
     """The pipeline of a configuration, with a bar while its pictures are read."""
     with patience():
-        from ..assembly import assemble
+        from ..assembly.assembling import assemble
         from ._report import data_progress
 
     with patience("opening the data"), data_progress() as progress:
@@ -186,7 +186,9 @@ def _resume(
     folder: Path, given: dict[str, Any], insists: dict[str, bool], dry_run: bool, as_json: bool
 ) -> int:
     """Go on with a run in its folder, or show how it would; returns the exit code."""
-    from .. import memory, resuming, runs
+    from ..assembly import memory
+    from ..training import resume as resuming
+    from ..training import run_folder as runs
     from ._layers import configure, words
 
     registry = loaded().registry
@@ -223,8 +225,11 @@ def run(
     """Train in a folder whose lock is held, and say where everything is; returns the exit code."""
     import torch
 
-    from .. import memory, recovery, resuming, runs
-    from ..training import Interrupted, Training
+    from ..assembly import memory
+    from ..training import resume as resuming
+    from ..training import rollback as recovery
+    from ..training import run_folder as runs
+    from ..training.loop import Interrupted, Training
     from ._report import Reporter, say, stopping
 
     reporter = Reporter(pipeline)
@@ -251,7 +256,7 @@ def run(
 
 
 def _goodbye(pipeline: Pipeline, folder: Path, images: int) -> None:
-    from .. import inside
+    from ..io import untrusted_folder as inside
 
     pictures = [p for p in inside.listing(folder / "samples", folder) if p.suffix == ".png"]
     name = shlex.quote(str(folder))
@@ -269,8 +274,8 @@ def _goodbye(pipeline: Pipeline, folder: Path, images: int) -> None:
 
 def show(pipeline: Pipeline, as_json: bool) -> None:
     """Print the assembled pipeline: parts, options, parameter counts, memory."""
-    from ..contained import off_stdout
-    from ..memory import estimate
+    from ..assembly.memory import estimate
+    from ..components.isolation import off_stdout
 
     nets = {side: pipeline.parts.net(side) for side in reversed(pipeline.optimizers)}
     counts = {side: sum(p.numel() for p in net.parameters()) for side, net in nets.items()}

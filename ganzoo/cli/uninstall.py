@@ -6,8 +6,8 @@ import re
 
 import click
 
+from ..components.loading import origins
 from ..errors import UsageError, nearest, shown
-from ..plugins import origins
 from . import _pip
 
 

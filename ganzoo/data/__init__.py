@@ -1,11 +1,11 @@
 """Data: pictures from any folder or zip, decoded once into a cache, and the order in which samples are shown."""
 
+from .cache import cache_folder
 from .inspect import inspect
 from .order import Order
 from .pictures import load_pictures
 from .resizing import parse_resolution, resize
 from .scanning import Scan, scan
-from .store import cache_folder
 
 __all__ = [
     "Order",

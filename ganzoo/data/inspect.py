@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ..doing import LARGE, doing, mebibytes
 from ..errors import printable
+from ..io.activity import LARGE, doing, mebibytes
 from .decoding import parse_background
 from .scanning import Progress, Scan, describe, survey
 from .source import Source, open_source

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from ..contracts import Dataset
-from ..doing import LARGE, doing, mebibytes
 from ..errors import BadData, one_line
+from ..io.activity import LARGE, doing, mebibytes
+from .cache import Writer, read_store, store_path
 from .decoding import Pixels, decode, parse_background
 from .resizing import check_resolution
 from .scanning import Progress, Scan, check_channels, describe, reason, survey
 from .source import Broken, Entry, Source, open_source
-from .store import Writer, read_store, store_path
 from .threads import in_chunks, processors
 
 RUN = 8 << 20  # bytes of pixels decoded as one piece of work, at most 64 pictures

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..devices import VARIABLE, planned_memory
 from ..errors import BadConfig, DeviceError
+from ..io.device_memory import VARIABLE, planned_memory
 
 MAX_SIDE = 8192
 CHUNK_NUMBERS = 1 << 24  # of pictures that are scaled at once

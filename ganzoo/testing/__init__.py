@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..components.registry import Component, Registry
 from ..contracts import Spec
 from ..errors import BadData
-from ..registry import Component, Registry
 from . import basics, data, nets, optimizers, parts, updates
 from .case import SPECS, Case, Check, Finding, Outcome, depending, find
 from .speed import speed

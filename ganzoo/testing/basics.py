@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..options import REQUIRED, convert
+from ..components.options import REQUIRED, convert
 from .case import TAKE_SPEC, Case, Check, describe, on
 from .state import alike, is_private, plain_state
 

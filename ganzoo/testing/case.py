@@ -15,7 +15,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..contained import contained, off_stdout
+from ..components.isolation import contained, off_stdout
+from ..components.loading import zoo
+from ..components.registry import Component, Registry
 from ..contracts import (
     Augmentation,
     Discriminator,
@@ -27,8 +29,6 @@ from ..contracts import (
     Tracker,
 )
 from ..errors import BadData, BrokenPlugin, GanzooError, Incompatible, one_line
-from ..plugins import zoo
-from ..registry import Component, Registry
 
 BATCH = 4
 REASON = 240  # letters of an error

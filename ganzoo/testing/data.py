@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from .. import config as configuration
-from ..assembly import assemble
+from ..assembly.assembling import assemble
+from ..config import settings
 from ..contracts import Dataset, Spec
-from ..drawing import write_picture
 from ..errors import BadData, one_line
-from ..runs import settings
+from ..generate.pictures import write_picture
 from .case import Case, DoesNotApply, Wrong, describe, on
 
 LINE = {

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ..contracts import Spec
+from ..engine.losses import choose_way
 from ..errors import GanzooError
-from ..update import choose_way
 from .case import (
     BATCH,
     Case,

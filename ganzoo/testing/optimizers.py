@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..checkpoint import optimizer_state, restore_optimizer
+from ..io.checkpoints import optimizer_state, restore_optimizer
 from .case import CONTRACTS, Case
 from .state import lost
 

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..assembly.pipeline import SIDES
+from ..components.traits import has, wants
 from ..contracts import Loss, Regularizer, Side, SlopePenalty, Spec, Step
+from ..contracts.gradients import slope_penalty
 from ..errors import GanzooError, Incompatible
-from ..pipeline import SIDES
-from ..slope import slope_penalty
-from ..traits import has, wants
 from .case import BATCH, Case, DoesNotApply, describe, firsts, gradients, on, samples_of, seeded
 from .stand_ins import GivenLogits, PlainDiscriminator, PlainGenerator, step_of
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..slope import slope_penalty
+from ..contracts.gradients import slope_penalty
 from .case import Case, gradients
 
 STEP = 1e-9  # of finite differences, in float64: so small that hardly a rectifier changes sides

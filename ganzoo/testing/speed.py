@@ -9,10 +9,10 @@ from statistics import median, median_low
 import torch
 from torch import Tensor, nn
 
+from ..assembly.pipeline import SIDES
+from ..components.registry import Component
 from ..contracts import SlopePenalty, Spec
 from ..errors import GanzooError
-from ..pipeline import SIDES
-from ..registry import Component
 from .case import TAKE_SPEC, Case, DoesNotApply, Noted, describe, labels_for, samples_of
 from .parts import IMAGE, given_logits, home, nets_for
 from .stand_ins import step_of

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..contracts import Discriminator, Generator, Loss, Side, SlopePenalty, Spec
-from ..step import Step
+from ..contracts.step import Step
 from .case import BATCH, samples_of
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..assembly.pipeline import SIDES
 from ..contracts import Side, SlopePenalty, Spec
-from ..engine import Engine, only
-from ..pipeline import SIDES
-from ..update import Parts, choose_way, terms
+from ..engine.engine import Engine, only
+from ..engine.losses import Parts, choose_way, terms
 from .case import BATCH, TAKE_SPEC, Case, DoesNotApply, on, samples_of
 from .nets import single
 from .parts import IMAGE, home, nets_for
@@ -225,7 +225,7 @@ def bf16(case: Case) -> str:
         chosen = setting(case, spec).to(case.device)
         chosen.parts.precision = "bf16"
         for side in chosen.sides:
-            mend = "compute moments, exponentials and sums in float32: ganzoo.blocks.full(x)"
+            mend = "compute moments, exponentials and sums in float32: ganzoo.nn.full(x)"
             total = case.attempt(f"the {side}'s update in bf16", mend, chosen.update, side)
             net = chosen.parts.net(side)
             finite = total.isfinite() and all(

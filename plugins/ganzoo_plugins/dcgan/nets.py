@@ -10,9 +10,9 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from ganzoo.blocks import initialise, norm
 from ganzoo.contracts import Discriminator, Generator, PositiveInt, Spec
 from ganzoo.errors import Incompatible
+from ganzoo.nn import initialise, norm
 
 SMALLEST = 4  # the side below which nothing is left to convolve
 Size = tuple[int, int]

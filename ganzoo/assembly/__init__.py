@@ -1,0 +1,1 @@
+"""From a configuration to a pipeline: building, compatibility, a dry run, memory."""

@@ -1,0 +1,174 @@
+"""Building one component at a time for an assembly, with a note of who ships it and of every option."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import __version__
+from ..components.registry import Component, Registry
+from ..config import FAMILIES
+from ..config.tree import Choice, Config, Tree
+from ..contracts import Dataset
+from ..data import load_pictures, parse_resolution, resize
+from ..engine import sizes
+from ..engine.randomness import derive
+from ..errors import (
+    BadConfig,
+    BadData,
+    BadOption,
+    GanzooError,
+    Incompatible,
+    UnknownComponent,
+    one_line,
+)
+from ..io.activity import LARGE, doing, mebibytes
+
+NETS = ("generator", "discriminator", "augmentation", "loss", "regularizer")
+Progress = Callable[[int, int], None]
+
+
+class Assembly:
+    """One assembly in progress: what was chosen, who ships it, what was adapted."""
+
+    def __init__(self, config: Config, registry: Registry) -> None:
+        self.config, self.registry = config, registry
+        self.notes: list[str] = []
+        self.owners: dict[str, str] = {}
+        self.versions: dict[str, str] = {"ganzoo": __version__, "torch": torch.__version__}
+        self.complete: Tree = {}  # section -> every option, defaults included
+
+    def component(self, section: str, kind: str, name: str) -> Component:
+        """The component of a section, its owner noted; the setting is named when there is none."""
+        try:
+            component = self.registry.get(kind, name)
+        except GanzooError as error:
+            raise said_of(error, section, name) from None
+        self.owners[section] = f"{component.distribution}:{component.plugin}"
+        self.versions[component.distribution] = component.version
+        return component
+
+    def build(self, section: str, kind: str, choice: Choice, *arguments: Any) -> Any:
+        """An instance, from a random stream of its own, so that changing one part leaves the others' weights."""
+        component = self.component(section, kind, choice.name)
+        torch.manual_seed(derive(self.config.train.seed, "init", section))
+        make = functools.partial(component.build, arguments, choice.options, section)
+        try:
+            built = sizes.build(make, section, choice.options) if kind in NETS else make()
+        except GanzooError as error:
+            said_of(error, section, choice.name)
+            raise
+        defaults = {name: option.default for name, option in component.options().items()}
+        self.complete[section] = {
+            name: _plain(value)
+            for name, value in (defaults | choice.options).items()
+            if value is not None
+        }
+        return built
+
+    def family(self, family: str) -> Mapping[str, Choice]:
+        """The chosen components of `reg`, `aug`, `metric` or `tracker`."""
+        chosen: dict[str, Tree] = getattr(self.config, family)
+        return {
+            name: Choice.model_validate({**options, "name": name})
+            for name, options in chosen.items()
+        }
+
+
+def _plain(value: Any) -> Any:
+    """An option as TOML can hold it."""
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def said_of(error: GanzooError, section: str, name: str) -> GanzooError:
+    """An error of a part that names no setting yet, said of the setting that chose the part."""
+    many = section.partition(".")[0] in FAMILIES
+    return error.at(section) if many else error.at(section, "name", name)
+
+
+def _expanded(key: str, text: str) -> Path:
+    """The path with its `~` replaced; raises BadConfig for one that no system has."""
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise BadConfig(
+            f"no path: {one_line(error)}", section="data", key=key, value=text
+        ) from None
+    return path
+
+
+def _pictures(
+    build: Assembly, path: Path, resolution: tuple[int, int] | None, progress: Progress | None
+) -> Dataset:
+    """The pictures of a folder or zip."""
+    data = build.config.data
+    for key, value in data.options.items():
+        message = "no option of a folder or zip of pictures"
+        raise BadOption(message, section="data", key=key, value=value)
+    try:
+        return load_pictures(
+            path,
+            resolution=resolution,
+            channels=None if data.channels == "auto" else int(data.channels),
+            background=data.background,
+            progress=progress,
+        )
+    except BadData as error:
+        error.message = error.message.removeprefix(f"{path}: ")
+        raise error.at("data", "name", data.name) from None
+
+
+def open_dataset(build: Assembly, progress: Progress | None) -> Dataset:
+    """The data set of the configuration: a registered one by name, else a folder or zip of pictures."""
+    data = build.config.data
+    resolution = None if str(data.resolution) == "auto" else parse_resolution(str(data.resolution))
+    root = data.root or os.environ.get("GANZOO_DATA")
+    try:
+        component = build.component("data", "dataset", data.name)
+    except UnknownComponent as error:
+        path = _expanded("name", data.name)
+        if not path.exists():
+            error.message += ", and there is no such folder or zip"
+            raise error from None
+        return _pictures(build, path, resolution, progress)
+    takes = component.options()
+    given = dict(data.options)
+    if root and "root" in takes:
+        given["root"] = _expanded("root", root)
+    if resolution and "resolution" in takes:
+        given["resolution"] = resolution
+    try:
+        dataset: Dataset = component.build((), given, "data")
+    except GanzooError as error:
+        said_of(error, "data", data.name)
+        raise
+    if data.channels != "auto" and data.channels != dataset.spec.shape[0]:
+        raise Incompatible(
+            f"{data.name} has {dataset.spec.shape[0]}; this is for folders and zips",
+            section="data",
+            key="channels",
+            value=data.channels,
+        )
+    if resolution and tuple(dataset.spec.shape[1:]) != resolution:
+        if dataset.spec.sort != "image":
+            raise Incompatible(
+                f"{data.name} holds {dataset.spec.sort}, not images",
+                section="data",
+                key="resolution",
+                value=data.resolution,
+            )
+        size = len(dataset) * math.prod((dataset.spec.shape[0], *resolution))
+        doing(f"resizing {len(dataset):,} samples: {mebibytes(size)}", now=size > LARGE)
+        dataset = Dataset(
+            resize(dataset.samples, resolution), dataset.labels, dataset.classes, dataset.notes
+        )
+    return dataset

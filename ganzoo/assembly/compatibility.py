@@ -1,0 +1,225 @@
+"""Whether parts fit together: reads traits, adapts options or refuses with a reason, and rehearses one update."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..components.isolation import contained
+from ..components.registry import Component
+from ..components.traits import has, wants
+from ..config.tree import Choice
+from ..contracts import Augmentation, Dataset, Regularizer, Spec
+from ..engine import sizes
+from ..engine.simulation import peak_of
+from ..errors import BrokenPlugin, GanzooError, Incompatible, as_setting, one_line
+from .builder import Assembly, said_of
+
+
+def spec_for(build: Assembly, dataset: Dataset, regularizers: Mapping[str, Regularizer]) -> Spec:
+    """The spec that the nets are built for; labels count when a part reads them and the data have them."""
+    config = build.config
+    spec = dataset.spec
+    disc = discriminator_name(build)
+    factories = [
+        build.component("gen", "generator", config.gen.name).load(),
+        build.component("disc", "discriminator", disc).load(),
+        build.component("loss", "loss", config.loss.name).load(),
+        *regularizers.values(),
+    ]
+    wanted = any(getattr(factory, "conditional", False) for factory in factories)
+    has = dataset.labels is not None and spec.classes > 0
+    if config.train.conditional is True and not (wanted and has):
+        why = "the data have no labels" if wanted else "no part of this pipeline reads labels"
+        raise Incompatible(why, section="train", key="conditional", value=True)
+    if wanted and not has:
+        raise Incompatible(
+            "has no labels, which this pipeline reads; put the pictures in one folder a class",
+            section="data",
+            key="name",
+            value=config.data.name,
+        )
+    return spec if wanted and config.train.conditional is not False else Spec(spec.shape)
+
+
+def discriminator_name(build: Assembly) -> str:
+    """The discriminator that is named, else the generator's partner."""
+    config = build.config
+    if config.disc.name != "auto":
+        return config.disc.name
+    component = build.component("gen", "generator", config.gen.name)
+    partner = getattr(component.load(), "partner", None)
+    if not partner:
+        raise Incompatible(
+            f"{config.gen.name} has no partner; name a discriminator", section="disc", key="name"
+        )
+    _prefer(build, component, str(partner))
+    return str(partner)
+
+
+def _prefer(build: Assembly, component: Component, partner: str) -> None:
+    """By a partner's name a generator means its own distribution's, else ganzoo's."""
+    named = [c for c in build.registry.components("discriminator") if c.name == partner]
+    own = any(c.distribution == component.distribution for c in named)
+    meant = component.distribution if own else "ganzoo"
+    build.registry = build.registry.meaning({("discriminator", partner): meant})
+
+
+def check_sort(build: Assembly, section: str, kind: str, name: str, net: Any, spec: Spec) -> None:
+    """Raises Incompatible, naming those that do, when a part does not handle this sort of sample."""
+    sorts = getattr(net, "sorts", (spec.sort,))
+    if spec.sort not in sorts:
+        message = f"handles {' and '.join(sorts)} data, and these are {spec.sort}"
+        others = _having(build, kind, lambda part: spec.sort in getattr(part, "sorts", ()))
+        raise said_of(Incompatible(message, remedy=f"use one of {others}"), section, name)
+
+
+def _having(build: Assembly, kind: str, test: Callable[[Any], bool]) -> str:
+    """The components of a kind that pass a test, for a remedy; those that cannot be imported do not."""
+    names = []
+    for component in build.registry.components(kind):
+        with contextlib.suppress(GanzooError):
+            if test(component.load()):
+                names.append(component.name)
+    return ", ".join(names) or "none installed"
+
+
+def build_generator(build: Assembly, spec: Spec) -> nn.Module:
+    """The generator, refused when it cannot draw this sort of sample."""
+    choice = build.config.gen
+    net = build.component("gen", "generator", choice.name).load()
+    check_sort(build, "gen", "generator", choice.name, net, spec)
+    generator: nn.Module = build.build("gen", "generator", choice, spec)
+    return generator
+
+
+def build_augmentations(build: Assembly, spec: Spec) -> tuple[dict[str, Augmentation], Spec]:
+    """The augmentations, and the spec of what the discriminator sees after them."""
+    augmentations: dict[str, Augmentation] = {}
+    for name, choice in build.family("aug").items():
+        part = build.component(f"aug.{name}", "augmentation", choice.name).load()
+        check_sort(build, f"aug.{name}", "augmentation", choice.name, part, spec)
+        augmentations[name] = build.build(f"aug.{name}", "augmentation", choice, spec)
+        spec = augmentations[name].respec(spec)
+    return augmentations, spec
+
+
+def build_discriminator(build: Assembly, spec: Spec, askers: Mapping[str, Any]) -> nn.Module:
+    """The discriminator, with the options that give it the traits which others need, unless the user insists.
+
+    askers: the loss and the regularizers by section.
+    """
+    name = discriminator_name(build)
+    choice: Choice = build.config.disc.model_copy(update={"name": name})
+    component = build.component("disc", "discriminator", name)
+    check_sort(build, "disc", "discriminator", name, component.load(), spec)
+    net: nn.Module = build.build("disc", "discriminator", choice, spec)
+    for asker, trait in _asked(askers, "discriminator"):
+        if has(net, trait):
+            continue
+        who = asker.partition(".")[2] or build.config.loss.name
+        remedy = dict(getattr(net, "adapts", {}).get(trait, {}))
+        if not remedy:
+            raise _lacking(build, asker, "discriminator", trait, name)
+        settings = ", ".join(as_setting(f"disc.{key}", to) for key, to in remedy.items())
+        defaults = component.options()
+        insisted = {
+            key: v
+            for key, v in choice.options.items()
+            if key in remedy and v != defaults[key].default
+        }
+        if insisted:
+            build.notes.append(
+                f"{who} needs the trait {trait!r}, which {name} lacks with {insisted}: kept, as you insist"
+            )
+            continue
+        build.notes.append(
+            f"{who} needs a discriminator with the trait {trait!r}: using {settings}; set it otherwise to insist"
+        )
+        choice = type(choice).model_validate(choice.model_dump() | remedy)
+        net = build.build("disc", "discriminator", choice, spec)
+        if not has(net, trait):
+            raise BrokenPlugin(
+                f"{component}: says that {settings} gives the trait {trait!r}, and it does not"
+            )
+    return net
+
+
+def _asked(askers: Mapping[str, Any], kind: str) -> list[tuple[str, str]]:
+    """(section of who asks, trait) for all that is needed of a kind."""
+    return [(section, t) for section, part in askers.items() for k, t in wants(part) if k == kind]
+
+
+def _lacking(build: Assembly, asker: str, kind: str, trait: str, name: str) -> Incompatible:
+    """The error for a part that has not the trait that another needs, with those that have it."""
+    having = _having(build, kind, lambda part: has(part, trait))
+    error = Incompatible(
+        f"needs a {kind} with the trait {trait!r}, which {name} has not",
+        remedy=f"use one of {having}",
+    )
+    said_of(error, asker, build.config.loss.name)
+    return error
+
+
+def check_needs(build: Assembly, parts: Mapping[str, Any], askers: Mapping[str, Any]) -> None:
+    """Every trait that the loss or a regularizer needs of another kind of part must be there.
+
+    The discriminator is left out: it was built for them.
+    """
+    for section, part in askers.items():
+        if any(True for _ in part.parameters()):
+            message = "has parameters, which no optimizer would update; make them buffers"
+            raise BrokenPlugin(f"{type(part).__name__} {message}", section=section)
+    names = {"loss": build.config.loss.name, "generator": build.config.gen.name}
+    for kind, name in names.items():
+        for asker, trait in _asked(askers, kind):
+            if not has(parts[kind], trait):
+                raise _lacking(build, asker, kind, trait, name)
+
+
+def probe(build: Assembly, spec: Spec, seen: Spec, generator: Any, discriminator: Any) -> None:
+    """Run copies of both nets once on two samples, so that a broken one is a line before the training.
+
+    Raises BrokenPlugin when one fails, or gives what no update can use.
+    """
+    labels = torch.zeros(2, dtype=torch.long) if spec.classes else None
+    for section, net, expected, call in (
+        ("gen", generator, (2, *spec.shape), lambda net: net(net.draw_latents(2), labels)),
+        (
+            "disc",
+            discriminator,
+            (2,),
+            lambda net: net.score(
+                net.features(torch.zeros(2, *seen.shape)), labels if net.conditional else None
+            ),
+        ),
+    ):
+        who = f"{type(net).__name__} of {build.owners[section]}"
+        sizes.check_call(section, peak_of(net, call))
+        tried = copy.deepcopy(net).train()
+        try:
+            with contained():
+                problem = _problem(call(tried), expected, tried)
+        except Exception as error:
+            raise BrokenPlugin(f"{who} fails: {one_line(error)}", section=section) from error
+        if problem:
+            raise BrokenPlugin(f"{who} {problem}", section=section)
+
+
+def _problem(found: Any, expected: tuple[int, ...], net: nn.Module) -> str:
+    """What keeps an update from using what a net gave, or nothing."""
+    if not isinstance(found, Tensor):
+        return f"gives a {type(found).__name__}, not a tensor"
+    if tuple(found.shape) != expected:
+        return f"gives {tuple(found.shape)}, not {expected}"
+    if not found.is_floating_point():
+        return f"gives {found.dtype}, not floating-point numbers"
+    learns = any(p.requires_grad for p in net.parameters())
+    if learns and not found.requires_grad:
+        return "gives numbers without a gradient; nothing may be detached on the way"
+    return ""

@@ -1,0 +1,126 @@
+"""Everything that one training needs, assembled and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..config.tree import Config
+from ..contracts import Dataset, Metric, Side, Spec, Tracker
+from ..engine.average import Average
+from ..engine.blame import reason
+from ..engine.losses import Parts
+from ..errors import BrokenPlugin
+
+SIDES: tuple[Side, ...] = ("discriminator", "generator")
+SECTION = {"generator": "gen", "discriminator": "disc"}  # a side's section in run files
+
+
+@dataclass
+class Pipeline:
+    """The assembled parts of a training; `config` is complete: every option of every part is written out."""
+
+    config: Config
+    spec: Spec
+    dataset: Dataset
+    parts: Parts
+    optimizers: dict[Side, torch.optim.Optimizer]
+    average: Average
+    device: torch.device
+    engine: str
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    trackers: Mapping[str, Tracker] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(
+        default_factory=dict
+    )  # distribution -> version, of every plugin that takes part
+    owners: Mapping[str, str] = field(default_factory=dict)  # section -> "distribution:plugin"
+    notes: list[str] = field(default_factory=list)  # what assembly adapted and why
+
+    def clips(self, side: Side) -> tuple[float, float]:
+        """(largest gradient norm, largest gradient entry) of a side; 0 is off."""
+        section = getattr(self.config.optim, SECTION[side])
+        return section.clip_norm, section.clip_value
+
+    def schedule(self, side: Side) -> str:
+        """The learning rate's schedule of a side."""
+        return str(getattr(self.config.optim, SECTION[side]).schedule)
+
+    def blame(self, error: Exception) -> Exception:
+        """The error as a line that names the part in whose code it arose and who ships it; unchanged when it was no part's."""
+        others: dict[str, object] = {
+            f"optim.{SECTION[side]}": optimizer for side, optimizer in self.optimizers.items()
+        }
+        others |= {f"metric.{name}": metric for name, metric in self.metrics.items()}
+        others |= {f"tracker.{name}": tracker for name, tracker in self.trackers.items()}
+        section = self.parts.culprit(error, others)
+        if section is None or section not in self.owners:
+            return error
+        who = f"{section} of {self.owners[section]}"
+        return BrokenPlugin(
+            f"{who} fails in the training: {reason(error)}; ganzoo check-plugin tries each of its parts by itself"
+        )
+
+    def state_dict(self) -> dict[str, dict[str, Any]]:
+        """Weights and buffers of all parts, by group."""
+        return {
+            "generator": self.parts.generator.state_dict(),
+            "discriminator": self.parts.discriminator.state_dict(),
+            "average": self.average.net.state_dict(),
+            "parts": {
+                f"{prefix}:{key}": value
+                for prefix, module in self._stateful().items()
+                for key, value in module.state_dict().items()
+            },
+        }
+
+    def load_state_dict(self, state: Mapping[str, Mapping[str, Any]]) -> None:
+        """Put back what `state_dict` gave."""
+        self.parts.generator.load_state_dict(state["generator"])
+        self.parts.discriminator.load_state_dict(state["discriminator"])
+        self.average.net.load_state_dict(state["average"])
+        for prefix, module in self._stateful().items():
+            own = {
+                key.removeprefix(f"{prefix}:"): v
+                for key, v in state.get("parts", {}).items()
+                if key.startswith(f"{prefix}:")
+            }
+            module.load_state_dict(own)
+
+    def _stateful(self) -> dict[str, torch.nn.Module]:
+        parts = self.parts
+        regularizers = {f"reg.{name}": module for name, module in parts.regularizers.items()}
+        return {
+            "loss": parts.loss,
+            **regularizers,
+            **{f"aug.{name}": module for name, module in parts.augmentations.items()},
+        }
+
+
+def learning_rate_factor(schedule: str, progress: float) -> float:
+    """The share of the initial learning rate at this point of the training."""
+    import math
+
+    left = max(0.0, 1.0 - progress)
+    return {
+        "constant": 1.0,
+        "linear": left,
+        "cosine": (1 + math.cos(math.pi * min(progress, 1.0))) / 2,
+    }[schedule]
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:
+    """Scale every group's learning rate from its initial one; returns the first group's."""
+    rate = 0.0
+    for group in reversed(optimizer.param_groups):
+        if "initial_lr" not in group:  # reading a tensor's value would make the host wait
+            group["initial_lr"] = float(group["lr"])
+        rate = group["initial_lr"] * factor
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+    return rate

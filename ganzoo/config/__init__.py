@@ -1,0 +1,41 @@
+"""A training's configuration: the typed tree, and the layers that are merged into it."""
+
+from .layers import (
+    FAMILIES,
+    SIZE,
+    Meant,
+    apply_settings,
+    check,
+    defaults,
+    meaning,
+    merge,
+    named,
+    parse,
+    parts_of,
+    read,
+    recorded,
+    setting,
+    settings,
+)
+from .tree import Choice, Config, Tree
+
+__all__ = [
+    "FAMILIES",
+    "SIZE",
+    "Choice",
+    "Config",
+    "Meant",
+    "Tree",
+    "apply_settings",
+    "check",
+    "defaults",
+    "meaning",
+    "merge",
+    "named",
+    "parse",
+    "parts_of",
+    "read",
+    "recorded",
+    "setting",
+    "settings",
+]

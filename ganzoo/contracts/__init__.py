@@ -1,0 +1,274 @@
+"""What a component is: the base classes that plugins extend. Components return tensors; only the training loop calls
+backward and step.
+
+Traits are class attributes (or instance attributes where an option decides); assembly reads them to refuse or adapt with a
+reason, so nothing here or in the core ever asks for a component's name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from ..spec import Dataset, Spec
+from .step import Step
+
+Side = Literal["discriminator", "generator"]
+Sides = Literal["discriminator", "generator", "both"]
+Needs = Mapping[str, str | tuple[str, ...]]  # kind -> trait or traits that its part must have
+
+
+class Generator(nn.Module):
+    """Draws samples from latents: `cls(spec, *, latent_dim, options)`.
+
+    latent_dim: numbers in one latent vector
+    """
+
+    sorts: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can draw
+    conditional: bool = False  # whether it reads labels
+    partner: ClassVar[str | None] = None  # the discriminator to use when none is named
+
+    def __init__(self, spec: Spec, *, latent_dim: PositiveInt = 128) -> None:
+        super().__init__()
+        self.spec, self.latent_dim = spec, latent_dim
+
+    def draw_latents(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Latents [count, latent_dim] of a standard normal; override for another prior."""
+        device = generator.device if generator is not None else None
+        return torch.randn(count, self.latent_dim, generator=generator, device=device)
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Samples [n, *spec.shape], images in [-1, 1]."""
+        raise TypeError(f"{type(self).__name__} must define forward")
+
+
+class Discriminator(nn.Module):
+    """Judges samples: `cls(spec, *, options)`. Define `features` and `score`, or `forward` alone."""
+
+    sorts: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can judge
+    conditional: bool = False  # whether it reads labels
+    per_sample: bool = (
+        True  # whether a logit depends on its own sample only (false with batch norm)
+    )
+    heads: ClassVar[
+        tuple[str, ...]
+    ] = ()  # modules beside the score, which get no gradient from the logits: ("classify",)
+    adapts: ClassVar[
+        Mapping[str, Mapping[str, Any]]
+    ] = {}  # trait -> the options that give it: {"per_sample": {"norm": "layer"}}
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.spec = spec
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.forward is Discriminator.forward and cls.score is Discriminator.score:
+            raise TypeError(f"{cls.__name__} must define score (with features), or forward")
+
+    def features(self, samples: Tensor) -> Tensor:
+        """What `score` and feature-based losses read; the samples themselves unless defined."""
+        return samples
+
+    def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Logits [n] from features."""
+        logits: Tensor = self.forward(
+            features, labels
+        )  # a net that defines forward alone has the samples as features
+        return logits
+
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Logits [n], no sigmoid: larger means more real."""
+        return self.score(self.features(samples), labels)
+
+
+class Loss(nn.Module):
+    """An adversarial loss: two scalars over the logits of a step."""
+
+    labels: ClassVar[bool] = (
+        False  # whether real samples have a target that label smoothing can soften
+    )
+    conditional: ClassVar[bool] = False  # whether it reads the samples' labels
+    needs: ClassVar[Needs] = {}  # {"discriminator": "classify"}: what it calls there must exist
+
+    def discriminator(self, step: Step) -> Tensor:
+        """What the discriminator minimises: a scalar."""
+        raise TypeError(f"{type(self).__name__} must define discriminator")
+
+    def generator(self, step: Step) -> Tensor:
+        """What the generator minimises: a scalar; may read `step.real_logits` (relativistic losses do)."""
+        raise TypeError(f"{type(self).__name__} must define generator")
+
+
+class Regularizer(nn.Module):
+    """A penalty, a constraint or a change of view; every hook is optional. State is a buffer, and so saved.
+
+    weight: factor of the penalty in the loss
+    every: apply once in so many updates, with the weight scaled up by as much (lazy regularization)
+    final: weight at the end of training, reached along a cosine; none keeps it constant
+    """
+
+    side: Sides = "discriminator"
+    conditional: ClassVar[bool] = False  # whether it reads the samples' labels
+    needs: ClassVar[Needs] = {}  # {"loss": "labels"}
+
+    def __init__(
+        self,
+        *,
+        weight: NonNegativeFloat = 1.0,
+        every: PositiveInt = 1,
+        final: NonNegativeFloat | None = None,
+    ) -> None:
+        super().__init__()
+        self.weight, self.every, self.final = weight, every, final
+
+    def on(self, side: Side) -> bool:
+        """Whether it acts in the updates of this side."""
+        return self.side in (side, "both")
+
+    def scale(self, progress: Tensor | float) -> Tensor | float:
+        """The penalty's factor at this point of the training (progress in 0..1)."""
+        if self.final is None:
+            return self.weight * self.every
+        turn = torch.as_tensor(progress).mul(math.pi).cos().add(1).div(2)
+        return (self.final + (self.weight - self.final) * turn) * self.every
+
+    def prepare(self, generator: nn.Module, discriminator: nn.Module) -> None:
+        """Change the nets once, at assembly (spectral norm)."""
+
+    def view(self, samples: Tensor, step: Step) -> Tensor:
+        """Change what the discriminator sees (instance noise)."""
+        return samples
+
+    def penalty(self, step: Step) -> Tensor | None:
+        """A scalar to add to this side's loss, unweighted; None for none."""
+        return None
+
+    def after_update(self, net: nn.Module) -> None:
+        """Change the updated net in place, without gradient (weight clipping)."""
+
+
+class SlopePenalty(Regularizer):
+    """A penalty on the slope of the discriminator: where to look, and a function of the slope there. How the slope is
+    computed is the engine's business.
+    """
+
+    needs: ClassVar[Needs] = {
+        "discriminator": "per_sample"
+    }  # a slope of one sample means nothing when the batch is mixed
+    at: ClassVar[str] = "between"  # "real", "fake", "between" the two, "around" real
+    through: bool = True  # whether the slope is in samples, through augmentations and other views
+
+    @property
+    def judges(self) -> bool:
+        """Whether its height is the discriminator's logits."""
+        return type(self).height is SlopePenalty.height
+
+    @property
+    def place(self) -> str | None:
+        """The named place whose pass this penalty can share, or None if it has a point or a height of its own."""
+        return self.at if self.judges and type(self).point is SlopePenalty.point else None
+
+    def point(self, step: Step) -> Tensor:
+        """Where to take the slope: [n, ...]; samples before any view, or as seen if not `through`."""
+        return step.point(self.at, seen=not self.through)
+
+    def height(self, step: Step, point: Tensor) -> tuple[Tensor, Any]:
+        """(values [n], anything): the function whose slope is meant, at the point as seen; the
+        discriminator's logits unless defined. One of its own gets the point without any view.
+        """
+        return step.judge(point)
+
+    def observe(self, slope: Tensor) -> None:
+        """Update buffers from the slope, without gradient (path length's running mean)."""
+
+    def of(self, slope: Tensor) -> Tensor:
+        """The penalty, a scalar, as a function of the slope [n, ...]."""
+        raise TypeError(f"{type(self).__name__} must define of")
+
+    def penalty(self, step: Step) -> Tensor | None:
+        """The unweighted penalty by itself; the engine shares passes instead (Step.slopes)."""
+        return step.slope_of(self)
+
+
+class Augmentation(nn.Module):
+    """A differentiable change of what the discriminator sees, real and fake alike: `cls(spec, *, options)`."""
+
+    sorts: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can change
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.spec = spec
+
+    def respec(self, spec: Spec) -> Spec:
+        """The spec that the discriminator is built for (packing changes it)."""
+        return spec
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Changed samples."""
+        return samples
+
+    def observe(self, real_logits: Tensor) -> None:
+        """Update buffers from the logits of real samples [n], once a discriminator update (ADA's probability)."""
+
+
+class Metric(nn.Module):
+    """A measure of a generator: `cls(spec, *, options)`.
+
+    count: samples to draw for it
+    """
+
+    sorts: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can measure
+
+    def __init__(self, spec: Spec, *, count: PositiveInt = 2500) -> None:
+        super().__init__()
+        self.spec, self.count = spec, count
+
+    def measure(self, real: Tensor, fake: Tensor) -> dict[str, float]:
+        """Named figures from real and generated samples, [n, *spec.shape] each, in the generator's range."""
+        raise TypeError(f"{type(self).__name__} must define measure")
+
+
+class Tracker:
+    """A listener to a training: `cls(*, options)`; every method is optional."""
+
+    def start(self, run: Mapping[str, Any]) -> None:
+        """The resolved configuration, before the first update."""
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """One line of log.jsonl."""
+
+    def picture(self, name: str, path: Path) -> None:
+        """A picture was written."""
+
+    def score(self, scores: Mapping[str, float], images: int) -> None:
+        """What the metrics found, as `METRIC.FIGURE`, after so many images."""
+
+    def finish(self) -> None:
+        """The training ended, in whatever way."""
+
+
+__all__ = [
+    "Augmentation",
+    "Dataset",
+    "Discriminator",
+    "Generator",
+    "Loss",
+    "Metric",
+    "NonNegativeFloat",
+    "PositiveFloat",
+    "PositiveInt",
+    "Regularizer",
+    "Side",
+    "Sides",
+    "SlopePenalty",
+    "Spec",
+    "Step",
+    "Tracker",
+]

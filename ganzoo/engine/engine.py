@@ -1,0 +1,236 @@
+"""Runs updates: `eager`, `compiled` (the terms as one compiled function) or `captured` (compiled, then the whole update,
+optimizer included, replayed as a CUDA graph). All three compute the same function.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..contracts import Side
+from .capture import Captured, Recorder
+from .health import signs
+from .losses import Judged, Parts, Report, Terms, terms
+from .snapshot import Snapshot
+
+RECOMPILES = 64
+SIDES: tuple[Side, ...] = ("discriminator", "generator")
+Inputs = tuple[Tensor, Tensor | None, Tensor, Tensor | None]  # data, labels, latents, flips
+Variant = tuple[tuple[str, ...], bool]  # the regularizers that act, and whether it is measured
+Computed = tuple[tuple[str, ...], Tensor, Judged]  # names, values, and what was judged
+
+
+def compiled(function: Terms, backend: Any = "inductor") -> Terms:
+    """The terms as one graph without a break."""
+    # Dynamo counts recompiles of a code object, and every pipeline and every set of due regularizers is one of `terms`.
+    dynamo = torch._dynamo.config
+    dynamo.recompile_limit = max(dynamo.recompile_limit, RECOMPILES)
+    return torch.compile(function, fullgraph=True, dynamic=False, backend=backend)
+
+
+class Engine:
+    """Computes the terms, goes backward, steps the optimizer, lets constraints act.
+
+    `mode` is what to try first; `tell` gets one line when it has to fall back to a slower one. `progress`, a tensor in 0..1, is
+    the training's, so that schedules go on inside recorded updates. `quiet` returns when the training's other threads leave the
+    device alone; `rewrite` writes the learning rates once more, which a tensor holds to seven digits only.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        optimizers: Mapping[Side, torch.optim.Optimizer],
+        clips: Mapping[Side, tuple[float, float]],
+        mode: str,
+        progress: Tensor,
+        tell: Callable[[str], None] = lambda line: None,
+        quiet: Callable[[], None] = lambda: None,
+        rewrite: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.parts, self.optimizers, self.clips, self.mode = parts, optimizers, clips, mode
+        self.progress, self.tell, self.rewrite = progress, tell, rewrite
+        self.plain = {side: terms(parts, side) for side in SIDES}
+        self.terms = dict(self.plain)
+        if mode != "eager":
+            self.terms = {side: compiled(function) for side, function in self.plain.items()}
+        self._compiled: set[tuple[Side, tuple[str, ...]]] = set()  # what has run compiled
+        self.captured: dict[Side, Captured] = {}
+        if mode == "captured":
+            self._make_capturable()
+            recorder = Recorder(progress.device, quiet)
+            self.captured = {
+                side: Captured(self._runner(side), parts.sections(), optimizers[side], recorder)
+                for side in SIDES
+            }
+
+    def update(
+        self,
+        side: Side,
+        data: Tensor,
+        labels: Tensor | None,
+        latents: Tensor,
+        number: int,
+        measure: bool = False,
+        flips: Tensor | None = None,
+    ) -> Report:
+        """One update of one side, the `number`-th, on samples as they are stored.
+
+        Its report has the gradient's norm and the signs of health if `measure`. What fails before anything has changed is done
+        again in a slower way; what fails later is raised as it is.
+        """
+        given, due = (data, labels, latents, flips), self.parts.due(side, number)
+        if self.captured and self._prepare(side, given, (due, measure)):
+            return self.captured[side].replay((due, measure))
+        return self._finish(side, given, self._gradients(side, given, due), measure)
+
+    def _prepare(self, side: Side, given: Inputs, variant: Variant) -> bool:
+        """Whether a recording of the variant is ready with these inputs; if not, the engine has fallen back."""
+        try:
+            self.captured[side].prepare(given, variant)
+            return True
+        except torch.OutOfMemoryError:
+            line = "engine captured: out of memory, which recordings take twice"
+        except Exception as error:
+            line = self._why_not(error)
+        self._fall_back(line)  # here, where no traceback holds on to tensors any more
+        return False
+
+    def _finish(self, side: Side, given: Inputs, computed: Computed, measure: bool) -> Report:
+        """Measure, and change the net by its gradients; never done twice."""
+        names, values, judged = computed
+        if measure and judged:
+            more, numbers = signs(judged, given[0])
+            names, values = names + more, torch.cat([values, numbers])
+        report = Report(names, values)
+        self._step(side, report, measure)
+        return report
+
+    def _gradients(self, side: Side, given: Inputs, due: tuple[str, ...]) -> Computed:
+        """Losses and gradients, which change nothing but the state that parts keep: done again in eager mode if the compiler fails.
+
+        A compiler that fails on an update that it has compiled before does so before anything runs.
+        """
+        if self.mode == "eager":
+            return self._backward(side, given, due)
+        fresh = (side, due) not in self._compiled
+        before = Snapshot(self.parts.sections(), self.progress.device) if fresh else None
+        try:
+            found = self._backward(side, given, due)
+            self._compiled.add((side, due))
+            return found
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            if before is None and not isinstance(error, compiler_errors()):
+                raise
+            line = self._why_not(error)
+        if before is not None:
+            before.put_back()
+            before.forget_new()
+        self._fall_back(line)
+        return self._backward(side, given, due)
+
+    def _backward(self, side: Side, given: Inputs, due: tuple[str, ...]) -> Computed:
+        data, labels, latents, flips = given
+        with only(self.parts.net(side), self.parts.rival(side)):
+            # To None: a recorded update then makes its gradients in its own memory, and adds nothing up.
+            self.optimizers[side].zero_grad()
+            total, names, values, judged = self.terms[side](
+                data, labels, latents, self.progress, due, flips
+            )
+            total.backward()
+        return names, values, judged
+
+    def _step(self, side: Side, report: Report, measure: bool) -> None:
+        net = self.parts.net(side)
+        largest, entry = self.clips[side]
+        if measure or largest:
+            gradients = [p.grad for p in net.parameters() if p.grad is not None]
+            report.gradient = torch.nn.utils.get_total_norm(gradients)
+            if largest:
+                torch.nn.utils.clip_grads_with_norm_(net.parameters(), largest, report.gradient)
+        if entry:
+            torch.nn.utils.clip_grad_value_(net.parameters(), entry)
+        self.optimizers[side].step()
+        with torch.no_grad():
+            for regularizer in self.parts.regularizers.values():
+                if regularizer.on(side):
+                    regularizer.after_update(net)
+
+    # Capture.
+
+    def _runner(self, side: Side) -> Callable[..., Report]:
+        def run(
+            data: Tensor,
+            labels: Tensor | None,
+            latents: Tensor,
+            flips: Tensor | None,
+            *,
+            variant: Variant,
+        ) -> Report:
+            given, (due, measure) = (data, labels, latents, flips), variant
+            return self._finish(side, given, self._backward(side, given, due), measure)
+
+        return run
+
+    def _make_capturable(self) -> None:
+        """Learning rates as tensors, and step counters on the device."""
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                if not isinstance(group["lr"], Tensor):
+                    group.setdefault("initial_lr", group["lr"])
+                    group["lr"] = torch.tensor(float(group["lr"]), device=self.progress.device)
+                if "capturable" in group:
+                    group["capturable"] = True
+
+    # Falling back.
+
+    def _why_not(self, error: Exception) -> str:
+        """What failed, and the component that stands in the way if it can be told."""
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        culprit = self.parts.culprit(error) or "this pipeline"
+        return f"engine {self.mode} does not take {culprit}: {reason[:160]}"
+
+    def _fall_back(self, line: str) -> None:
+        """To the next slower way, for good; what the faster one held is freed."""
+        slower = "compiled" if self.mode == "captured" else "eager"
+        self.tell(f"{line}; using {slower}")
+        if self.captured:
+            self.captured = {}
+            for optimizer in self.optimizers.values():
+                optimizer.zero_grad()
+            if self.progress.device.type == "cuda":
+                gc.collect()
+                torch.cuda.empty_cache()
+        self.mode = slower
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = float(group["lr"])
+        self.rewrite()
+        if slower == "eager":
+            self.terms = dict(self.plain)
+
+
+def compiler_errors() -> tuple[type[Exception], ...]:
+    """What PyTorch's compiler raises before anything runs."""
+    from torch._dynamo import exc
+
+    return exc.TorchDynamoException, exc.FailOnRecompileLimitHit
+
+
+@contextlib.contextmanager
+def only(net: nn.Module, other: nn.Module) -> Iterator[None]:
+    """Gradients for one net's weights only: the other's would be computed for nothing."""
+    frozen = [p for p in other.parameters() if p.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)

@@ -1,0 +1,177 @@
+"""Updates on tensors without storage: what fits together, and how much memory it takes, without any arithmetic."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+
+from ..components.isolation import contained
+from ..contracts import Side, Spec
+from ..io.device_memory import planned_memory
+from .engine import only
+from .losses import Parts, terms
+from .randomness import forked
+from .sizes import NO_LIMIT, TooLarge, refuse_update
+
+FEW = 4  # real samples that a rehearsal takes
+M = TypeVar("M", bound=nn.Module)
+
+
+class Peak(TorchDispatchMode):
+    """Counts the bytes of all storages that live at once, as an allocator would; raises TooLarge beyond `most`."""
+
+    def __init__(self, most: int = NO_LIMIT) -> None:
+        super().__init__()
+        self.most = most
+        self.live: int = 0
+        self.peak: int = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        tree_map_only(Tensor, self._count, result)
+        return result
+
+    def _count(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._known:
+            return
+        self._known.add(key)
+        size = storage.nbytes()
+        self.live += size
+        self.peak = max(self.peak, self.live)
+        if self.live > self.most:
+            raise TooLarge("too large")
+        weakref.finalize(storage, self._free, key, size)
+
+    def _free(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.live -= size
+
+
+def update_peak(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
+    """The most that one eager update holds beside the weights, found by running it on tensors without storage.
+
+    Where a part reads values, along a line through two small updates for real; of the whole batch
+    only where a part cannot do with less. Raises DeviceError when that takes more than there is.
+    """
+    try:
+        return simulated_peak(parts, spec, batch, side)
+    except Exception:
+        pass
+    few = min(batch, FEW)
+    try:
+        one, two = (_real_peak(parts, spec, count, side) for count in (few, 2 * few))
+    except Exception:
+        return _real_peak(parts, spec, batch, side)
+    return one + (two - one) * (batch - few) // few
+
+
+def simulated_peak(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
+    """The same without storage; raises what the parts raise when they read values, or are wrong."""
+    key = (side, batch, spec, parts.way, parts.precision, *parts.sections().values())
+    if key not in parts.peaks:  # a second to find, and asked for by who rehearses and who plans
+        with contained(), simulated(parts) as faked, Peak() as counter:
+            one_update(faked, side, *inputs(faked, spec, batch))
+        parts.peaks[key] = int(counter.peak)
+    return parts.peaks[key]
+
+
+def _real_peak(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
+    real = copy.deepcopy(parts)
+    with fork(real), contained(), within_memory(batch) as counter:
+        one_update(real, side, *inputs(real, spec, batch))
+    return int(counter.peak)
+
+
+@contextlib.contextmanager
+def within_memory(batch: int) -> Iterator[Peak]:
+    """Tensors that live within are counted, and more of them than there is memory for are a DeviceError."""
+    free = planned_memory(torch.device("cpu"))
+    counter = Peak(NO_LIMIT if free is None else free)
+    try:
+        with counter:
+            yield counter
+    except TooLarge:
+        raise refuse_update(batch, counter.peak, free) from None
+
+
+def peak_of(net: M, call: Callable[[M], Any]) -> int | None:
+    """Bytes that a call holds at its peak, weights that it views among them, found without storage; None where it reads values.
+
+    Random streams are left alone.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]), FakeTensorMode(allow_non_fake_inputs=True) as mode:
+            faked = _fake_module(net, mode)
+            with contained(), Peak() as counter:
+                call(faked)
+    except Exception:  # the real call will say what is wrong
+        return None
+    return int(counter.peak)
+
+
+def fork(parts: Parts) -> contextlib.AbstractContextManager[None]:
+    """Random streams are left alone within."""
+    return forked(device_of(parts))
+
+
+def device_of(parts: Parts) -> torch.device:
+    """Where the generator is."""
+    return next((p.device for p in parts.generator.parameters()), torch.device("cpu"))
+
+
+@contextlib.contextmanager
+def simulated(parts: Parts) -> Iterator[Parts]:
+    """Copies of the parts whose tensors, and all that is made of them here, have no storage. Random streams are left alone."""
+    with torch.random.fork_rng(devices=[]), FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        yield _faked(parts, mode)
+
+
+def inputs(parts: Parts, spec: Spec, batch: int) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Data and labels without content, and latents, where the generator is."""
+    device = device_of(parts)
+    labels = torch.zeros(batch, dtype=torch.long, device=device) if spec.classes else None
+    latents: Tensor = parts.generator.draw_latents(batch)  # type: ignore[operator]
+    return torch.zeros(batch, *spec.shape, device=device), labels, latents.to(device)
+
+
+def one_update(
+    parts: Parts, side: Side, data: Tensor, labels: Tensor | None, latents: Tensor
+) -> None:
+    """The terms of one side and their gradients."""
+    with only(parts.net(side), parts.rival(side)):
+        terms(parts, side)(
+            data, labels, latents, torch.zeros((), device=data.device), parts.due(side, 0)
+        )[0].backward()
+
+
+def _faked(parts: Parts, mode: FakeTensorMode) -> Parts:
+    """The parts with copies of all modules whose tensors have no storage, on the CPU."""
+    faked = copy.copy(parts)
+    with mode:
+        for name in ("generator", "discriminator", "loss"):
+            setattr(faked, name, _fake_module(getattr(parts, name), mode))
+        faked.regularizers = {k: _fake_module(v, mode) for k, v in parts.regularizers.items()}
+        faked.augmentations = {k: _fake_module(v, mode) for k, v in parts.augmentations.items()}
+    return faked
+
+
+def _fake_module(module: M, mode: FakeTensorMode) -> M:
+    memo = {id(t): _fake_like(t, mode) for t in (*module.parameters(), *module.buffers())}
+    return copy.deepcopy(module, memo)
+
+
+def _fake_like(tensor: Tensor, mode: FakeTensorMode) -> Tensor:
+    fake = mode.from_tensor(tensor.detach().cpu())
+    return nn.Parameter(fake, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fake

@@ -1,0 +1,1 @@
+"""Drawing samples from a trained generator: pictures, and the generator file."""

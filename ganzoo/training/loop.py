@@ -1,0 +1,455 @@
+"""The training loop: the one place that calls backward and step (through the engine), and the state that it goes on from."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..assembly.pipeline import SIDES, Pipeline, learning_rate_factor, set_learning_rate
+from ..contracts import Side, Tracker
+from ..data import Order
+from ..data.loader import Batch, Feed, budget_bytes
+from ..engine.engine import Engine
+from ..engine.randomness import Streams, derive
+from ..errors import BadFile, GanzooError, one_line
+from ..generate import sampling
+from ..io import checkpoints as checkpoint
+from ..io import untrusted_folder as inside
+from ..io.background_writer import Writer
+from ..io.checkpoints import State
+from ..io.device_memory import on
+from ..io.transfer import Transfer
+from . import log_file as logbook
+from . import progress_gif as progress
+from .meters import Meters, NotFinite, Reading, record
+from .spacing import Spacing
+
+POINTS = 2000  # in a scatter plot, at least
+JUDGED = 256  # real images that the signs of a log line are taken of, at least
+PICTURES = 8  # of a run, at least, beside the one at its start
+
+
+Line = tuple[Reading, dict[str, Any]]  # what was measured, and what is known already
+
+
+class Interrupted(GanzooError):
+    """The person or the machine asked for a stop; the run was saved."""
+
+    def __init__(self, signal: int, message: str) -> None:
+        super().__init__(message)
+        self.signal = signal
+
+
+class Training:
+    """One training of a pipeline, with or without a run folder.
+
+    listeners hear every log line and picture; `tick` is called after every update with the images done, and must be quick;
+    `tell` gets lines for the person.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        folder: Path | None = None,
+        listeners: Sequence[Tracker] = (),
+        tick: Callable[[int], None] = lambda images: None,
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.pipeline, self.folder, self.tick, self.tell = pipeline, folder, tick, tell
+        self.listeners = [*listeners, *pipeline.trackers.values()]
+        config = pipeline.config
+        self.config, self.goal = config, config.train.images
+        self.images = self.updates = 0
+        self.seconds = 0.0
+        self.stop: int | None = None  # a signal number: finish the update, save, leave
+        self.streams = Streams(config.train.seed, pipeline.device)
+        order = Order(
+            len(pipeline.dataset),
+            config.train.batch_size,
+            derive(config.train.seed, "order"),
+            flip=config.data.flip,
+        )
+        budget = budget_bytes(config.data.budget, pipeline.device)
+        self.feed = Feed(pipeline.dataset, order, pipeline.device, config.data.resident, budget)
+        clips = {side: pipeline.clips(side) for side in SIDES}
+        self.progress = torch.zeros((), device=pipeline.device)
+        self.engine = Engine(
+            pipeline.parts,
+            pipeline.optimizers,
+            clips,
+            pipeline.engine,
+            self.progress,
+            tell,
+            lambda: self.writer.settle(),
+            self._write_rates,
+        )
+        self.meters = Meters()
+        self.writer = Writer()
+        self.rollbacks = (
+            0  # how often the run went back to a checkpoint; each halves the learning rates
+        )
+        self.scores: dict[str, float] = {}
+        self._saved = self._logged = self._pictured = -1  # images at the last of each
+        self._written: tuple[int, dict[str, float]] | None = None  # of the generator file
+        self._between = min(config.samples.images, max(self.goal // PICTURES, 1))  # two pictures
+        fast = pipeline.device.type == "cuda"  # where counting images alone would mean all the time
+        self.pictures, self.checkpoints = Spacing(1.0 * fast), Spacing(30.0 * fast)
+        self._lines: deque[Line] = deque()  # log lines whose values are on their way
+        self._rates: dict[Side, float] = {}
+        self._factors: dict[Side, float] = {}  # of the learning rates, as they were last written
+
+    # State.
+
+    def state_dict(self) -> State:
+        """Everything that changes during training."""
+        optimizers = {
+            f"optim_{side}": checkpoint.optimizer_state(self.pipeline.optimizers[side])
+            for side in SIDES
+        }
+        counters = {
+            "images": self.images,
+            "updates": self.updates,
+            "seconds": self.seconds,
+            "rollbacks": self.rollbacks,
+            "logged": self._logged,
+            "order": self.feed.state_dict(),
+        }
+        return {
+            **self.pipeline.state_dict(),
+            **optimizers,
+            "meters": self.meters.state_dict(),
+            "streams": self.streams.state_dict(),
+            "counters": counters,
+        }
+
+    @property
+    def largest_state(self) -> int:
+        """Bytes that no checkpoint of this training has: optimizers keep a few numbers a weight, seldom ten."""
+        groups = self.pipeline.state_dict().values()
+        tensors = [v for group in groups for v in group.values() if isinstance(v, Tensor)]
+        return 16 * sum(v.numel() * v.element_size() for v in tensors) + (64 << 20)
+
+    def load_state_dict(self, state: State) -> None:
+        """Continue from a state; the next update is the one that would have come. Raises BadFile when it is another pipeline's."""
+        try:
+            self._restore(state)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise BadFile(f"the checkpoint does not fit this run: {one_line(error)}") from error
+
+    def _restore(self, state: State) -> None:
+        self.pipeline.load_state_dict(state)
+        for side in SIDES:
+            checkpoint.restore_optimizer(self.pipeline.optimizers[side], state[f"optim_{side}"])
+        counters = state["counters"]
+        if not self.streams.load_state_dict(state["streams"], int(counters["images"])):
+            self.tell(
+                "saved on another sort of device: random numbers go on from a seed, not as they would have there"
+            )
+        self.feed.load_state_dict(counters["order"])
+        self.images, self.updates, self.rollbacks = (
+            int(counters[name]) for name in ("images", "updates", "rollbacks")
+        )
+        self.seconds = float(counters["seconds"])
+        self._saved, self._logged = self.images, int(counters.get("logged", self.images))
+        self.meters.load_state_dict(state.get("meters", {}), self.pipeline.device)
+        self._written = None
+        self._factors = {}
+        self._lines.clear()
+
+    def roll_back(self, rollbacks: int, reason: str) -> None:
+        """After a state was put back because of what came later: other random numbers, lower learning rates, a log line."""
+        self.rollbacks = rollbacks
+        self.streams = Streams(
+            derive(self.config.train.seed, "rollback", rollbacks), self.pipeline.device
+        )
+        if self.folder is not None:
+            logbook.forget_after(self.folder, self.images)
+            logbook.append(
+                self.folder,
+                {
+                    "images": self.images,
+                    "event": "rollback",
+                    "rollbacks": rollbacks,
+                    "reason": reason,
+                },
+            )
+
+    # The loop.
+
+    def run(self) -> None:
+        """As `_run`, with PyTorch's current GPU that of the training: else pinned memory would belong to the first."""
+        with on(self.pipeline.device):
+            self._run()
+
+    def _run(self) -> None:
+        """Train until the goal; raises Interrupted after saving when `stop` was set, NotFinite before saving bad weights."""
+        self.writer = Writer()
+        for listener in self.listeners:
+            listener.start(self.config.tree())
+        self._begin()
+        try:
+            while self.images < self.goal:
+                before, clock = self.images, time.perf_counter()
+                self._set_schedules()
+                measure = self._measured()
+                # Discriminator, several times per generator update.
+                for k in range(self.config.train.n_critic):
+                    batch = self.feed.next()
+                    number = self.updates * self.config.train.n_critic + k
+                    self._update("discriminator", batch, number, measure)
+                    self.images += len(batch.samples)
+                # Generator, against the last real batch; then its running average.
+                self._update("generator", batch, self.updates, measure)
+                self.pipeline.average.update(
+                    self.pipeline.parts.generator, self.images - before, self.images
+                )
+                self.updates += 1
+                self.seconds += time.perf_counter() - clock
+                clock = time.perf_counter()
+                self._report(before)
+                self.seconds += (
+                    time.perf_counter() - clock
+                )  # a GPU is waited for here, not where it is given work
+            self._end()
+        finally:
+            self.writer.close()
+            self.feed.close()
+            for listener in self.listeners:
+                listener.finish()
+
+    def _update(self, side: Side, batch: Batch, number: int, measure: bool) -> None:
+        """One update of one side."""
+        samples, labels, flips = batch
+        labels = labels if self.pipeline.spec.classes else None
+        report = self.engine.update(side, samples, labels, self._latents(), number, measure, flips)
+        self.meters.add(side, report)
+
+    def _measured(self) -> bool:
+        """Whether the next updates take what only log lines want: they are among the last before a line that is due by images."""
+        train = self.config.train
+        images = train.batch_size * train.n_critic
+        after = self.images + images * math.ceil(JUDGED / images)
+        return after >= self.goal or self._crosses(self.config.log.images, after)
+
+    def _latents(self) -> Tensor:
+        generator: Any = self.pipeline.parts.generator
+        latents: Tensor = generator.draw_latents(self.config.train.batch_size, self.streams.latents)
+        return latents
+
+    def _set_schedules(self) -> None:
+        done = min(self.images / self.goal, 1.0)
+        self.progress.fill_(done)
+        for side in SIDES:
+            factor = learning_rate_factor(self.pipeline.schedule(side), done) * 0.5**self.rollbacks
+            if self._factors.get(side) != factor:
+                self._factors[side] = factor
+                self._write_rates(side)
+
+    def _write_rates(self, *sides: Side) -> None:
+        for side in sides or tuple(self._factors):
+            optimizer, factor = self.pipeline.optimizers[side], self._factors[side]
+            self._rates[side] = set_learning_rate(optimizer, factor)
+
+    def _crosses(self, every: int, images: int, before: int | None = None) -> bool:
+        """Whether the count passes a multiple of `every` on the way to `images`."""
+        return every > 0 and images // every > (self.images if before is None else before) // every
+
+    # What happens beside the updates.
+
+    def _begin(self) -> None:
+        self._began = time.monotonic()
+        if self.engine.mode != "eager":
+            self.tell("compiling the updates: about 20 s the first time, cached for the next")
+        if self.folder is None or self.images:
+            return
+        self._picture("real", self._real())
+        self._sample()
+
+    def _real(self) -> Tensor:
+        """Real samples, as many as a picture has, and always the same."""
+        dataset = self.pipeline.dataset
+        generator = torch.Generator().manual_seed(derive(self.config.train.seed, "real grid"))
+        indices = torch.randperm(len(dataset), generator=generator)[: self._shown()]
+        return dataset.batch(indices.sort().values)[0]
+
+    def _shown(self) -> int:
+        """Samples in one picture: as configured, but a scatter plot of few points shows nothing."""
+        return (
+            self.config.samples.count
+            if self.pipeline.spec.sort != "points"
+            else max(self.config.samples.count, POINTS)
+        )
+
+    def _report(self, before: int) -> None:
+        """Lines, pictures and checkpoints that are due after an update."""
+        config = self.config
+        self.tick(self.images)
+        if self._crosses(config.log.images, self.images, before):
+            self._begin_line()
+        self._finish_lines(wait=False)
+        if self.pictures.due(self._crosses(self._between, self.images, before)):
+            self._sample()
+        minutes = (time.monotonic() - self._began) / 60
+        by_time = config.checkpoint.minutes > 0 and minutes >= config.checkpoint.minutes
+        crossed = self._crosses(config.checkpoint.images, self.images, before)
+        if self.checkpoints.due(crossed) or by_time:
+            self.save()
+        if self.stop is not None and self.images < self.goal:
+            self._sample()
+            self.save()
+            self._strip()
+            self.writer.wait()
+            where = " and saved" if self.folder else ""
+            raise Interrupted(self.stop, f"stopped after {self.images:,} images{where}")
+
+    def _begin_line(self) -> None:
+        """Send for the values of a log line."""
+        head = {
+            "images": self.images,
+            "updates": self.updates,
+            "seconds": round(self.seconds, 3),
+            "images_per_second": round(self.images / max(self.seconds, 1e-9), 1),
+            **{f"lr_{side}": rate for side, rate in self._rates.items()},
+        }
+        self._lines.append((self.meters.take(), head))
+        self._logged = self.images
+
+    def _finish_lines(self, wait: bool) -> None:
+        """Write the lines that were begun, or without `wait` those whose values are here; raises NotFinite first."""
+        while self._lines and (wait or self._lines[0][0].arrived()):
+            reading, head = self._lines.popleft()
+            line = {**head, **record(reading.means(head["images"]))}
+            if self.folder is not None:
+                logbook.append(self.folder, line)
+            for listener in self.listeners:
+                listener.log(line)
+
+    def _log(self) -> None:
+        """Write the line of this moment, if it is not begun or written."""
+        if self._logged != self.images:
+            self._begin_line()
+        self._finish_lines(wait=True)
+
+    def _sample(self) -> None:
+        """The picture of this moment, if it is not drawn yet."""
+        if self.folder is not None and self._pictured != self.images:
+            self._picture(f"samples/{self.images:09d}", self.samples())
+            self._pictured = self.images
+
+    def _strip(self) -> None:
+        """All pictures so far as one that moves."""
+        if self.folder is not None:
+            folder, count, spec, images = (
+                self.folder,
+                self._shown(),
+                self.pipeline.spec,
+                self.images,
+            )
+            self.writer.submit(lambda: progress.write(folder, count, spec, images))
+
+    def samples(self) -> Tensor:
+        """Samples of the averaged generator at fixed latents, so that progress can be compared."""
+        seed = derive(self.config.train.seed, "evaluation")
+        return sampling.sample(
+            self.pipeline.average.net, self._shown(), seed, spec=self.pipeline.spec
+        )
+
+    def _picture(self, name: str, samples: Tensor) -> None:
+        """Draw and write in the writer's thread, which also tells the listeners."""
+        assert self.folder is not None
+        path, spec = self.folder / f"{name}.png", self.pipeline.spec
+        below = self._real() if spec.sort == "points" else None  # for axes and comparison
+
+        folder, transfer = self.folder, Transfer({name: samples}, self.pipeline.device)
+
+        def job() -> None:
+            inside.make_folder(path.parent, folder)
+            sampling.write_picture(path, transfer.fetch()[name], spec, below)
+            for listener in self.listeners:
+                listener.picture(name, path)
+
+        self.writer.submit(job)
+
+    def save(self) -> None:
+        """Write a checkpoint and the generator file, unless this state is saved already; bad
+        weights are never written. Adds no line to the log: a run that is stopped has the same one.
+        """
+        self._finish_lines(wait=True)
+        if self.folder is None or self._saved == self.images:
+            return
+        self._check_finite()
+        about = {
+            "config": self.config.tree(),
+            "versions": dict(self.pipeline.versions),
+            "plugins": dict(self.pipeline.owners),
+            "images": self.images,
+        }
+        fetch = checkpoint.copied(self.state_dict(), self.pipeline.device)
+        write_generator = self._generator()
+        folder, name, keep = self.folder, f"{self.images:09d}", self.config.checkpoint.keep
+        dataset = self.pipeline.dataset
+
+        def job() -> None:
+            data = {"data": dataset.fingerprint()}
+            checkpoint.save(folder / "checkpoints" / name, fetch(), about | data)
+            # After the commit: a generator file is a sign that there once was a whole checkpoint.
+            write_generator()
+            checkpoint.prune(folder, keep)
+
+        self.writer.submit(job)
+        self._saved, self._began = self.images, time.monotonic()
+
+    def _check_finite(self) -> None:
+        """Raises NotFinite naming what must not be saved: a value of the last updates, or weights."""
+        self.meters.check(self.images)
+        for side in SIDES:
+            weights = list(self.pipeline.parts.net(side).parameters())
+            if weights and not torch.isfinite(torch.nn.utils.get_total_norm(weights)):
+                raise NotFinite(
+                    f"the {side}'s weights are not finite after {self.images:,} images; "
+                    "nothing was saved since"
+                )
+
+    def _generator(self) -> Callable[[], None]:
+        """A function that writes the generator file as it is now."""
+        assert self.folder is not None
+        write = sampling.generator_writer(self.pipeline, self.images, self.scores)
+        path = self.folder / "generator.safetensors"
+        self._written = self.images, dict(self.scores)
+        return lambda: write(path)
+
+    def _end(self) -> None:
+        self._log()
+        self.save()  # before a metric can fail
+        self._measure()
+        self._sample()
+        if self.folder is not None and self._written != (self.images, self.scores):
+            self.writer.submit(self._generator())
+        self._strip()
+        self.writer.wait()
+
+    def _measure(self) -> None:
+        """Score the averaged generator by every metric of the pipeline."""
+        for name, metric in self.pipeline.metrics.items():
+            seed = derive(self.config.train.seed, "metric", name)
+            fake = sampling.sample(
+                self.pipeline.average.net, metric.count, seed, spec=self.pipeline.spec
+            ).cpu()
+            generator = torch.Generator().manual_seed(seed)
+            indices = torch.randint(
+                len(self.pipeline.dataset), (metric.count,), generator=generator
+            )
+            real = self.pipeline.dataset.batch(indices)[0]
+            self.scores |= {
+                f"{name}.{key}": float(value) for key, value in metric.measure(real, fake).items()
+            }
+        if self.scores:
+            for listener in self.listeners:
+                listener.score(self.scores, self.images)

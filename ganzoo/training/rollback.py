@@ -1,0 +1,56 @@
+"""Going back to the last good checkpoint when a loss or gradient is not finite any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from ..components.isolation import contained
+from ..errors import BadRun, GanzooError
+from ..io import checkpoints as checkpoint
+from .loop import Training
+from .meters import NotFinite
+
+LIMIT = 3  # rollbacks in one run; one that still diverges at an eighth of its learning rate needs a person
+
+
+def run(training: Training, tell: Callable[[str], None]) -> None:
+    """Run the training; with `train.on_nan = "rollback"`, go on from the last good checkpoint with other random numbers and
+    half the learning rates, at most LIMIT times. Raises NotFinite when that is not asked for, not possible, or not enough.
+    """
+    while True:
+        try:
+            _train(training)
+            return
+        except NotFinite as error:
+            if training.config.train.on_nan != "rollback" or training.folder is None:
+                raise
+            if training.rollbacks >= LIMIT:
+                raise NotFinite(f"{error} (after {LIMIT} rollbacks)") from None
+            try:
+                found = checkpoint.newest(training.folder, tell, training.largest_state)
+            except BadRun as broken:
+                raise NotFinite(f"{error} (no checkpoint to go back to: {broken})") from None
+            if found is None:
+                raise NotFinite(f"{error} (no checkpoint to go back to)") from None
+            rollbacks = training.rollbacks + 1
+            training.load_state_dict(found[0])
+            training.roll_back(rollbacks, str(error))
+            tell(
+                f"{error}; went back to {training.images:,} images with half the learning rates (rollback {rollbacks} of {LIMIT})"
+            )
+
+
+def _train(training: Training) -> None:
+    """The training; an error that is not ours and arose in a part's code becomes one that names the part and its plugin."""
+    try:
+        with contained():
+            training.run()
+    except (GanzooError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        blamed = training.pipeline.blame(error)
+        if blamed is error:
+            raise
+        raise blamed from error
