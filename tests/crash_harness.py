@@ -1,9 +1,13 @@
 """Kills trainings with SIGKILL, at random times and at every named stage of saving, and checks what is left.
 
-Run it: python tests/crash_harness.py [TRIALS]. It imports torch once and forks a child for each trial; a child trains, resumed
-from what the last one left, and tells through a pipe which checkpoints are committed. After each kill the newest whole
-checkpoint must be at least as new as the last one that was committed; at the end the finished run must equal, bit for bit, one
-that was never killed. Prints the faults survived and tried, as JSON.
+Run it: python tests/crash_harness.py [TRIALS], or python tests/crash_harness.py whole [TRIALS]. It
+imports torch once and forks a child for each trial; a child trains, resumed from what the last one
+left, and tells through a pipe which checkpoints are committed. After each kill the newest whole
+checkpoint must be at least as new as the last one that was committed; at the end the finished run
+must equal, bit for bit, one that was never killed. Prints the faults survived and tried, as JSON.
+
+With `whole`, what is killed is the whole of `ganzoo train --resume`, and what is counted is what
+lies in the run folder.
 """
 
 import json
@@ -12,6 +16,7 @@ import random
 import signal
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -138,6 +143,90 @@ def main(trials):
     }
 
 
+# What kills leave behind.
+
+
+SMALL = ["--gen", "mlp", "--data", "ring", "--device", "cpu", "--engine", "eager"]
+SMALL += ["--batch-size", "16", "--set", "gen.width=8", "--set", "disc.width=8"]
+SMALL += ["--set", "checkpoint.images=64", "--set", "checkpoint.keep=2"]
+SMALL += ["--set", "samples.images=160", "--set", "log.images=160"]
+
+
+def doomed(command, kill_at, delay):
+    """In a child: run a command; so many stages of writing from its start, a thread kills the process within `delay` seconds."""
+    passed = 0
+
+    def stage(name):
+        nonlocal passed
+        passed += 1
+        if passed == kill_at:
+            threading.Thread(target=die, daemon=True).start()
+            time.sleep(delay / 2)  # now and then it dies right here
+
+    def die():
+        time.sleep(delay)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    from ganzoo.cli import run
+
+    files.stage = stage
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    os._exit(run([str(word) for word in command]))
+
+
+def in_child(command, kill_at=0, delay=0.0):
+    """Whether the command, in a child of its own, was killed; an error of its own is none that it may have."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            doomed(command, kill_at, delay)
+        finally:
+            os._exit(3)
+    _, status = os.waitpid(pid, 0)
+    if not os.WIFSIGNALED(status):
+        assert os.WEXITSTATUS(status) == 0, f"exit {os.WEXITSTATUS(status)} of {command}"
+    return os.WIFSIGNALED(status)
+
+
+def lying(run):
+    """How many checkpoints, broken checkpoints and temporary files a run folder holds."""
+    names = [path.name for path in (run / "checkpoints").iterdir()]
+    return {
+        "checkpoints": sum(name.isdecimal() for name in names),
+        "broken": sum(name.endswith(".broken") for name in names),
+        "temporary": sum(1 for path in run.rglob(".*.tmp")),
+        "others": sum(not name.removesuffix(".broken").isdecimal() for name in names),
+    }
+
+
+def whole(trials):
+    """Kill `ganzoo train --resume` so often, then let it come to its end; returns what lay in the folder meanwhile and at last."""
+    torch.set_num_threads(1)  # a forked child has no thread pool
+    chance = random.Random(0)
+    with tempfile.TemporaryDirectory() as root:
+        assert not in_child(["train", *SMALL, "--images", 192, "--out", root])
+        (run,) = Path(root).iterdir()
+        found = []
+        for n in range(trials):
+            images = 192 + 640 * (n + 1)  # ten checkpoints more, of which it writes some
+            command = ["train", "--resume", run, "--images", images]
+            killed = in_child(command, chance.randint(2, 60), chance.choice([0.0, 0.01, 0.1]))
+            found.append({"killed": killed, **lying(run)})
+        in_child(["train", "--resume", run, "--images", images + 640])
+        after = lying(run)
+    kinds = ("checkpoints", "broken", "temporary", "others")
+    return {
+        "tried": trials,
+        "killed": sum(one["killed"] for one in found),
+        "most at once": {kind: max(one[kind] for one in found) for kind in kinds},
+        "after the last kill": {kind: found[-1][kind] for kind in kinds},
+        "after the end": after,
+    }
+
+
 if __name__ == "__main__":
-    result = main(int(sys.argv[1]) if len(sys.argv) > 1 else 100)
-    print(json.dumps(result))
+    given = sys.argv[1:]
+    kills = whole if given[:1] == ["whole"] else main
+    print(json.dumps(kills(int(given[-1]) if given and given[-1].isdecimal() else 100)))

@@ -226,3 +226,22 @@ def test_kills(capsys):
     assert result["survived"] == result["tried"] == 100
     assert result["killed"] >= 95
     assert result["equal to an unkilled run"] and not result["leftovers"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks a child for each trial")
+def test_sixty_kills_leave_nothing_behind(capsys):
+    """Of the whole command, at stages of writing and up to a tenth of a second after; two checkpoints are kept."""
+    harness = Path(__file__).with_name("crash_harness.py")
+    command = [sys.executable, harness, "whole", "60"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=590)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    with capsys.disabled():
+        print(f"\n{result}")
+    assert result["killed"] >= 55
+    # A kill may leave what was being written and what was about to go; the next resume takes it away.
+    most = result["most at once"]
+    assert most["checkpoints"] <= 4 and most["broken"] <= 1 and most["temporary"] <= 3
+    clean = {"checkpoints": 2, "broken": 0, "temporary": 0, "others": 0}
+    assert result["after the end"] == clean

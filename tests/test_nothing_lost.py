@@ -3,8 +3,13 @@
 import errno
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
+import tomlkit
 import torch
 from PIL import Image
 from safetensors import safe_open
@@ -21,6 +26,7 @@ from ganzoo.training import resume as resuming
 from ganzoo.training import run_folder as runs
 from ganzoo.training.loop import Interrupted, Training
 
+TIMES = ("seconds", "images_per_second")
 TINY = {
     "gen": {"name": "mlp", "width": 8, "depth": 1},
     "disc": {"width": 8, "depth": 1},
@@ -308,8 +314,7 @@ def trained_in(folder, cuts=(), **changes):
         training.load_state_dict(checkpoint.find(folder).state)
     training.run()
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    for line in lines:
-        del line["seconds"], line["images_per_second"]
+    lines = [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
     return lines, (folder / "generator.safetensors").read_bytes()
 
 
@@ -317,6 +322,53 @@ def test_the_log_and_the_file_do_not_know_of_stops(tmp_path):
     whole = trained_in(tmp_path / "whole")
     assert len(whole[0]) == 4 and whole == trained_in(tmp_path / "again")
     assert whole == trained_in(tmp_path / "cut", (16, 112, 208, 432))
+
+
+def signalled(arguments, out, number, lines):
+    """The run of a `ganzoo train` in a process of its own, which got a signal after so many lines of its log."""
+    # Whoever runs the tests may ignore signals (nohup), which children inherit and a training heeds.
+    heeding = f"import signal; signal.signal({int(number)}, signal.SIG_DFL)"
+    code = f"{heeding}; from ganzoo.cli import main; main()"
+    command = [sys.executable, "-c", code, "train", *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            while process.poll() is None and sum(map(length, out.glob("*/log.jsonl"))) < lines:
+                time.sleep(0.01)
+            process.send_signal(number)
+            _, said = process.communicate(timeout=120)
+        finally:
+            process.kill()
+    assert process.returncode == 128 + number, said
+    (run,) = out.iterdir()
+    return run
+
+
+def length(log):
+    return log.read_bytes().count(b"\n")
+
+
+@pytest.mark.slow
+def test_the_log_of_a_run_that_got_signals_is_that_of_one_that_did_not(tmp_path, cli):
+    """Every line in full but for times, means of what was measured before the signal among them."""
+    tree = configuration.merge(TINY, {"train": {"images": 24_000}, "log": {"images": 1200}})
+    (tmp_path / "config.toml").write_text(tomlkit.dumps(tree))
+    given = ["--config", tmp_path / "config.toml", "--out"]
+    assert cli("train", *given, tmp_path / "whole").code == 0
+    run, stops = signalled([*given, tmp_path / "cut"], tmp_path / "cut", signal.SIGTERM, 3), []
+    for number, lines in ((signal.SIGINT, 7), (signal.SIGHUP, 12)):
+        stops.append(int(max(p.name for p in (run / "checkpoints").iterdir())))
+        signalled(["--resume", run], tmp_path / "cut", number, lines)
+    assert cli("train", "--resume", run).code == 0
+    assert any(stop % 1200 for stop in stops), "none came between two lines"
+
+    def told(folder):
+        lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        return [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
+
+    (other,) = (tmp_path / "whole").iterdir()
+    assert len(told(other)) == 20 and told(run) == told(other)
+    generators = [(folder / "generator.safetensors").read_bytes() for folder in (run, other)]
+    assert generators[0] == generators[1]
 
 
 def test_checkpoints_add_no_lines(tmp_path):
