@@ -241,7 +241,7 @@ def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     path = zip_of(tmp_path / "many.zip", {f"{i}.png": bytes(1 << 20) for i in range(6)})
     with pytest.raises(BadData, match="zip bomb"):
         scan(path)
-    monkeypatch.setattr(source_module, "MAX_FILES", 5)
+    monkeypatch.setattr(source_module, "MAX_MEMBERS", 5)
     with pytest.raises(BadData, match="more than 5 files"):
         scan(path)
 

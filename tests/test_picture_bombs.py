@@ -2,13 +2,15 @@
 
 import io
 import struct
+import time
 import zipfile
 import zlib
 from pathlib import Path
 
+import made
 import numpy as np
 import pytest
-from fuzzing import little_memory, watched
+from fuzzing import little_memory, timed, watched
 from hostile import SMALL, refused, zipped
 from PIL import Image
 
@@ -158,11 +160,28 @@ def test_members_are_counted_whatever_the_zip_says(tmp_path, monkeypatch):
     content = bytearray(path.read_bytes())
     struct.pack_into("<HH", content, content.rfind(b"PK\5\6") + 8, 1, 1)
     path.write_bytes(content)
-    monkeypatch.setattr(source, "MAX_FILES", 299)
+    monkeypatch.setattr(source, "MAX_MEMBERS", 299)
     with refused(BadData, "more than 299 files"):
         data.load_pictures(path)
-    monkeypatch.setattr(source, "MAX_FILES", 300)
+    monkeypatch.setattr(source, "MAX_MEMBERS", 300)
     assert len(data.load_pictures(path)) == 300
+
+
+def test_an_honest_zip_of_too_many_is_refused_before_it_is_listed(tmp_path, monkeypatch):
+    path = made.many(tmp_path / "x.zip", source.MAX_MEMBERS + 1)
+    monkeypatch.setattr(zipfile, "ZipFile", None)  # never gets there
+    with refused(BadData, r"lists more than 500,000 files.*; unpack it and give the folder"):
+        data.load_pictures(path)
+
+
+@pytest.mark.slow
+def test_as_many_as_a_zip_may_hold_take_bounded_memory_and_time(tmp_path):
+    path = made.many(tmp_path / "x.zip", source.MAX_MEMBERS)
+    with watched(), little_memory(), timed(30):
+        began = time.process_time()
+        with source.open_source(path) as found:
+            assert len(found.entries) == source.MAX_MEMBERS
+        print(f"{source.MAX_MEMBERS:,} members listed in {time.process_time() - began:.1f} s")
 
 
 @pytest.mark.parametrize("path", ["/", "/proc", "/sys/class", "/dev", "/proc/self/root", "/usr/.."])
