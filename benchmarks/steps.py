@@ -97,7 +97,7 @@ def whole(setting: Setting, kind: str, batch: int, folder: Path) -> dict[str, An
         "batch": batch,
         "engine": training.engine.mode,
         "precision": precision,
-        "way": pipeline.parts.way if "reg" in KINDS[kind] and kind != "sn" else "",
+        "way": pipeline.parts.differentiation if "reg" in KINDS[kind] and kind != "sn" else "",
         "loop": batch / plain[0].median,
         "loop_default": batch / plain[-1].median,
         "bare": batch / bare.median,

@@ -1,4 +1,4 @@
-"""What the data are: the shape and sort of one sample, and the samples themselves."""
+"""What the data are: the shape and modality of one sample, and the samples themselves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BLOCK = 16 << 20  # bytes read at a time: samples may be mapped from a file larg
 
 @dataclass(frozen=True)
 class Spec:
-    """What the data dictates: the shape of one sample, the number of classes, the sort of sample.
+    """What the data dictates: the shape of one sample, the number of classes, the modality.
 
     Shapes are [channels, height, width] for images, [channels, length] for signals, [dimensions] for points.
     """
@@ -32,7 +32,7 @@ class Spec:
             raise ValueError(f"a sample's shape is [d], [c, length] or [c, h, w], not {self.shape}")
 
     @property
-    def sort(self) -> str:
+    def modality(self) -> str:
         """`points`, `signal` or `image`."""
         return ("points", "signal", "image")[len(self.shape) - 1]
 

@@ -13,7 +13,7 @@ import torch
 from functools import partial
 from torch import nn
 from ganzoo import hookimpl
-from ganzoo.contracts import Augmentation, Dataset, Discriminator, Generator, Loss, Metric, Regularizer, SlopePenalty, Tracker
+from ganzoo.contracts import Augmentation, Dataset, Discriminator, Generator, Loss, Metric, Regularizer, GradientPenalty, Tracker
 
 class Draws(Generator):
     """Draws."""
@@ -106,7 +106,7 @@ class Spreads(Regularizer):
     """Punishes with a vector."""
     def penalty(self, step): return step.real_logits
 
-class Slopes(SlopePenalty):
+class Slopes(GradientPenalty):
     """Punishes slopes with a vector."""
     def of(self, slope): return slope.flatten(1).sum(1)
 

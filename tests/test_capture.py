@@ -64,7 +64,7 @@ def training(case, engine, tell=print):
     pipeline = assemble(
         configuration.check(configuration.merge(configuration.defaults(), layer)), REGISTRY
     )
-    pipeline.engine, pipeline.parts.way = engine, "dual"
+    pipeline.engine, pipeline.parts.differentiation = engine, "forward_over_reverse"
     for net in (pipeline.parts.generator, pipeline.parts.discriminator):
         net.to(memory_format=torch.channels_last)  # as on a GPU
     return Training(pipeline, tell=tell)

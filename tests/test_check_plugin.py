@@ -1,4 +1,4 @@
-"""`ganzoo check-plugin`: a review that says what holds, what does not, and how to mend it."""
+"""`ganzoo check-plugin`: a review that says what holds, what does not, and how to fix it."""
 
 import json
 import time
@@ -37,7 +37,10 @@ def test_every_check_of_a_sound_part_is_reported():
     assert [f.check for f in found] == [name for name in CHECKS["discriminator"] if name != "speed"]
     assert review.holds and {f.outcome for f in found} == {"holds", "noted", "does not apply"}
     outcomes = {f.check: (f.outcome, f.found) for f in found}
-    assert outcomes["ways"] == ("noted", "dual: yes, slope penalties cost one forward-mode pass")
+    assert outcomes["differentiation"] == (
+        "noted",
+        "forward over reverse: yes, gradient penalties cost one forward-mode pass",
+    )
     assert outcomes["adapts"][0] == "does not apply"
     assert outcomes["captures"] == (
         "does not apply",
@@ -46,7 +49,7 @@ def test_every_check_of_a_sound_part_is_reported():
     assert all(f.found for f in found), "each says what it saw"
     assert verdict(review).startswith(f"1 component, {len(found)} checks: ") and verdict(
         review
-    ).endswith("0 to mend")
+    ).endswith("0 to fix")
 
 
 def test_one_fault_leaves_the_other_checks_standing():
@@ -54,8 +57,8 @@ def test_one_fault_leaves_the_other_checks_standing():
     bad = [f for f in found if f.outcome == "does not hold"]
     assert not review.holds and [f.check for f in bad] == ["ranges"]
     text = line(bad[0])
-    assert "DOES NOT HOLD" in text and "draws values up to" in text and "mend: end in tanh" in text
-    assert verdict(review).endswith("1 to mend (generator wrong: ranges)")
+    assert "DOES NOT HOLD" in text and "draws values up to" in text and "fix: end in tanh" in text
+    assert verdict(review).endswith("1 to fix (generator wrong: ranges)")
 
 
 def test_what_cannot_be_built_is_not_tried_further():
@@ -202,14 +205,14 @@ def test_the_report_reads_like_a_review_and_fails(installed, cli):
     )
     at = next(i for i, text in enumerate(lines) if "DOES NOT HOLD" in text)
     assert "direction" in lines[at] and "does not want real logits above fake ones" in lines[at]
-    assert lines[at + 1].strip() == "mend: larger logits mean more real; check the signs"
-    assert lines[-1].endswith("1 to mend (loss odd: direction)")
+    assert lines[at + 1].strip() == "fix: larger logits mean more real; check the signs"
+    assert lines[-1].endswith("1 to fix (loss odd: direction)")
 
     done = cli("check-plugin", "odd/odd", "--device", "cpu", "--json")
     report = json.loads(done.out)
     assert done.code == 1 and report["holds"] is False
     checks = {c["check"]: c for c in report["components"][0]["checks"]}
-    assert checks["direction"]["outcome"] == "does not hold" and checks["direction"]["mend"]
+    assert checks["direction"]["outcome"] == "does not hold" and checks["direction"]["fix"]
     assert checks["speed"]["outcome"] == "noted" and "x the time of" in checks["speed"]["found"]
 
 
@@ -220,7 +223,7 @@ def test_a_plugin_that_does_not_load_is_to_mend(installed, cli):
         done.code == 1
         and "plugin ganzoo-gone:gone 1.0: does not load: OSError: no library" in done.out
     )
-    assert done.out.splitlines()[-1].endswith("1 to mend (ganzoo-gone:gone does not load)")
+    assert done.out.splitlines()[-1].endswith("1 to fix (ganzoo-gone:gone does not load)")
     assert (
         json.loads(cli("check-plugin", "gone", "--json").out)["plugins"][0]["broken"]
         == "OSError: no library"

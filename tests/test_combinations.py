@@ -9,7 +9,7 @@ from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.components.registry import Component, Registry
-from ganzoo.contracts import Dataset, Discriminator, SlopePenalty, Tracker
+from ganzoo.contracts import Dataset, Discriminator, GradientPenalty, Tracker
 from ganzoo.errors import Incompatible
 from ganzoo.training.loop import Training
 
@@ -47,7 +47,9 @@ REGISTRY = Registry(
         Component("discriminator", "mixing", Mixing, "tests", "tests", "0"),
     ]
 )
-GENERATORS = [(c.name, sort) for c in REGISTRY.components("generator") for sort in c.load().sorts]
+GENERATORS = [
+    (c.name, sort) for c in REGISTRY.components("generator") for sort in c.load().modalities
+]
 LOSSES = [c.name for c in REGISTRY.components("loss")]
 REGULARIZERS = [None, *(c.name for c in REGISTRY.components("regularizer"))]
 
@@ -145,7 +147,9 @@ def test_trains_or_is_refused(generator, sort, loss, regularizer):
         assert all(bool(b.isfinite().all()) for b in new)
 
 
-SLOPES = [c.name for c in REGISTRY.components("regularizer") if issubclass(c.load(), SlopePenalty)]
+SLOPES = [
+    c.name for c in REGISTRY.components("regularizer") if issubclass(c.load(), GradientPenalty)
+]
 
 
 @pytest.mark.parametrize("penalty", SLOPES)

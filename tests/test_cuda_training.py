@@ -341,7 +341,7 @@ def hungry(when, engine, said):
     pipeline = assemble(configured({"train": {"engine": "eager"}}), REGISTRY)
     pipeline.engine, pipeline.parts.regularizers = engine, {"own": Hungry(when)}
     run = Training(pipeline, tell=said.append)
-    run.engine.terms = dict(run.engine.plain)  # the compiler would look into the part
+    run.engine.losses = dict(run.engine.plain)  # the compiler would look into the part
     return run
 
 
@@ -391,7 +391,7 @@ def test_a_recording_that_broke_off_gives_its_memory_back():
     pipeline = assemble(configured({"train": {"engine": "eager"}}), REGISTRY)
     pipeline.engine, pipeline.parts.regularizers = ENGINE, {"own": Breaking(weight=1.0)}
     run = Training(pipeline, tell=said.append)
-    run.engine.terms = dict(run.engine.plain)
+    run.engine.losses = dict(run.engine.plain)
     before = held()
     batch = run.feed.next()
     latents = pipeline.parts.generator.draw_latents(32, run.streams.latents)

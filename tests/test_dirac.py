@@ -34,7 +34,7 @@ def sigmoid(x):
     return 1 / (1 + math.exp(-x))
 
 
-def update(state, loss, penalties=(), way="double"):
+def update(state, loss, penalties=(), differentiation="double_backward"):
     """One simultaneous gradient step of both nets, from (theta, psi)."""
     generator, discriminator = Point(state[0]), Line(state[1])
     registry = zoo().registry
@@ -43,7 +43,15 @@ def update(state, loss, penalties=(), way="double"):
         (name, registry.create("regularizer", name, weight=weight)) for name, weight in penalties
     ]
     data, latents = torch.zeros(2, 1), torch.zeros(2, 1)
-    step = Step("discriminator", generator, discriminator, data, latents, slopes=slopes, way=way)
+    step = Step(
+        "discriminator",
+        generator,
+        discriminator,
+        data,
+        latents,
+        slopes=slopes,
+        differentiation=differentiation,
+    )
     total = loss.discriminator(step) + step.finish_slopes()
     psi = torch.autograd.grad(total, discriminator.psi)[0]
     step = Step("generator", generator, discriminator, data, latents)
@@ -89,7 +97,7 @@ PULLS = {  # what the penalty's descent adds to psi, whose slope is psi everywhe
 }
 
 
-@pytest.mark.parametrize("way", ["double", "dual"])
+@pytest.mark.parametrize("way", ["double_backward", "forward_over_reverse"])
 @pytest.mark.parametrize("name", PULLS)
 def test_update_with_a_penalty_equals_the_formula(name, way):
     for state in ((1.0, 0.5), (0.6, -1.7)):

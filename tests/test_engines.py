@@ -9,9 +9,9 @@ import torch
 from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
-from ganzoo.contracts import SlopePenalty
+from ganzoo.contracts import GradientPenalty
 from ganzoo.engine.engine import SIDES, Engine, only
-from ganzoo.engine.losses import choose_way, terms
+from ganzoo.engine.losses import choose_differentiation, losses
 from ganzoo.errors import Incompatible
 
 REGISTRY = zoo().registry
@@ -67,8 +67,10 @@ def pipeline(gen, loss, reg):
     built = assemble(
         configuration.check(configuration.merge(configuration.defaults(), layer)), REGISTRY
     )
-    if any(isinstance(r, SlopePenalty) for r in built.parts.regularizers.values()):
-        built.parts.way = choose_way(built.parts.discriminator, built.spec)  # as on a GPU
+    if any(isinstance(r, GradientPenalty) for r in built.parts.regularizers.values()):
+        built.parts.differentiation = choose_differentiation(
+            built.parts.discriminator, built.spec
+        )  # as on a GPU
     return built
 
 
@@ -85,7 +87,7 @@ def check_first_update(gen, loss, reg, backend):
     except Incompatible:
         return False  # traits forbid it; tests of combinations hold the reason
     for side in SIDES:
-        net, function = built.parts.net(side), terms(built.parts, side)
+        net, function = built.parts.net(side), losses(built.parts, side)
         compiled = torch.compile(function, fullgraph=True, dynamic=False, backend=backend)
         found = []
         buffers = {k: v.clone() for k, v in net.named_buffers()}

@@ -16,7 +16,7 @@ from ganzoo.components import loading as plugins
 from ganzoo.components.hooks import KINDS
 from ganzoo.components.registry import Component, Registry
 from ganzoo.contracts import Dataset, Step, Tracker
-from ganzoo.engine.losses import terms
+from ganzoo.engine.losses import losses
 from ganzoo.training.loop import Training
 
 PARTS = ("conditional", "auxiliary", "path_length", "adaptive", "packing", "consistency", "signals")
@@ -220,7 +220,9 @@ def test_path_length_has_the_gradient_of_plain_double_backward(registry, also):
     net, penalty = parts.generator.double(), parts.regularizers["path-length"].double()
     penalty.mean.fill_(0.5)
     reference = copy.deepcopy(penalty)
-    at = step(found, "generator", slopes=[("path-length", penalty)], way=parts.way)
+    at = step(
+        found, "generator", slopes=[("path-length", penalty)], differentiation=parts.differentiation
+    )
     at.latents = at.latents.double()
     torch.manual_seed(5)
     total = at.finish_slopes()
@@ -309,7 +311,7 @@ def test_signals_of_8000_train_from_a_recipe(registry, tmp_path):
         tree, {**TINY, "tracker": {"diary": {"path": str(tmp_path / "diary")}}}
     )
     found = assemble(configuration.check(tree), registry)
-    assert found.spec.shape == (1, 8000) and found.spec.sort == "signal"
+    assert found.spec.shape == (1, 8000) and found.spec.modality == "signal"
     training = Training(found, tmp_path)
     training.run()
     assert math.isfinite(training.scores["loudness.difference"])
@@ -339,7 +341,7 @@ def test_idea_compiles_as_one_graph(registry, idea):
         for wrap in (lambda f: f, lambda f: torch.compile(f, fullgraph=True, backend="aot_eager")):
             parts = copy.deepcopy(found.parts)
             torch.manual_seed(2)
-            total = wrap(terms(parts, side))(
+            total = wrap(losses(parts, side))(
                 data, labels, latents, torch.tensor(0.1), parts.due(side, 0)
             )[0]
             total.backward()

@@ -94,9 +94,9 @@ def test_the_verdict_rests_on_the_line_s_own_figures(signs, word):
 def test_a_generator_of_two_images_is_never_called_balanced(digits):
     drawn = noisy(digits[:2].repeat(32, 1, 1, 1), 0.02)
     logits = torch.linspace(0, 1, 64)
-    names, values = health.signs((logits + 1, logits, drawn), digits[64:128])
+    names, values = health.figures((logits + 1, logits, drawn), digits[64:128])
     signs = dict(zip(names, values.tolist(), strict=True))
-    assert names == health.SIGNS
+    assert names == health.FIGURES
     assert signs["spread"] > 0.1 and signs["rank"] == 1
     assert verdict(signs | {"rank": 0.8}).startswith("nearly alike")
 

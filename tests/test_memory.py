@@ -15,7 +15,7 @@ from ganzoo.bench import machine_limits as ceiling
 from ganzoo.components.loading import zoo
 from ganzoo.contracts import Regularizer
 from ganzoo.engine.engine import SIDES, only
-from ganzoo.engine.losses import choose_way, terms
+from ganzoo.engine.losses import choose_differentiation, losses
 from ganzoo.engine.simulation import Peak
 from ganzoo.errors import DeviceError
 from ganzoo.training.loop import Training
@@ -42,7 +42,7 @@ def really(built):
         latents = built.parts.generator.draw_latents(len(data))
         other = built.parts.net("generator" if side == "discriminator" else "discriminator")
         with Peak() as counter, only(net, other):
-            terms(built.parts, side)(
+            losses(built.parts, side)(
                 data, None, latents, torch.zeros(()), built.parts.due(side, 0)
             )[0].backward()
         net.zero_grad()
@@ -92,7 +92,9 @@ def test_what_a_compiled_graph_holds():
 def test_a_compiled_update_holds_less(regs, share):
     """By how much less, where the slow test finds the estimate right within a fifth against an allocator."""
     built = pipeline(*regs, batch=64, resolution=16)
-    built.parts.way = choose_way(built.parts.discriminator, built.spec)  # as on a GPU
+    built.parts.differentiation = choose_differentiation(
+        built.parts.discriminator, built.spec
+    )  # as on a GPU
     eager = memory.estimate(built)
     compiled = memory.estimate(built, engine="compiled")
     assert compiled["update"] / eager["update"] == pytest.approx(share, rel=0.05)
@@ -120,8 +122,8 @@ def test_estimate_of_a_compiled_update(regs, precision):
     if precision == "bf16" and not torch.cpu._is_avx512_bf16_supported():
         pytest.skip("this processor only imitates bf16, which takes ten minutes and more")
     built = pipeline(*regs, batch=128, resolution=64, width=32)
-    built.parts.way, built.parts.precision = (
-        choose_way(built.parts.discriminator, built.spec),
+    built.parts.differentiation, built.parts.precision = (
+        choose_differentiation(built.parts.discriminator, built.spec),
         precision,
     )
     built.engine = "compiled"

@@ -152,7 +152,7 @@ def test_mlp_fits_every_sort_of_sample(shape, norm):
     samples = generator(100 * generator.draw_latents(64))
     assert samples.shape == (64, *shape)
     assert (samples.abs().max() <= 1) == (
-        spec.sort == "image" or (norm == "batch" and bool(samples.abs().max() <= 1))
+        spec.modality == "image" or (norm == "batch" and bool(samples.abs().max() <= 1))
     )
     logits = discriminator(samples)
     assert logits.shape == (64,) and discriminator.per_sample

@@ -16,7 +16,7 @@ from ganzoo.components.loading import zoo
 from ganzoo.contracts import Loss
 from ganzoo.engine import devices
 from ganzoo.engine.engine import SIDES, only
-from ganzoo.engine.losses import terms
+from ganzoo.engine.losses import losses
 from ganzoo.engine.simulation import inputs
 
 NARROW = {"gen": {"width": 8}, "disc": {"width": 8}, "train": {"batch_size": 16, "device": "cpu"}}
@@ -151,7 +151,7 @@ def gradient(built, side, precision):
     with only(parts.net(side), parts.rival(side)):
         due = parts.due(side, 0)
         given = data, labels, latents, torch.zeros(()), due
-        total, names, report, _ = terms(parts, side)(*given)
+        total, names, report, _ = losses(parts, side)(*given)
         total.backward()
     found = [p.grad for p in parts.net(side).parameters()]
     assert all(g.dtype == torch.float32 for g in found)
@@ -161,7 +161,7 @@ def gradient(built, side, precision):
 REGS = [(), ("gp",), ("dragan",), ("r1", "r2"), ("sn",)]
 
 
-@pytest.mark.parametrize("way", ["double", "dual"])
+@pytest.mark.parametrize("way", ["double_backward", "forward_over_reverse"])
 @pytest.mark.parametrize("norm", ["layer", "instance", "none"])
 @pytest.mark.parametrize("regs", REGS, ids="+".join)
 def test_gradient_in_bf16_is_that_of_fp32(regs, norm, way):
@@ -171,12 +171,12 @@ def test_gradient_in_bf16_is_that_of_fp32(regs, norm, way):
         disc={"norm": norm},
         data={"resolution": 16},
     )
-    built.parts.way = way
+    built.parts.differentiation = way
     with torch.no_grad():  # DCGAN's small weights make slopes too small to tell anything
         for p in built.parts.discriminator.parameters():
             p.mul_(3 if p.dim() > 1 else 1)
     for module in built.parts.discriminator.modules():
-        if way == "dual" and hasattr(module, "native"):
+        if way == "forward_over_reverse" and hasattr(module, "native"):
             module.native = False  # as assembly does
     for side in SIDES:
         wanted, total, terms_of = gradient(built, side, "fp32")
@@ -200,10 +200,10 @@ class Watching(Loss):
     generator = discriminator
 
 
-@pytest.mark.parametrize("way", ["double", "dual"])
+@pytest.mark.parametrize("way", ["double_backward", "forward_over_reverse"])
 def test_losses_and_penalties_are_given_float32(way, monkeypatch):
     built = assembled(reg={"gp": {}, "r1": {}}, data={"resolution": 16})
-    built.parts.way, built.parts.loss, slopes = way, Watching(), []
+    built.parts.differentiation, built.parts.loss, slopes = way, Watching(), []
     for penalty in built.parts.regularizers.values():
         of = penalty.of
         monkeypatch.setattr(penalty, "of", lambda g, of=of: (slopes.append(g.dtype), of(g))[1])

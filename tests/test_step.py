@@ -6,7 +6,7 @@ from torch import nn
 
 from ganzoo.contracts import Discriminator, Spec
 from ganzoo.contracts.step import Step
-from ganzoo.engine.losses import choose_way
+from ganzoo.engine.losses import choose_differentiation
 
 N = 4000
 
@@ -57,7 +57,7 @@ class Judge(Discriminator):
 
 def test_the_way_is_dual_where_it_is_exact_and_double_where_it_is_not():
     spec = Spec((3,))
-    assert choose_way(Judge(spec, nn.Identity()), spec) == "dual"
+    assert choose_differentiation(Judge(spec, nn.Identity()), spec) == "forward_over_reverse"
 
     class Wrong(torch.autograd.Function):
         """The identity, whose forward-mode derivative is wrong by a factor."""
@@ -84,4 +84,4 @@ def test_the_way_is_dual_where_it_is_exact_and_double_where_it_is_not():
         def forward(self, x):
             return Wrong.apply(x)
 
-    assert choose_way(Judge(spec, Slightly()), spec) == "double"
+    assert choose_differentiation(Judge(spec, Slightly()), spec) == "double_backward"

@@ -67,7 +67,7 @@ def test_check_raises_what_the_first_failing_check_finds():
 def test_every_check_is_failed_by_a_part_made_for_it():
     failed = {(part.values[0], part.values[2]) for part in WRONG}
     untried = {name for checks in CHECKS.values() for name in checks} - {name for _, name in failed}
-    assert untried == {"ways", "resolution", "assembles", "captures", "speed"}, (
+    assert untried == {"differentiation", "resolution", "assembles", "captures", "speed"}, (
         "found elsewhere: speed, recipes; on a GPU: captures"
     )
 
@@ -131,7 +131,7 @@ class Asks(Loss):
 class OnPoints(Discriminator):
     """Judges points alone, by a head that few have."""
 
-    sorts = ("points",)
+    modalities = ("points",)
     heads = ("classify",)
 
     def __init__(self, spec):

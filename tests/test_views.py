@@ -1,4 +1,4 @@
-"""A slope penalty under a view: the slope is in the samples, through augmentations and noise."""
+"""A gradient penalty under a view: the slope is in the samples, through augmentations and noise."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def nets():
     return Shift(SPEC).double(), Smooth(SPEC).double()
 
 
-def step_with(parts, view, penalties, way="double"):
+def step_with(parts, view, penalties, differentiation="double_backward"):
     torch.manual_seed(3)
     generator, discriminator = parts
     data, latents = torch.randn(2, 6, 4, dtype=torch.float64)
@@ -34,16 +34,16 @@ def step_with(parts, view, penalties, way="double"):
         latents,
         views=[view],
         slopes=[(f"{n}", penalty) for n, penalty in enumerate(penalties)],
-        way=way,
+        differentiation=differentiation,
     )
 
 
-def found(view, penalties, way="double", also=lambda step: 0.0):
+def found(view, penalties, differentiation="double_backward", also=lambda step: 0.0):
     """The terms by name, and the gradient of their sum and of something else."""
     parts = nets()
-    step = step_with(parts, view, penalties, way)
+    step = step_with(parts, view, penalties, differentiation)
     total = step.finish_slopes() + also(step)
-    return step.slope_terms, gradients(total, parts[1])
+    return step.penalties, gradients(total, parts[1])
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -145,7 +145,7 @@ def test_compiles_as_one_graph_through_a_view_and_agrees(way):
             latents,
             views=[bent],
             slopes=slopes,
-            way=way,
+            differentiation=way,
         )
         return (step.fake_logits - step.real_logits).mean() + step.finish_slopes()
 
@@ -168,6 +168,4 @@ def test_a_height_of_its_own_gets_its_point_as_it_is():
     step = step_with(nets(), bent, [penalty])
     step.finish_slopes()
     assert penalty.given.shape == step.data.shape
-    assert step.slope_terms["0"].item() == pytest.approx(
-        2 * step.data.square().sum(1).mean().item()
-    )
+    assert step.penalties["0"].item() == pytest.approx(2 * step.data.square().sum(1).mean().item())

@@ -12,7 +12,7 @@ from ..components.isolation import contained, off_stdout
 from ..components.registry import Registry
 from ..config import FAMILIES
 from ..config.tree import Choice, Config
-from ..contracts import Dataset, Regularizer, Side, SlopePenalty, Spec
+from ..contracts import Dataset, GradientPenalty, Regularizer, Side, Spec
 from ..data.order import check_batch
 from ..engine.average import Average
 from ..engine.devices import (
@@ -22,7 +22,7 @@ from ..engine.devices import (
     computes_in_bf16,
     settle,
 )
-from ..engine.losses import Parts, arrange, choose_way
+from ..engine.losses import Parts, arrange, choose_differentiation
 from ..engine.randomness import derive, forked
 from ..engine.sizes import check_samples
 from ..errors import BrokenPlugin, GanzooError, Incompatible, one_line
@@ -33,8 +33,8 @@ from .compatibility import (
     build_augmentations,
     build_discriminator,
     build_generator,
+    check_modality,
     check_needs,
-    check_sort,
     discriminator_name,
     probe,
     spec_for,
@@ -43,7 +43,7 @@ from .dry_run import rehearse
 from .pipeline import SECTION, SIDES, Pipeline
 from .precision_trial import MARGIN, bf16_gain
 
-WAYS = {"dual": "the dual pass", "double": "double backward"}
+WAYS = {"forward_over_reverse": "forward over reverse", "double_backward": "double backward"}
 
 
 def assemble(config: Config, registry: Registry, progress: Progress | None = None) -> Pipeline:
@@ -64,7 +64,7 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
             for name, c in build.family("metric").items()
         }
         for name, metric in metrics.items():
-            check_sort(build, f"metric.{name}", "metric", name, metric, spec)
+            check_modality(build, f"metric.{name}", "metric", name, metric, spec)
         trackers = {
             name: build.build(f"tracker.{name}", "tracker", c)
             for name, c in build.family("tracker").items()
@@ -75,7 +75,9 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
         check_samples(count, spec.numel, device=torch.device("cpu"), section=section)
     doing("")
     engine, reason = choose_engine(config.train.engine, device)
-    slopes = f"; slopes by {WAYS[parts.way]}" if _shared_slopes(parts.regularizers) else ""
+    slopes = (
+        f"; slopes by {WAYS[parts.differentiation]}" if _shared_slopes(parts.regularizers) else ""
+    )
     build.notes.append(f"engine {engine}: {reason}{slopes}")
     average = Average(parts.generator, config.average.half_life)
     return Pipeline(
@@ -119,16 +121,18 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
     doing("trying the nets on a few samples")
     probe(build, spec, seen, generator, discriminator)
     _prepare(build, regularizers, generator, discriminator)
-    # The dual pass trades a second derivative for a second forward pass, which pays on GPUs; on
+    # Forward over reverse trades a second derivative for a second forward pass, which pays on GPUs; on
     # CPUs it is the slower one.
     trial = _shared_slopes(regularizers) and device.type == "cuda"
-    way = choose_way(discriminator, seen) if trial else "double"
-    slopes = any(isinstance(r, SlopePenalty) for r in regularizers.values())
-    if not slopes or way == "double":
+    differentiation = choose_differentiation(discriminator, seen) if trial else "double_backward"
+    slopes = any(isinstance(r, GradientPenalty) for r in regularizers.values())
+    if not slopes or differentiation == "double_backward":
         use_native_norms(discriminator, slopes)
-    precision = choose_precision(config.train.precision, device, spec.sort)
+    precision = choose_precision(config.train.precision, device, spec.modality)
     settle(device, config.train.deterministic)
-    parts = Parts(generator, discriminator, loss, regularizers, augmentations, way, precision)
+    parts = Parts(
+        generator, discriminator, loss, regularizers, augmentations, differentiation, precision
+    )
     doing(f"rehearsing an update of each net with a batch of {config.train.batch_size:,}")
     rehearse(
         parts,
@@ -147,7 +151,7 @@ def _settle_precision(build: Assembly, parts: Parts, spec: Spec) -> None:
     train = build.config.train
     if train.precision == "bf16" and not computes_in_bf16():
         build.notes.append("precision bf16: this processor only imitates it, which is slow")
-    if train.precision != "auto" or spec.sort != "image" or not computes_in_bf16():
+    if train.precision != "auto" or spec.modality != "image" or not computes_in_bf16():
         return
     if train.deterministic:  # a trial may end otherwise the next time
         build.notes.append("precision fp32, without a trial of bf16, since runs are to be equal")
@@ -160,7 +164,7 @@ def _settle_precision(build: Assembly, parts: Parts, spec: Spec) -> None:
 
 def _shared_slopes(regularizers: Mapping[str, Regularizer]) -> bool:
     """Whether a penalty looks at a named place, whose pass the discriminator's logits can share."""
-    return any(isinstance(r, SlopePenalty) and r.place for r in regularizers.values())
+    return any(isinstance(r, GradientPenalty) and r.place for r in regularizers.values())
 
 
 def _prepare(

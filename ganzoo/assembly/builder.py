@@ -159,9 +159,9 @@ def open_dataset(build: Assembly, progress: Progress | None) -> Dataset:
             value=data.channels,
         )
     if resolution and tuple(dataset.spec.shape[1:]) != resolution:
-        if dataset.spec.sort != "image":
+        if dataset.spec.modality != "image":
             raise Incompatible(
-                f"{data.name} holds {dataset.spec.sort}, not images",
+                f"{data.name} holds {dataset.spec.modality}, not images",
                 section="data",
                 key="resolution",
                 value=data.resolution,

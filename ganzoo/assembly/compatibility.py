@@ -70,12 +70,14 @@ def _prefer(build: Assembly, component: Component, partner: str) -> None:
     build.registry = build.registry.meaning({("discriminator", partner): meant})
 
 
-def check_sort(build: Assembly, section: str, kind: str, name: str, net: Any, spec: Spec) -> None:
-    """Raises Incompatible, naming those that do, when a part does not handle this sort of sample."""
-    sorts = getattr(net, "sorts", (spec.sort,))
-    if spec.sort not in sorts:
-        message = f"handles {' and '.join(sorts)} data, and these are {spec.sort}"
-        others = _having(build, kind, lambda part: spec.sort in getattr(part, "sorts", ()))
+def check_modality(
+    build: Assembly, section: str, kind: str, name: str, net: Any, spec: Spec
+) -> None:
+    """Raises Incompatible, naming those that do, when a part does not handle this modality."""
+    modalities = getattr(net, "modalities", (spec.modality,))
+    if spec.modality not in modalities:
+        message = f"handles {' and '.join(modalities)} data, and these are {spec.modality}"
+        others = _having(build, kind, lambda part: spec.modality in getattr(part, "modalities", ()))
         raise said_of(Incompatible(message, remedy=f"use one of {others}"), section, name)
 
 
@@ -90,10 +92,10 @@ def _having(build: Assembly, kind: str, test: Callable[[Any], bool]) -> str:
 
 
 def build_generator(build: Assembly, spec: Spec) -> nn.Module:
-    """The generator, refused when it cannot draw this sort of sample."""
+    """The generator, refused when it cannot draw this modality."""
     choice = build.config.gen
     net = build.component("gen", "generator", choice.name).load()
-    check_sort(build, "gen", "generator", choice.name, net, spec)
+    check_modality(build, "gen", "generator", choice.name, net, spec)
     generator: nn.Module = build.build("gen", "generator", choice, spec)
     return generator
 
@@ -103,7 +105,7 @@ def build_augmentations(build: Assembly, spec: Spec) -> tuple[dict[str, Augmenta
     augmentations: dict[str, Augmentation] = {}
     for name, choice in build.family("aug").items():
         part = build.component(f"aug.{name}", "augmentation", choice.name).load()
-        check_sort(build, f"aug.{name}", "augmentation", choice.name, part, spec)
+        check_modality(build, f"aug.{name}", "augmentation", choice.name, part, spec)
         augmentations[name] = build.build(f"aug.{name}", "augmentation", choice, spec)
         spec = augmentations[name].respec(spec)
     return augmentations, spec
@@ -117,7 +119,7 @@ def build_discriminator(build: Assembly, spec: Spec, askers: Mapping[str, Any]) 
     name = discriminator_name(build)
     choice: Choice = build.config.disc.model_copy(update={"name": name})
     component = build.component("disc", "discriminator", name)
-    check_sort(build, "disc", "discriminator", name, component.load(), spec)
+    check_modality(build, "disc", "discriminator", name, component.load(), spec)
     net: nn.Module = build.build("disc", "discriminator", choice, spec)
     for asker, trait in _asked(askers, "discriminator"):
         if has(net, trait):

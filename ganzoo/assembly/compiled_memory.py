@@ -16,7 +16,7 @@ from torch._inductor.decomposition import select_decomp_table
 
 from ..contracts import Side, Spec
 from ..engine.engine import compiled, only
-from ..engine.losses import Parts, terms
+from ..engine.losses import Parts, losses
 from ..engine.simulation import inputs, simulated
 
 aten = torch.ops.aten
@@ -63,7 +63,7 @@ def compiled_peak(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
     )
     with simulated(parts) as faked, only(faked.net(side), faked.rival(side)):
         data, labels, latents = inputs(faked, spec, batch)
-        compiled(terms(faked, side), backend)(
+        compiled(losses(faked, side), backend)(
             data, labels, latents, torch.zeros(()), faked.due(side, 0)
         )[0].backward()
     given = sum(t.numel() * t.element_size() for t in (data, latents))

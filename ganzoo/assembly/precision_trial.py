@@ -11,7 +11,7 @@ import torch
 
 from ..contracts import Spec
 from ..engine.engine import SIDES, only
-from ..engine.losses import Parts, arrange, terms
+from ..engine.losses import Parts, arrange, losses
 from ..engine.simulation import inputs
 
 SECONDS = 1.0  # that a trial may take
@@ -57,14 +57,14 @@ def bf16_gain(parts: Parts, spec: Spec, batch: int, seconds: float = SECONDS) ->
 
 
 def _update(parts: Parts, spec: Spec, batch: int) -> bool:
-    """Terms and gradients of both sides on a batch of noise; whether all terms are finite."""
+    """Losses and gradients of both sides on a batch of noise; whether all terms are finite."""
     data, labels, latents = inputs(parts, spec, batch)
     finite = True
     for side in SIDES:
         net = parts.net(side)
         with only(net, parts.rival(side)):
             net.zero_grad()
-            total = terms(parts, side)(
+            total = losses(parts, side)(
                 data.normal_(), labels, latents, torch.zeros(()), parts.due(side, 0)
             )[0]
             total.backward()

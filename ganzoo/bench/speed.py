@@ -166,7 +166,8 @@ class Bench:
         )
         loop, laps, data = PlainLoop(pipeline), Laps(self.device), ceiling.batch(pipeline)
         self.flop, self.shape = ceiling.flop_per_image(pipeline), pipeline.spec.shape
-        pipeline.parts.way = "double"  # as autograd.grad(create_graph=True) does it; the dual pass has more operations
+        # As autograd.grad(create_graph=True) does it; forward over reverse has more operations.
+        pipeline.parts.differentiation = "double_backward"
         flop = ceiling.flop_per_image(pipeline)
         variant = Variant("plain loop", self.images, repeated(lambda: loop.step(*data), laps), laps)
         self._add(variant, before, engine="", through="loop", flop_per_image=flop)

@@ -34,7 +34,7 @@ COMMANDS = {  # name -> (module, one line)
     ),
     "check-plugin": (
         "check_plugin",
-        "Hold a plugin's components to the contracts, and say how to mend them.",
+        "Hold a plugin's components to the contracts, and say how to fix them.",
     ),
 }
 

@@ -19,7 +19,7 @@ from ._words import FLAGS, MANY, Words
 
 class Layers:
     """The layers so far; `words` learns who gave each setting, so that a complaint names the flag or
-    file that a person can mend."""
+    file that a person can fix."""
 
     def __init__(
         self,

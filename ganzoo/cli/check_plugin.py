@@ -12,7 +12,7 @@ from ._shared import Real, counted, plain, print_json
 
 @click.command(
     "check-plugin",
-    short_help="Hold a plugin's components to the contracts, and say how to mend them.",
+    short_help="Hold a plugin's components to the contracts, and say how to fix them.",
 )
 @click.argument("name")
 @click.option(
@@ -39,7 +39,7 @@ def command(
 ) -> int:
     """Review NAME: a distribution (ganzoo-soft), a plugin of one (losses), or one component (ganzoo-soft/soft).
 
-    Every check holds, does not hold (then it says how to mend it), does not apply, or notes a figure. The exit code is 1 when
+    Every check holds, does not hold (then it says how to fix it), does not apply, or notes a figure. The exit code is 1 when
     something does not hold. On a machine with a GPU, updates are compiled and captured there.
     """
     from ..testing.review import Review, line, subject_of, verdict

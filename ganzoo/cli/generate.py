@@ -75,9 +75,9 @@ def command(
 
         doing("opening the generator")
         generator = load(source, registry)
-    if out.suffix.lower() == ".csv" and generator.spec.sort != "points":
+    if out.suffix.lower() == ".csv" and generator.spec.modality != "points":
         raise UsageError(
-            f"--out {out}: only points are rows of a table; write .npy for numbers of {generator.spec.sort}s"
+            f"--out {out}: only points are rows of a table; write .npy for numbers of {generator.spec.modality}s"
         )
     made = generator.header
     version = registry.get(
@@ -123,7 +123,7 @@ def _write(generator: LoadedGenerator, samples: object, out: Path) -> None:
     from ..io.files import tensor_bytes, write_bytes
 
     out.mkdir(parents=True, exist_ok=True)
-    if generator.spec.sort == "image":
+    if generator.spec.modality == "image":
         for i, image in enumerate(to_bytes(samples)):
             write_bytes(out / f"{i:06d}.png", png(to_image(image)))
     else:  # points and signals have no picture of their own: the numbers are the sample

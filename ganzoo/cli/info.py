@@ -20,7 +20,7 @@ from ._shared import loaded, plain, print_json, table
 from .list import _kind
 
 TRAITS = (
-    "sorts",
+    "modalities",
     "conditional",
     "partner",
     "per_sample",
@@ -31,7 +31,7 @@ TRAITS = (
     "needs",
 )
 SAID = {
-    "sorts": "data",
+    "modalities": "data",
     "per_sample": "per sample",
     "at": "slope at",
     "conditional": "reads labels",
@@ -131,7 +131,7 @@ def companions(component: Component, factory: Any, registry: Registry) -> dict[s
         found[PLURALS[other]] = [
             c.name
             for c, net in _loaded(registry, other)
-            if set(getattr(net, "sorts", ())) & set(getattr(factory, "sorts", ()))
+            if set(getattr(net, "modalities", ())) & set(getattr(factory, "modalities", ()))
         ]
     for kind, trait in wants(factory):
         pairs = [(c.name, _gives(part, trait)) for c, part in _loaded(registry, kind)]

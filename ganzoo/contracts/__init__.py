@@ -30,7 +30,7 @@ class Generator(nn.Module):
     latent_dim: numbers in one latent vector
     """
 
-    sorts: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can draw
+    modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can draw
     conditional: bool = False  # whether it reads labels
     partner: ClassVar[str | None] = None  # the discriminator to use when none is named
 
@@ -51,7 +51,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Judges samples: `cls(spec, *, options)`. Define `features` and `score`, or `forward` alone."""
 
-    sorts: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can judge
+    modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can judge
     conditional: bool = False  # whether it reads labels
     per_sample: bool = (
         True  # whether a logit depends on its own sample only (false with batch norm)
@@ -154,7 +154,7 @@ class Regularizer(nn.Module):
         """Change the updated net in place, without gradient (weight clipping)."""
 
 
-class SlopePenalty(Regularizer):
+class GradientPenalty(Regularizer):
     """A penalty on the slope of the discriminator: where to look, and a function of the slope there. How the slope is
     computed is the engine's business.
     """
@@ -168,12 +168,12 @@ class SlopePenalty(Regularizer):
     @property
     def judges(self) -> bool:
         """Whether its height is the discriminator's logits."""
-        return type(self).height is SlopePenalty.height
+        return type(self).height is GradientPenalty.height
 
     @property
     def place(self) -> str | None:
         """The named place whose pass this penalty can share, or None if it has a point or a height of its own."""
-        return self.at if self.judges and type(self).point is SlopePenalty.point else None
+        return self.at if self.judges and type(self).point is GradientPenalty.point else None
 
     def point(self, step: Step) -> Tensor:
         """Where to take the slope: [n, ...]; samples before any view, or as seen if not `through`."""
@@ -200,7 +200,7 @@ class SlopePenalty(Regularizer):
 class Augmentation(nn.Module):
     """A differentiable change of what the discriminator sees, real and fake alike: `cls(spec, *, options)`."""
 
-    sorts: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can change
+    modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can change
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
@@ -224,7 +224,7 @@ class Metric(nn.Module):
     count: samples to draw for it
     """
 
-    sorts: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can measure
+    modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can measure
 
     def __init__(self, spec: Spec, *, count: PositiveInt = 2500) -> None:
         super().__init__()
@@ -259,6 +259,7 @@ __all__ = [
     "Dataset",
     "Discriminator",
     "Generator",
+    "GradientPenalty",
     "Loss",
     "Metric",
     "NonNegativeFloat",
@@ -267,7 +268,6 @@ __all__ = [
     "Regularizer",
     "Side",
     "Sides",
-    "SlopePenalty",
     "Spec",
     "Step",
     "Tracker",

@@ -12,12 +12,12 @@ Of = Callable[[Tensor], tuple[Tensor, Any]]  # slope -> (scalar, anything else w
 Pull = Callable[[Tensor], tuple[Tensor, ...]]  # torch.func.vjp's: a view's transposed Jacobian
 
 
-def slope_penalty(
+def gradient_penalty(
     height: Height,
     x: Tensor,
     of: Of,
     observe: Callable[[Tensor], None],
-    way: str,
+    differentiation: str,
     pull: Pull | None = None,
 ) -> tuple[Tensor, Any, Tensor, Any]:
     """`of(slope)` with the slope of `height` at x, and what was computed on the way.
@@ -25,9 +25,10 @@ def slope_penalty(
     Returns (penalty, report, values [n], aux): penalty, values and aux are differentiable in the parameters of `height`;
     report is what `of` gave beside the penalty. `observe` is shown the slope without gradient, before `of`.
 
-    `way` is "double" (the gradient of the penalty goes through the gradient that is the slope) or "dual": since
-    d phi(g) = d <u, g> with u = phi'(g) held constant, and <u, dD/dx> is the directional derivative of D along u, one
-    forward-mode pass replaces the second derivative.
+    `differentiation` is "double_backward" (the gradient of the penalty goes through the gradient
+    that is the slope) or "forward_over_reverse": since d phi(g) = d <u, g> with u = phi'(g) held
+    constant, and <u, dD/dx> is the directional derivative of D along u, one forward-mode pass
+    replaces the second derivative.
 
     `pull`: x is a view T of samples, and the slope is meant in them: J' dD/dx, with J that of T.
     The random numbers in T were drawn once, so that this is the slope of what gave `values`.
@@ -36,7 +37,7 @@ def slope_penalty(
     def pulled(slope: Tensor) -> Tensor:
         return slope if pull is None else pull(slope)[0]
 
-    if way == "double":
+    if differentiation == "double_backward":
 
         def total(x: Tensor) -> tuple[Tensor, tuple[Tensor, Any]]:
             values, aux = height(x)

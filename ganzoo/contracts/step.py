@@ -11,11 +11,11 @@ from torch.func import vjp
 
 from ..nn import full
 from ..spec import as_samples
-from .gradients import Pull, slope_penalty
+from .gradients import Pull, gradient_penalty
 from .values import scalar
 
 if TYPE_CHECKING:
-    from . import Side, SlopePenalty
+    from . import GradientPenalty, Side
 
 T = TypeVar("T")
 View = Callable[[Tensor, "Step"], Tensor]
@@ -39,7 +39,7 @@ class Step:
 
     data: real samples [n, *shape] before any view, given as they are stored: uint8 images are scaled to [-1, 1], and mirrored
     where `flips` [n] says so, when they are first read. latents [n, ...]; labels [n] or None, shared by real and fake.
-    views: changes of what the discriminator sees, in order. slopes: the slope penalties due in this update, gathered by the
+    views: changes of what the discriminator sees, in order. slopes: the gradient penalties due in this update, gathered by the
     point they look at and computed together; those at real and fake samples come out of the pass that gives the logits.
     progress: how much of the training is done, 0..1 (a tensor, so that schedules go on inside a compiled update).
     """
@@ -54,18 +54,18 @@ class Step:
         labels: Tensor | None = None,
         *,
         views: Sequence[View] = (),
-        slopes: Sequence[tuple[str, SlopePenalty]] = (),
+        slopes: Sequence[tuple[str, GradientPenalty]] = (),
         progress: Tensor | float = 0.0,
-        way: str = "double",
+        differentiation: str = "double_backward",
         flips: Tensor | None = None,
     ) -> None:
         self.side, self.generator, self.discriminator = side, generator, discriminator
         self._stored, self._flips = data, flips
         self.latents, self.labels = latents, labels
-        self.views, self.progress, self.way = views, progress, way
-        self.slope_terms: dict[str, Tensor] = {}  # name -> unweighted value, for the report
+        self.views, self.progress, self.differentiation = views, progress, differentiation
+        self.penalties: dict[str, Tensor] = {}  # name -> unweighted value, for the report
         self._slope_sums: list[Tensor] = []  # weighted and differentiable
-        self._slopes: dict[tuple[str, bool], list[tuple[str, SlopePenalty]]] = {}
+        self._slopes: dict[tuple[str, bool], list[tuple[str, GradientPenalty]]] = {}
         for name, penalty in slopes:
             place = (penalty.place or name, penalty.through)
             self._slopes.setdefault(place, []).append((name, penalty))
@@ -174,10 +174,10 @@ class Step:
             return real + mix * 0.5 * real.std() * torch.rand_like(real)
         raise ValueError(f"no place {at!r} for a slope: real, fake, between or around")
 
-    def slope_of(self, penalty: SlopePenalty) -> Tensor:
+    def slope_of(self, penalty: GradientPenalty) -> Tensor:
         """One penalty's unweighted value, in a pass of its own."""
         point, pull = self._start(penalty)
-        total, _, _, _ = slope_penalty(
+        total, _, _, _ = gradient_penalty(
             lambda x: penalty.height(self, x),
             point,
             lambda slope: (penalty.of(slope), ()),
@@ -187,7 +187,7 @@ class Step:
         )
         return total
 
-    def _start(self, penalty: SlopePenalty) -> tuple[Tensor, Pull | None]:
+    def _start(self, penalty: GradientPenalty) -> tuple[Tensor, Pull | None]:
         """Where a penalty's height is taken, and what takes a slope there back to the samples."""
         if not (self.views and penalty.judges and penalty.through):
             return penalty.point(self), None
@@ -197,12 +197,14 @@ class Step:
                 return shared
         return self._see(penalty.point(self), True)
 
-    def _way(self, penalty: SlopePenalty) -> str:
-        """The dual way was tried on the discriminator only; a height of a penalty's own may draw noise, or need other nets."""
-        return self.way if penalty.place else "double"
+    def _way(self, penalty: GradientPenalty) -> str:
+        """Forward over reverse was tried on the discriminator only; a height of a penalty's own may
+        draw noise, or need other nets.
+        """
+        return self.differentiation if penalty.place else "double_backward"
 
     def finish_slopes(self) -> Tensor | float:
-        """The weighted sum of all slope penalties due, those not yet looked at included."""
+        """The weighted sum of all gradient penalties due, those not yet looked at included."""
         for place, _ in list(self._slopes):
             if place == "real":
                 _ = self._at_real
@@ -213,13 +215,13 @@ class Step:
         return sum(self._slope_sums, start=0.0)
 
     def _look(self, place: str) -> tuple[Tensor, Any]:
-        """Logits and features at a place, with the slope penalties that look there in the same pass."""
+        """Logits and features at a place, with the gradient penalties that look there in the same pass."""
         for through in (True, False):
             if (place, through) in self._slopes:
                 return self._pass(self._slopes.pop((place, through)))
         return self.judge(self.point(place, seen=True))
 
-    def _pass(self, due: list[tuple[str, SlopePenalty]]) -> tuple[Tensor, Any]:
+    def _pass(self, due: list[tuple[str, GradientPenalty]]) -> tuple[Tensor, Any]:
         """Compute all penalties of one place together; returns the values there and what came with them."""
         first = due[0][1]
 
@@ -239,9 +241,9 @@ class Step:
                 penalty.observe(full(slope))
 
         point, pull = self._start(first)
-        total, values, heights, aux = slope_penalty(
+        total, values, heights, aux = gradient_penalty(
             lambda x: first.height(self, x), point, of, observe, self._way(first), pull
         )
         self._slope_sums.append(total)
-        self.slope_terms.update({name: value.detach() for name, value in values.items()})
+        self.penalties.update({name: value.detach() for name, value in values.items()})
         return heights, aux

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from ..contracts import Side
 from .capture import Captured, Recorder
-from .health import signs
-from .losses import Judged, Parts, Report, Terms, terms
+from .health import figures
+from .losses import Judged, Losses, Parts, Report, losses
 from .snapshot import Snapshot
 
 RECOMPILES = 64
@@ -25,7 +25,7 @@ Variant = tuple[tuple[str, ...], bool]  # the regularizers that act, and whether
 Computed = tuple[tuple[str, ...], Tensor, Judged]  # names, values, and what was judged
 
 
-def compiled(function: Terms, backend: Any = "inductor") -> Terms:
+def compiled(function: Losses, backend: Any = "inductor") -> Losses:
     """The terms as one graph without a break."""
     # Dynamo counts recompiles of a code object, and every pipeline and every set of due regularizers is one of `terms`.
     dynamo = torch._dynamo.config
@@ -54,10 +54,10 @@ class Engine:
     ) -> None:
         self.parts, self.optimizers, self.clips, self.mode = parts, optimizers, clips, mode
         self.progress, self.tell, self.rewrite = progress, tell, rewrite
-        self.plain = {side: terms(parts, side) for side in SIDES}
-        self.terms = dict(self.plain)
+        self.plain = {side: losses(parts, side) for side in SIDES}
+        self.losses = dict(self.plain)
         if mode != "eager":
-            self.terms = {side: compiled(function) for side, function in self.plain.items()}
+            self.losses = {side: compiled(function) for side, function in self.plain.items()}
         self._compiled: set[tuple[Side, tuple[str, ...]]] = set()  # what has run compiled
         self.captured: dict[Side, Captured] = {}
         if mode == "captured":
@@ -104,7 +104,7 @@ class Engine:
         """Measure, and change the net by its gradients; never done twice."""
         names, values, judged = computed
         if measure and judged:
-            more, numbers = signs(judged, given[0])
+            more, numbers = figures(judged, given[0])
             names, values = names + more, torch.cat([values, numbers])
         report = Report(names, values)
         self._step(side, report, measure)
@@ -140,7 +140,7 @@ class Engine:
         with only(self.parts.net(side), self.parts.rival(side)):
             # To None: a recorded update then makes its gradients in its own memory, and adds nothing up.
             self.optimizers[side].zero_grad()
-            total, names, values, judged = self.terms[side](
+            total, names, values, judged = self.losses[side](
                 data, labels, latents, self.progress, due, flips
             )
             total.backward()
@@ -213,7 +213,7 @@ class Engine:
                 group["lr"] = float(group["lr"])
         self.rewrite()
         if slower == "eager":
-            self.terms = dict(self.plain)
+            self.losses = dict(self.plain)
 
 
 def compiler_errors() -> tuple[type[Exception], ...]:

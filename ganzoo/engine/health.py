@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..spec import as_samples
 
-SIGNS = ("D(real)", "D(fake)", "rank", "spread", "variety")  # that every pipeline has
+FIGURES = ("D(real)", "D(fake)", "rank", "spread", "variety")  # that every pipeline has
 COMPARED = 64  # samples of a batch whose distances to each other are taken: 2,016 pairs
 
 # The figures below are MNIST's, of batches of 64. A tenth is chosen: a generator of one image with a little noise (0.02 of
@@ -24,7 +24,7 @@ AHEAD = 0.98
 MISLED = 0.45
 
 
-def signs(judged: tuple[Tensor, ...], data: Tensor) -> tuple[tuple[str, ...], Tensor]:
+def figures(judged: tuple[Tensor, ...], data: Tensor) -> tuple[tuple[str, ...], Tensor]:
     """(names, a vector) of what tells a healthy training from a sick one; `judged` are the logits of real and of generated
     samples and the generated samples themselves, `data` the real ones as they are stored.
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..contracts import Augmentation, Loss, Regularizer, Side, SlopePenalty, Spec
-from ..contracts.gradients import slope_penalty
+from ..contracts import Augmentation, GradientPenalty, Loss, Regularizer, Side, Spec
+from ..contracts.gradients import gradient_penalty
 from ..contracts.step import Step, View
 from ..contracts.values import scalar
 from .blame import culprit
@@ -31,7 +31,7 @@ class Report:
 Judged = tuple[
     Tensor, ...
 ]  # real logits, fake logits and generated samples of a discriminator's update
-Terms = Callable[..., tuple[Tensor, tuple[str, ...], Tensor, Judged]]
+Losses = Callable[..., tuple[Tensor, tuple[str, ...], Tensor, Judged]]
 
 
 class Known(dict[Any, int]):
@@ -50,7 +50,7 @@ class Parts:
     loss: Loss
     regularizers: Mapping[str, Regularizer]
     augmentations: Mapping[str, Augmentation]
-    way: str = "double"
+    differentiation: str = "double_backward"
     precision: str = "fp32"
     peaks: Known = field(default_factory=Known)  # bytes that updates hold, by what they depend on
 
@@ -99,7 +99,7 @@ def _without_step(augmentation: Augmentation) -> View:
     return lambda samples, step: augmentation(samples)
 
 
-def terms(parts: Parts, side: Side) -> Terms:
+def losses(parts: Parts, side: Side) -> Losses:
     """The pure function of one side's update: (data, labels, latents, progress, due, flips) -> (scalar to minimise, names, report,
     what a discriminator judged).
 
@@ -117,7 +117,7 @@ def terms(parts: Parts, side: Side) -> Terms:
         flips: Tensor | None = None,
     ) -> tuple[Tensor, tuple[str, ...], Tensor, Judged]:
         acting = [(name, parts.regularizers[name]) for name in due]
-        slopes = [(name, r) for name, r in acting if isinstance(r, SlopePenalty)]
+        slopes = [(name, r) for name, r in acting if isinstance(r, GradientPenalty)]
         step = Step(
             side,
             parts.generator,
@@ -128,7 +128,7 @@ def terms(parts: Parts, side: Side) -> Terms:
             views=views,
             slopes=slopes,
             progress=progress,
-            way=parts.way,
+            differentiation=parts.differentiation,
             flips=flips,
         )
         judged: Judged = ()
@@ -137,7 +137,7 @@ def terms(parts: Parts, side: Side) -> Terms:
             total = scalar(value, "loss", f"its value for the {side}", reaches=True)
             report = {"adversarial": total.detach()}
             for name, regularizer in acting:
-                if isinstance(regularizer, SlopePenalty):
+                if isinstance(regularizer, GradientPenalty):
                     continue
                 penalty = regularizer.penalty(step)
                 if penalty is not None:
@@ -145,7 +145,7 @@ def terms(parts: Parts, side: Side) -> Terms:
                     total = total + regularizer.scale(progress) * penalty
                     report[name] = penalty.detach()
             total = total + step.finish_slopes()
-            report |= step.slope_terms
+            report |= step.penalties
             if side == "discriminator":
                 for augmentation in parts.augmentations.values():
                     augmentation.observe(step.real_logits.detach())
@@ -164,11 +164,11 @@ def arrange(parts: Parts, spec: Spec, device: torch.device) -> None:
     Not so on a CPU for slopes in bf16, which were measured, nor on devices where nobody measured.
     It depends on nothing that changes between assemblies, since results differ by rounding.
     """
-    slopes = any(isinstance(r, SlopePenalty) for r in parts.regularizers.values())
+    slopes = any(isinstance(r, GradientPenalty) for r in parts.regularizers.values())
     last = device.type == "cuda" or (
         device.type == "cpu" and not (parts.precision == "bf16" and slopes)
     )
-    if spec.sort == "image" and last:
+    if spec.modality == "image" and last:
         for net in (parts.generator, parts.discriminator):
             net.to(memory_format=torch.channels_last)
 
@@ -179,8 +179,10 @@ def _autocast(precision: str, device: str) -> contextlib.AbstractContextManager[
     )
 
 
-def choose_way(discriminator: nn.Module, spec: Spec, tolerance: float = 1e-6) -> str:
-    """ "dual" if the dual pass gives this discriminator's slope gradient in float64 as double backward does, else "double"."""
+def choose_differentiation(discriminator: nn.Module, spec: Spec, tolerance: float = 1e-6) -> str:
+    """Which form of a gradient penalty to use: "forward_over_reverse" where it gives this discriminator's
+    gradient in float64 as double backward does, else "double_backward".
+    """
     net = copy.deepcopy(discriminator).double().cpu()
     labels = (
         torch.zeros(4, dtype=torch.long)
@@ -198,15 +200,19 @@ def choose_way(discriminator: nn.Module, spec: Spec, tolerance: float = 1e-6) ->
     found: list[Tensor] = []
     with torch.random.fork_rng(devices=[]):
         x = torch.randn(4, *spec.shape, dtype=torch.float64)
-        for way in ("double", "dual"):
+        for differentiation in ("double_backward", "forward_over_reverse"):
             torch.manual_seed(0)
             net.zero_grad()
             try:
-                slope_penalty(height, x, of, _ignore, way)[0].backward()
+                gradient_penalty(height, x, of, _ignore, differentiation)[0].backward()
             except (RuntimeError, NotImplementedError):  # an operation without forward mode
-                return "double"
+                return "double_backward"
             found.append(_gradient(net.parameters()))
-    return "dual" if torch.dist(found[0], found[1]) <= tolerance * found[0].norm() else "double"
+    return (
+        "forward_over_reverse"
+        if torch.dist(found[0], found[1]) <= tolerance * found[0].norm()
+        else "double_backward"
+    )
 
 
 def _ignore(slope: Tensor) -> None:

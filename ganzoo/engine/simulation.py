@@ -18,7 +18,7 @@ from ..components.isolation import contained
 from ..contracts import Side, Spec
 from ..io.device_memory import planned_memory
 from .engine import only
-from .losses import Parts, terms
+from .losses import Parts, losses
 from .randomness import forked
 from .sizes import NO_LIMIT, TooLarge, refuse_update
 
@@ -79,7 +79,7 @@ def update_peak(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
 
 def simulated_peak(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
     """The same without storage; raises what the parts raise when they read values, or are wrong."""
-    key = (side, batch, spec, parts.way, parts.precision, *parts.sections().values())
+    key = (side, batch, spec, parts.differentiation, parts.precision, *parts.sections().values())
     if key not in parts.peaks:  # a second to find, and asked for by who rehearses and who plans
         with contained(), simulated(parts) as faked, Peak() as counter:
             one_update(faked, side, *inputs(faked, spec, batch))
@@ -151,7 +151,7 @@ def one_update(
 ) -> None:
     """The terms of one side and their gradients."""
     with only(parts.net(side), parts.rival(side)):
-        terms(parts, side)(
+        losses(parts, side)(
             data, labels, latents, torch.zeros((), device=data.device), parts.due(side, 0)
         )[0].backward()
 

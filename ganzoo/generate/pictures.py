@@ -81,10 +81,10 @@ def grid(images: Tensor) -> Image.Image:
 
 def sheet_of(count: int, spec: Spec) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
     """Width and height of a picture of `count` samples, and the box of its first row; of plots, which have none, all."""
-    if spec.sort == "image":
+    if spec.modality == "image":
         places = layout(count, *spec.shape[1:])
         return places.size, places.first_row
-    size = (SIDE, SIDE) if spec.sort == "points" else (2 * SIDE, CURVE * min(count, CURVES))
+    size = (SIDE, SIDE) if spec.modality == "points" else (2 * SIDE, CURVE * min(count, CURVES))
     return size, (0, 0, *size)
 
 
@@ -147,11 +147,11 @@ def curves(signals: Tensor) -> Image.Image:
 
 
 def draw(samples: Tensor, spec: Spec, real: Tensor | None = None) -> Image.Image:
-    """A batch of any sort of sample as one picture; points over the real ones, where these are given."""
+    """A batch of any modality as one picture; points over the real ones, where these are given."""
     shown = samples.detach().float().cpu()
-    if spec.sort == "points":
+    if spec.modality == "points":
         return scatter(shown, None if real is None else real.detach().float().cpu())
-    return grid(shown) if spec.sort == "image" else curves(shown)
+    return grid(shown) if spec.modality == "image" else curves(shown)
 
 
 def png(picture: Image.Image) -> bytes:

@@ -6,7 +6,7 @@ In a plugin's own tests:
     def test_component(component):
         ganzoo.testing.check(component)
 
-`check` raises AssertionError with one line: the component, what does not hold, how to mend it. `findings` goes through all checks
+`check` raises AssertionError with one line: the component, what does not hold, how to fix it. `findings` goes through all checks
 and says what each found; `ganzoo check-plugin` prints that. Both run the same checks, on small samples, in seconds.
 """
 
@@ -54,7 +54,7 @@ CHECKS: dict[str, dict[str, Check]] = {  # kind -> name -> check, in the order i
         "adapts": nets.adapts,
         "per-sample": nets.per_sample,
         "slopes": nets.slopes,
-        "ways": nets.ways,
+        "differentiation": nets.differentiation,
         "gradients": nets.reached,
         "state": basics.state(nets.use),
         **UPDATE,
@@ -74,7 +74,7 @@ CHECKS: dict[str, dict[str, Check]] = {  # kind -> name -> check, in the order i
         "builds": basics.builds,
         "acts": parts.acts,
         "shapes": parts.hooks,
-        "slopes": parts.slope_ways,
+        "slopes": parts.second_order,
         "gradients": parts.penalty_reaches,
         "state": basics.state(parts.use_regularizer),
         **UPDATE,

@@ -36,9 +36,9 @@ def described(case: Case) -> str:
     case.require(
         len(summary) <= LONGEST, f"its summary has {len(summary)} characters", f"keep to {LONGEST}"
     )
-    mend = "say one thing, and the rest after an empty line of the docstring"
+    fix = "say one thing, and the rest after an empty line of the docstring"
     case.require(
-        not re.search(r"[.!?] [A-Z]", summary), "its summary is more than one sentence", mend
+        not re.search(r"[.!?] [A-Z]", summary), "its summary is more than one sentence", fix
     )
     found = case.attempt(
         "reading its options", "annotate them with types that can be resolved", component.options
@@ -102,8 +102,8 @@ def _require_no_parameters(case: Case, part: Any) -> None:
         if isinstance(part, nn.Module)
         else ""
     )
-    mend = "no optimizer updates those: hold them as buffers, or add them to a net in `prepare`"
-    case.require(not names, f"has parameters of its own ({names})", mend)
+    fix = "no optimizer updates those: hold them as buffers, or add them to a net in `prepare`"
+    case.require(not names, f"has parameters of its own ({names})", fix)
 
 
 def require_no_hidden_state(
@@ -117,15 +117,15 @@ def require_no_hidden_state(
     for key, value in plain_state(module).items():
         private = is_private(key)
         name = key.rpartition(".")[2]
-        mend = f"hold it in a buffer: self.register_buffer({name!r}, torch.zeros(()))"
+        fix = f"hold it in a buffer: self.register_buffer({name!r}, torch.zeros(()))"
         case.require(
             private or not isinstance(value, Tensor),
             f"its tensor {key!r} is no buffer, and so not saved",
-            mend,
+            fix,
         )
         then = between if private else before
         same = key in then and alike(then[key], value)
-        case.require(same, f"its attribute {key!r} changes in use, and is not saved", mend)
+        case.require(same, f"its attribute {key!r} changes in use, and is not saved", fix)
 
 
 def require_round_trip(case: Case, one: nn.Module, other: nn.Module) -> None:

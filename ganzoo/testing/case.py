@@ -58,11 +58,11 @@ Outcome = Literal["holds", "does not hold", "does not apply", "noted"]
 
 
 class Wrong(AssertionError):
-    """Something does not hold: what, and how to mend it."""
+    """Something does not hold: what, and how to fix it."""
 
-    def __init__(self, what: str, mend: str) -> None:
-        super().__init__(what, mend)
-        self.what, self.mend = what, mend
+    def __init__(self, what: str, fix: str) -> None:
+        super().__init__(what, fix)
+        self.what, self.fix = what, fix
 
 
 class DoesNotApply(Exception):
@@ -81,11 +81,11 @@ class Finding:
     check: str
     outcome: Outcome
     found: str
-    mend: str = ""
+    fix: str = ""
     error: BaseException | None = None
 
     def __str__(self) -> str:
-        return f"{self.component}: {self.found}" + (f"; {self.mend}" if self.mend else "")
+        return f"{self.component}: {self.found}" + (f"; {self.fix}" if self.fix else "")
 
 
 class Case:
@@ -131,19 +131,19 @@ class Case:
             budget=self.budget, against=self.against,
         )  # fmt: skip
 
-    def require(self, holds: object, wrong: str, mend: str) -> None:
+    def require(self, holds: object, wrong: str, fix: str) -> None:
         """Raise Wrong unless it holds."""
         if not holds:
-            raise Wrong(wrong, mend)
+            raise Wrong(wrong, fix)
 
-    def attempt(self, what: str, mend: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    def attempt(self, what: str, fix: str, function: Callable[..., Any], *arguments: Any) -> Any:
         """What the function returns; an error of it becomes Wrong, but for Incompatible, by which a part refuses."""
         try:
             return function(*arguments)
         except Incompatible:
             raise
         except Exception as error:
-            raise Wrong(f"{what} fails: {self.reason(error)}", mend) from error
+            raise Wrong(f"{what} fails: {self.reason(error)}", fix) from error
 
     def reason(self, error: BaseException) -> str:
         """An error in a line of bearable length, and the line of the component's own source that it comes from."""
@@ -164,11 +164,11 @@ class Case:
                 built = self.build() if spec is None else self.build(spec)
             except BrokenPlugin as error:
                 what = "building it" + (f" for {describe(spec)}" if spec else "")
-                mend = "its constructor must run with its options; refuse what it cannot do with ganzoo.errors.Incompatible"
-                raise Wrong(f"{what} fails: {error}", mend) from error
+                fix = "its constructor must run with its options; refuse what it cannot do with ganzoo.errors.Incompatible"
+                raise Wrong(f"{what} fails: {error}", fix) from error
             contract = CONTRACTS[self.kind]
-            mend = f"derive it from {contract.__module__}.{contract.__name__}"
-            self.require(isinstance(built, contract), f"is no {contract.__name__}", mend)
+            fix = f"derive it from {contract.__module__}.{contract.__name__}"
+            self.require(isinstance(built, contract), f"is no {contract.__name__}", fix)
             self._made[spec] = built
         return self._made[spec]
 
@@ -187,30 +187,32 @@ class Case:
 
     @cached_property
     def taken(self) -> list[Spec]:
-        """The specs that it takes; it may refuse some with a GanzooError, but not all of a sort that it claims."""
-        sorts = getattr(self.component.load(), "sorts", None) or tuple(
-            dict.fromkeys(spec.sort for spec in self.specs)
+        """The specs that it takes; it may refuse some with a GanzooError, but not all of a modality that it claims."""
+        modalities = getattr(self.component.load(), "modalities", None) or tuple(
+            dict.fromkeys(spec.modality for spec in self.specs)
         )
         taken, refused = [], {}
         for spec in self.specs:
-            if spec.sort in sorts:
+            if spec.modality in modalities:
                 try:
                     self.made(spec)
                     taken.append(spec)
                 except GanzooError as error:
-                    refused[spec.sort] = error
-        for sort in {spec.sort for spec in self.specs} & set(sorts):
-            why = f" ({refused[sort]})" if sort in refused else ""
-            mend = "leave the sort out of `sorts`, or give specs that it takes to the check"
-            claimed = any(spec.sort == sort for spec in taken)
+                    refused[spec.modality] = error
+        for modality in {spec.modality for spec in self.specs} & set(modalities):
+            why = f" ({refused[modality]})" if modality in refused else ""
+            fix = "leave the modality out of `modalities`, or give specs that it takes to the check"
+            claimed = any(spec.modality == modality for spec in taken)
             self.require(
-                claimed, f"its sorts claim {sort}, and it takes none of those tried{why}", mend
+                claimed,
+                f"its modalities claim {modality}, and it takes none of those tried{why}",
+                fix,
             )
         return taken
 
     @property
     def one_of_each(self) -> list[Spec]:
-        """The first spec of each sort that it takes."""
+        """the first spec of each modality that it takes."""
         return firsts(self.taken)
 
 
@@ -226,9 +228,7 @@ def find(case: Case, name: str, check: Check) -> Finding:
                 found = check(case)
             return Finding(*about, "noted" if isinstance(found, Noted) else "holds", found)
         except Wrong as error:
-            return Finding(
-                *about, "does not hold", error.what, error.mend, error.__cause__ or error
-            )
+            return Finding(*about, "does not hold", error.what, error.fix, error.__cause__ or error)
         except DoesNotApply as error:
             return Finding(*about, "does not apply", str(error))
         except BadData as error:
@@ -240,7 +240,7 @@ def find(case: Case, name: str, check: Check) -> Finding:
                 *about,
                 "does not hold",
                 f"{name}: {case.reason(error)}",
-                "mend what raises it",
+                "fix what raises it",
                 error,
             )
 
@@ -256,7 +256,7 @@ def depending(finding: Finding, failed: Sequence[Finding]) -> Finding:
         place = _place(earlier)
         if earlier.check == "shapes" or (place is not None and place == _place(finding)):
             found = f"depends on {earlier.check}, which does not hold"
-            return replace(finding, outcome="does not apply", found=found, mend="")
+            return replace(finding, outcome="does not apply", found=found, fix="")
     return finding
 
 
@@ -291,18 +291,18 @@ def _own_lines(component: Component, error: BaseException) -> list[tuple[str, in
 
 def describe(spec: Spec) -> str:
     """`image [3, 16, 24]`."""
-    return f"{spec.sort} {list(spec.shape)}"
+    return f"{spec.modality} {list(spec.shape)}"
 
 
 def firsts(specs: Sequence[Spec]) -> list[Spec]:
-    """The first spec of each sort."""
-    return list({spec.sort: spec for spec in reversed(specs)}.values())[::-1]
+    """the first spec of each modality."""
+    return list({spec.modality: spec for spec in reversed(specs)}.values())[::-1]
 
 
 def on(specs: Sequence[Spec]) -> str:
     """`on 3 shapes of image and points`."""
-    sorts = " and ".join(dict.fromkeys(spec.sort for spec in specs))
-    return f"on {len(specs)} shape{'s' * (len(specs) > 1)} of {sorts}"
+    modalities = " and ".join(dict.fromkeys(spec.modality for spec in specs))
+    return f"on {len(specs)} shape{'s' * (len(specs) > 1)} of {modalities}"
 
 
 def samples_of(spec: Spec, count: int = BATCH, seed: int = 2) -> Tensor:

@@ -40,18 +40,18 @@ def data_of(case: Case) -> Dataset:
             helps = "\n" not in str(error) and len(str(error)) > 20
             case.require(helps, "its BadData says too little", "name the folder and a way out")
             raise
-        mend = "return ganzoo.contracts.Dataset(samples, labels, classes)"
-        case.require(isinstance(built, Dataset), "returns no Dataset", mend)
+        fix = "return ganzoo.contracts.Dataset(samples, labels, classes)"
+        case.require(isinstance(built, Dataset), "returns no Dataset", fix)
         case._made[None] = built
     data: Dataset = case._made[None]
     return data
 
 
 def opens(case: Case) -> str:
-    """There are samples, of the type that their sort has."""
+    """There are samples, of the type that their modality has."""
     data = data_of(case)
     case.require(len(data), "has no samples", "raise BadData when there are none")
-    wanted = torch.uint8 if data.spec.sort == "image" else torch.float32
+    wanted = torch.uint8 if data.spec.modality == "image" else torch.float32
     wrong = f"its samples are {data.samples.dtype}"
     case.require(
         data.samples.dtype == wanted, wrong, "images are uint8 in 0..255, all else float32"
@@ -168,23 +168,23 @@ def leaves_samples(case: Case) -> str:
 
 def hears(case: Case) -> str:
     """It hears a short training without an error."""
-    tracker, mend = case.copy(), "a tracker must not stop a training; every method is optional"
+    tracker, fix = case.copy(), "a tracker must not stop a training; every method is optional"
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "real.png"
         write_picture(picture, torch.zeros(4, 1, 8, 8), Spec((1, 8, 8)))
-        case.attempt("start", mend, tracker.start, configuration.defaults())
-        case.attempt("log", mend, tracker.log, LINE)
-        case.attempt("picture", mend, tracker.picture, "real", picture)
-        case.attempt("score", mend, tracker.score, {"metric.figure": 1.0}, 100)
-        case.attempt("finish", mend, tracker.finish)
+        case.attempt("start", fix, tracker.start, configuration.defaults())
+        case.attempt("log", fix, tracker.log, LINE)
+        case.attempt("picture", fix, tracker.picture, "real", picture)
+        case.attempt("score", fix, tracker.score, {"metric.figure": 1.0}, 100)
+        case.attempt("finish", fix, tracker.finish)
     return "start, log, picture, score, finish"
 
 
 def reads(case: Case) -> str:
     """It is TOML that says what it is and where its settings come from."""
     tree = case.attempt("reading it", "write TOML", case.component.recipe)
-    mend = 'say where its settings come from: paper = "arXiv:..." or source = "..."'
-    case.require(tree.get("paper") or tree.get("source"), "names no source", mend)
+    fix = 'say where its settings come from: paper = "arXiv:..." or source = "..."'
+    case.require(tree.get("paper") or tree.get("source"), "names no source", fix)
     return str(tree.get("paper") or "its source is stated")
 
 
@@ -205,8 +205,8 @@ def assembles(case: Case) -> str:
     except BadData:
         raise
     except Exception as error:
-        mend = "correct its settings; `ganzoo info NAME` lists the options of a component"
-        raise Wrong(f"assembling it fails: {one_line(error)}", mend) from error
+        fix = "correct its settings; `ganzoo info NAME` lists the options of a component"
+        raise Wrong(f"assembling it fails: {one_line(error)}", fix) from error
     sizes = [
         sum(p.numel() for p in net.parameters())
         for net in (pipeline.parts.generator, pipeline.parts.discriminator)

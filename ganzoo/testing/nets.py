@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..contracts import Spec
-from ..engine.losses import choose_way
+from ..engine.losses import choose_differentiation
 from ..errors import GanzooError
 from .case import (
     BATCH,
@@ -64,10 +64,10 @@ def draws_shapes(case: Case) -> str:
     """Samples have the spec's shape, the weights' type, and are finite."""
     for spec in case.taken:
         net, what = case.made(spec), f"on {describe(spec)}"
-        mend = "forward(latents, labels) must take [n, latent_dim] and [n]"
+        fix = "forward(latents, labels) must take [n, latent_dim] and [n]"
         samples = case.attempt(
             f"drawing samples {what}",
-            mend,
+            fix,
             seeded,
             net,
             latents_of(case, spec),
@@ -92,7 +92,7 @@ def draws_shapes(case: Case) -> str:
 
 def ranges(case: Case) -> str:
     """Images lie in [-1, 1], far from the origin of latents too."""
-    images = [spec for spec in case.taken if spec.sort == "image"]
+    images = [spec for spec in case.taken if spec.modality == "image"]
     if not images:
         raise DoesNotApply("it draws no images")
     widest = 0.0
@@ -100,8 +100,8 @@ def ranges(case: Case) -> str:
         net = case.made(spec)
         with torch.no_grad():
             here = seeded(net, 5 * latents_of(case, spec), labels_for(net, spec)).abs().max().item()
-        mend = "end in tanh: images lie in [-1, 1]"
-        case.require(here <= 1, f"draws values up to {here:.2f} on {describe(spec)}", mend)
+        fix = "end in tanh: images lie in [-1, 1]"
+        case.require(here <= 1, f"draws values up to {here:.2f} on {describe(spec)}", fix)
         widest = max(widest, here)
     return f"images reach {widest:.2f} of 1"
 
@@ -139,12 +139,12 @@ def labels(case: Case) -> str:
             wrong = f"ignores the labels on {describe(spec)}"
             case.require(not torch.equal(first, second), wrong, "use them, or drop `conditional`")
     plain = replace(case.taken[0], classes=0)
-    mend = "refuse `spec.classes == 0` with ganzoo.errors.Incompatible, or do without labels"
+    fix = "refuse `spec.classes == 0` with ganzoo.errors.Incompatible, or do without labels"
     try:
         net = case.build(plain)
     except GanzooError:
         return "they count; without classes it refuses"
-    case.attempt("running it without classes", mend, net, inputs_of(case, case.taken[0]), None)
+    case.attempt("running it without classes", fix, net, inputs_of(case, case.taken[0]), None)
     if not reads:
         raise DoesNotApply("it reads no labels")
     return "they count; it does without, too"
@@ -177,15 +177,15 @@ def reached(case: Case) -> str:
             outcome = outcome + getattr(moved, head)(moved.features(given)).flatten(1).square().sum(
                 1
             )
-        mend = "use every parameter, or remove it; nothing may be detached on the way"
-        case.require(outcome.requires_grad, f"no gradient reaches its parameters {what}", mend)
+        fix = "use every parameter, or remove it; nothing may be detached on the way"
+        case.require(outcome.requires_grad, f"no gradient reaches its parameters {what}", fix)
         (outcome * torch.randn_like(outcome)).sum().backward()
         idle = [
             name
             for name, p in moved.named_parameters()
             if p.requires_grad and (p.grad is None or not p.grad.any())
         ]
-        case.require(not idle, f"no gradient reaches {', '.join(idle[:3])} {what}", mend)
+        case.require(not idle, f"no gradient reaches {', '.join(idle[:3])} {what}", fix)
         count = max(count, len(list(moved.parameters())))
     return f"all of up to {count} parameters, {on(case.taken)}"
 
@@ -238,8 +238,8 @@ def logits(case: Case) -> str:
             samples_of(spec),
             labels_for(case.made(spec), spec),
         )
-        mend = "forward(samples, labels) must take [n, *spec.shape] and [n]"
-        found = case.attempt(f"judging samples {what}", mend, seeded, net, samples, classes)
+        fix = "forward(samples, labels) must take [n, *spec.shape] and [n]"
+        found = case.attempt(f"judging samples {what}", fix, seeded, net, samples, classes)
         case.require(
             tuple(found.shape) == (BATCH,),
             f"gives {tuple(found.shape)} {what}",
@@ -255,8 +255,8 @@ def logits(case: Case) -> str:
         )
         parts = seeded(_in_two(net), samples, classes)
         same = found.shape == parts.shape and torch.allclose(found, parts, rtol=1e-4, atol=1e-6)
-        mend = "define `features` and `score`, or `forward` alone"
-        case.require(same, f"forward is not score(features) {what}", mend)
+        fix = "define `features` and `score`, or `forward` alone"
+        case.require(same, f"forward is not score(features) {what}", fix)
     return f"[n], forward is score(features), {on(case.taken)}"
 
 
@@ -270,12 +270,12 @@ def adapts(case: Case) -> str:
     for spec in case.taken:
         remedies = {trait: dict(remedy) for trait, remedy in case.made(spec).adapts.items()}
         for trait, remedy in remedies.items():
-            mend = "correct `adapts`: trait -> the options that give it"
+            fix = "correct `adapts`: trait -> the options that give it"
             other = case.with_options(remedy)
             changed = other.attempt(
-                f"building it with {remedy} for {trait!r}", mend, other.build, spec
+                f"building it with {remedy} for {trait!r}", fix, other.build, spec
             )
-            case.require(getattr(changed, trait, False), f"has no {trait!r} with {remedy}", mend)
+            case.require(getattr(changed, trait, False), f"has no {trait!r} with {remedy}", fix)
     if not remedies:
         raise DoesNotApply("it declares no options for traits that it lacks")
     return "; ".join(
@@ -292,7 +292,7 @@ def single(case: Case) -> Case:
     remedy = nets[0].adapts.get("per_sample")
     if not remedy:
         raise DoesNotApply(
-            "it mixes the samples of a batch, so that slope penalties refuse it, and `adapts` names no remedy"
+            "it mixes the samples of a batch, so that gradient penalties refuse it, and `adapts` names no remedy"
         )
     return case.with_options(remedy)
 
@@ -303,18 +303,18 @@ def per_sample(case: Case) -> str:
     mixing = [spec for spec in case.taken if not case.made(spec).per_sample]
     if mixing and not any(_mixes(case, spec) for spec in mixing):
         wrong = "says per_sample = False, and no logit changes with the other samples"
-        raise Wrong(wrong, "set per_sample = True, so that slope penalties take it")
+        raise Wrong(wrong, "set per_sample = True, so that gradient penalties take it")
     try:
         other = single(case)
     except DoesNotApply:
         return f"it mixes the samples of a batch, as it says, {on(case.taken)}"
-    mend = "set per_sample = False, and say in `adapts` which options mend it"
+    fix = "set per_sample = False, and say in `adapts` which options fix it"
     for spec in other.taken:
         if other.made(spec).per_sample:
             changes = (
                 f"says per_sample, and a logit changes with the other samples on {describe(spec)}"
             )
-            case.require(not _mixes(other, spec), changes, mend)
+            case.require(not _mixes(other, spec), changes, fix)
     mixed = (
         f"it mixes the samples of a batch, as it says; with {dict(other.options)} "
         if other is not case
@@ -333,7 +333,7 @@ def _mixes(case: Case, spec: Spec) -> bool:
 
 
 def slopes(case: Case) -> str:
-    """The gradient of a slope's size as the engine takes it is right, where a slope penalty may meet the net."""
+    """The gradient of a slope's size as the engine takes it is right, where a gradient penalty may meet the net."""
     other = single(case)
     for spec in other.taken:
         exact, classes = other.copy(spec).double(), labels_for(other.made(spec), spec)
@@ -351,17 +351,18 @@ def _height(net: Any, classes: Tensor | None, x: Tensor) -> Tensor:
     return seeded(net, x, classes)
 
 
-def ways(case: Case) -> str:
+def differentiation(case: Case) -> str:
     """Which of the two ways to a slope's gradient the engine will use."""
     other = single(case)
     slow = [
         spec
         for spec in other.one_of_each
-        if choose_way(copy.deepcopy(other.made(spec)), spec) == "double"
+        if choose_differentiation(copy.deepcopy(other.made(spec)), spec) == "double_backward"
     ]
     if slow:
-        where = " and ".join(spec.sort for spec in slow)
+        where = " and ".join(spec.modality for spec in slow)
         return Noted(
-            f"dual: no, on {where} an operation has no right forward mode; slopes cost a second derivative"
+            f"forward over reverse: no, on {where} an operation has no right forward mode; "
+            "gradient penalties cost a second derivative"
         )
-    return Noted("dual: yes, slope penalties cost one forward-mode pass")
+    return Noted("forward over reverse: yes, gradient penalties cost one forward-mode pass")

@@ -27,10 +27,10 @@ def makes(case: Case) -> str:
         "takes no `lr`",
         "schedules and people set the learning rate: add the option",
     )
-    mend = (
+    fix = (
         "its constructor must run with its options; it is given the parameters, and keyword options"
     )
-    built = case.attempt("building it", mend, case.build, _weights())
+    built = case.attempt("building it", fix, case.build, _weights())
     contract = CONTRACTS["optimizer"]
     case.require(isinstance(built, contract), "is no Optimizer", "return a torch.optim.Optimizer")
     return f"{type(built).__name__}, learning rate {float(built.param_groups[0]['lr']):g}"
@@ -70,10 +70,10 @@ def resumes(case: Case) -> str:
 def steps_in_float64(case: Case) -> str:
     """Weights keep their type."""
     weights = [nn.Parameter(w.detach().double()) for w in _weights()]
-    mend = "make state like the weights: torch.zeros_like(p)"
-    case.attempt("stepping in float64", mend, _descend, case.build(weights), weights, 3)
+    fix = "make state like the weights: torch.zeros_like(p)"
+    case.attempt("stepping in float64", fix, _descend, case.build(weights), weights, 3)
     finite = all(w.dtype == torch.float64 and bool(w.isfinite().all()) for w in weights)
-    case.require(finite, "leaves weights of another type, or not finite", mend)
+    case.require(finite, "leaves weights of another type, or not finite", fix)
     return "float64 stays float64"
 
 

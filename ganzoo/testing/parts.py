@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from ..assembly.pipeline import SIDES
 from ..components.traits import has, wants
-from ..contracts import Loss, Regularizer, Side, SlopePenalty, Spec, Step
-from ..contracts.gradients import slope_penalty
+from ..contracts import GradientPenalty, Loss, Regularizer, Side, Spec, Step
+from ..contracts.gradients import gradient_penalty
 from ..errors import GanzooError, Incompatible
 from .case import BATCH, Case, DoesNotApply, describe, firsts, gradients, on, samples_of, seeded
 from .stand_ins import GivenLogits, PlainDiscriminator, PlainGenerator, step_of
@@ -47,7 +47,7 @@ def _require_no_backward(case: Case, *nets: nn.Module) -> None:
 
 
 def loss_scalars(case: Case) -> str:
-    """Both sides' losses are finite scalars, for samples of every sort that the nets they need take."""
+    """Both sides' losses are finite scalars, for samples of every modality that the nets they need take."""
     seen, refused = [], ""
     for spec in firsts(case.specs):
         try:
@@ -116,12 +116,12 @@ def loss_reaches(case: Case) -> str:
     for side in SIDES:
         spec = home(case, case.made())
         step = step_of(side, *nets_for(case, case.made(), spec), spec)
-        value, mend = (
+        value, fix = (
             getattr(case.copy(), side)(step),
             "compute it from the step's logits, and detach none of them",
         )
         case.require(
-            gradients(value, step.net).any(), f"the {side}'s loss gives its net no gradient", mend
+            gradients(value, step.net).any(), f"the {side}'s loss gives its net no gradient", fix
         )
     return "both nets get one"
 
@@ -143,7 +143,7 @@ def acts(case: Case) -> str:
     case.require(
         hooks,
         "does nothing",
-        "define penalty, view, prepare or after_update, or `of` of a SlopePenalty",
+        "define penalty, view, prepare or after_update, or `of` of a GradientPenalty",
     )
     sides = [side for side in SIDES if part.on(side)]
     case.require(sides, f"its side is {part.side!r}", "name discriminator, generator or both")
@@ -166,8 +166,8 @@ def nets_for(case: Case, part: Loss | Regularizer, spec: Spec) -> tuple[Any, Any
             nets[kind] = _able(case, kind, traits, spec)
     generator, discriminator = nets["generator"], nets["discriminator"]
     if isinstance(part, Regularizer):
-        mend = "prepare(generator, discriminator) is called once"
-        case.attempt("preparing the nets", mend, part.prepare, generator, discriminator)
+        fix = "prepare(generator, discriminator) is called once"
+        case.attempt("preparing the nets", fix, part.prepare, generator, discriminator)
     return generator, discriminator
 
 
@@ -181,7 +181,7 @@ def _able(case: Case, kind: str, traits: Sequence[str], spec: Spec) -> Any:
     missing = f"needs a {kind} with the trait {named}, and none is installed"
     case.require(able, missing, "ship one, or correct `needs`")
     for component in able:
-        if spec.sort in getattr(component.load(), "sorts", (spec.sort,)):
+        if spec.modality in getattr(component.load(), "modalities", (spec.modality,)):
             with contextlib.suppress(GanzooError):  # it may refuse this shape
                 return component.create(spec)
     raise Incompatible(f"no {kind} with the trait {named} is installed for {describe(spec)}")
@@ -197,7 +197,7 @@ def home(case: Case, part: Loss | Regularizer) -> Spec:
 
 
 def hooks(case: Case) -> str:
-    """Every hook does what it may: a view of the same shape, a scalar, sound weights; on samples of every sort that it takes."""
+    """Every hook does what it may: a view of the same shape, a scalar, sound weights; in every modality."""
     taken, refused = [], ""
     for spec in firsts(case.specs):
         part = case.copy()
@@ -208,18 +208,18 @@ def hooks(case: Case) -> str:
                     _require_hooks(case, part, step_of(side, *nets, spec), describe(spec))
             taken.append(spec)
         except Incompatible as error:
-            refused = f"; refuses {spec.sort}: {error}"
+            refused = f"; refuses {spec.modality}: {error}"
     case.require(taken, f"refuses all samples{refused}", "say what it needs by `needs`")
     return on(taken) + refused
 
 
 def _require_hooks(case: Case, part: Regularizer, step: Step, what: str) -> None:
-    mend = "view(samples, step) gives samples of the same shape; an Augmentation may change it"
-    seen = case.attempt(f"changing what is seen on {what}", mend, part.view, step.data, step)
+    fix = "view(samples, step) gives samples of the same shape; an Augmentation may change it"
+    seen = case.attempt(f"changing what is seen on {what}", fix, part.view, step.data, step)
     case.require(
         seen.shape == step.data.shape,
         f"its view makes {tuple(seen.shape)} of {tuple(step.data.shape)}",
-        mend,
+        fix,
     )
     name = f"its penalty in the {step.side}'s update"
     penalty = case.attempt(f"{name} on {what}", READS, part.penalty, step)
@@ -252,8 +252,8 @@ def penalty_reaches(case: Case) -> str:
             gradients(penalty, net).any() for penalty, net in penalties if penalty is not None
         ]
         if reached:
-            mend = "set `side` to the net that it is to change, and detach nothing"
-            case.require(any(reached), f"its penalty gives the {side} no gradient", mend)
+            fix = "set `side` to the net that it is to change, and detach nothing"
+            case.require(any(reached), f"its penalty gives the {side} no gradient", fix)
             found.append(side)
     if not found:
         raise DoesNotApply("it has no penalty")
@@ -274,53 +274,55 @@ def _penalty_at(
     return part.penalty(step), step.net
 
 
-def slope_ways(case: Case) -> str:
-    """Each way of the engine against plain double backward in float64; a slope of zero must have a finite gradient."""
+def second_order(case: Case) -> str:
+    """Each form of the engine against plain double backward in float64; a slope of zero must have a finite gradient."""
     part = case.made()
-    if not isinstance(part, SlopePenalty):
+    if not isinstance(part, GradientPenalty):
         raise DoesNotApply("it is no penalty on a slope")
-    ways = ("double", "dual") if part.place else ("double",)
+    forms = ("double_backward", "forward_over_reverse") if part.place else ("double_backward",)
     spec = home(case, part)
     nets = [net.double() for net in nets_for(case, copy.deepcopy(part), spec)]
     for side in SIDES:
         if part.on(side):
             plain = _slope_gradient(case, part, side, nets, spec, "plain")
-            for way in ways:
-                found = _slope_gradient(case, part, side, nets, spec, way)
-                mend = "let `of` be a pure function of the slope and of what `observe` keeps"
-                wrong = f"its gradient by the {way} way is not that of plain double backward"
-                case.require((found - plain).norm() <= 1e-6 * plain.norm(), wrong, mend)
+            for form in forms:
+                found = _slope_gradient(case, part, side, nets, spec, form)
+                fix = "let `of` be a pure function of the slope and of what `observe` keeps"
+                wrong = f"its gradient by {form} is not that of plain double backward"
+                case.require((found - plain).norm() <= 1e-6 * plain.norm(), wrong, fix)
     flat = torch.zeros(BATCH, *spec.shape, requires_grad=True)
     slope = torch.autograd.grad(
         copy.deepcopy(part).of(flat), flat, allow_unused=True, materialize_grads=True
     )[0]
-    mend = "add a small constant under the root: (g.square().flatten(1).sum(1) + 1e-12).sqrt()"
-    case.require(slope.isfinite().all(), "a slope of zero has no finite gradient", mend)
-    return f"the {' and '.join(ways)} way as plain double backward; a slope of zero has a gradient"
+    fix = "add a small constant under the root: (g.square().flatten(1).sum(1) + 1e-12).sqrt()"
+    case.require(slope.isfinite().all(), "a slope of zero has no finite gradient", fix)
+    return (
+        f"the {' and '.join(forms)} form as plain double backward; a slope of zero has a gradient"
+    )
 
 
 def _slope_gradient(
-    case: Case, part: SlopePenalty, side: Side, nets: Any, spec: Spec, way: str
+    case: Case, part: GradientPenalty, side: Side, nets: Any, spec: Spec, form: str
 ) -> Tensor:
-    """Value and gradient of the penalty, its random numbers always the same: by a way of the engine, or by autograd alone."""
+    """Value and gradient of the penalty, its random numbers always the same: by a form of the engine, or by autograd alone."""
     generator, discriminator = copy.deepcopy(nets)
     mine, step = copy.deepcopy(part).double(), step_of(side, generator, discriminator, spec)
-    mend = "compute in `of`, without a branch on a tensor"
-    value = case.attempt(f"its slope by the {way} way", mend, _slope_of, mine, step, way)
+    fix = "compute in `of`, without a branch on a tensor"
+    value = case.attempt(f"its slope by {form}", fix, _slope_of, mine, step, form)
     _require_scalar(case, value, "`of`")
     return torch.cat([value.detach()[None], gradients(value, step.net)])
 
 
-def _slope_of(penalty: SlopePenalty, step: Step, way: str) -> Tensor:
+def _slope_of(penalty: GradientPenalty, step: Step, form: str) -> Tensor:
     def height(x: Tensor) -> tuple[Tensor, Any]:
         torch.manual_seed(9)
         return penalty.height(step, x)
 
     torch.manual_seed(10)
     point = penalty.point(step).detach()
-    if way != "plain":
-        return slope_penalty(
-            height, point, lambda slope: (penalty.of(slope), ()), penalty.observe, way
+    if form != "plain":
+        return gradient_penalty(
+            height, point, lambda slope: (penalty.of(slope), ()), penalty.observe, form
         )[0]
     leaf = point.clone().requires_grad_()
     slope = torch.autograd.grad(height(leaf)[0].sum(), leaf, create_graph=True)[0]
@@ -374,8 +376,8 @@ def changes_repeat(case: Case) -> str:
         part = case.copy(spec)
         use_augmentation(case, part)
         same = torch.equal(seeded(part, _wide(spec)), seeded(part, _wide(spec)))
-        mend = "draw from torch's global generator only"
-        case.require(same, f"differs between two runs of one seed on {describe(spec)}", mend)
+        fix = "draw from torch's global generator only"
+        case.require(same, f"differs between two runs of one seed on {describe(spec)}", fix)
     return on(case.taken)
 
 
@@ -386,8 +388,8 @@ def lets_through(case: Case) -> str:
         use_augmentation(case, part)
         seen = seeded(part, samples)
         passed = seen.requires_grad and torch.autograd.grad(seen.square().sum(), samples)[0].any()
-        mend = "use differentiable operations: the generator learns through it"
-        case.require(passed, f"lets no gradient through on {describe(spec)}", mend)
+        fix = "use differentiable operations: the generator learns through it"
+        case.require(passed, f"lets no gradient through on {describe(spec)}", fix)
     return f"they pass to the samples, {on(case.taken)}"
 
 

@@ -76,7 +76,7 @@ class Review:
                             "check": f.check,
                             "outcome": f.outcome,
                             "found": plain_line(f.found),
-                            "mend": plain_line(f.mend) or None,
+                            "fix": plain_line(f.fix) or None,
                         }
                         for f in group
                     ],
@@ -125,12 +125,12 @@ def subject_of(zoo: Zoo, name: str) -> Subject:
 
 
 def line(finding: Finding) -> str:
-    """One finding, to read: outcome, check, what was found; and below it how to mend it."""
+    """One finding, to read: outcome, check, what was found; and below it how to fix it."""
     text = f"  {finding.outcome.upper() if finding.outcome == 'does not hold' else finding.outcome:<{WIDTH}}  {finding.check:<12}"
     text += f"  {plain_line(finding.found)}"
     return (
-        f"{text}\n  {'':<{WIDTH}}  {'':<12}  mend: {plain_line(finding.mend)}"
-        if finding.mend
+        f"{text}\n  {'':<{WIDTH}}  {'':<12}  fix: {plain_line(finding.fix)}"
+        if finding.fix
         else text
     )
 
@@ -151,4 +151,4 @@ def verdict(under: Review) -> str:
     ]
     bad += [f"{plugin.who} does not load" for plugin in under.subject.broken]
     summary = f"{len(under.found)} component{'s' * (len(under.found) != 1)}, {len(every)} checks: {', '.join(parts)}"
-    return f"{summary}, {len(bad)} to mend" + (f" ({'; '.join(bad)})" if bad else "")
+    return f"{summary}, {len(bad)} to fix" + (f" ({'; '.join(bad)})" if bad else "")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..contracts.gradients import slope_penalty
+from ..contracts.gradients import gradient_penalty
 from .case import Case, gradients
 
 STEP = 1e-9  # of finite differences, in float64: so small that hardly a rectifier changes sides
@@ -19,16 +19,16 @@ def require_slope(
     """The gradient of the size of the slope of `height` at x in the net's parameters, along one direction."""
 
     def size() -> Tensor:
-        return slope_penalty(
+        return gradient_penalty(
             lambda x: (height(x), ()),
             x,
             lambda slope: (slope.square().flatten(1).sum(1).mean(), ()),
             lambda slope: None,
-            "double",
+            "double_backward",
         )[0]
 
-    mend = "use operations that can be differentiated twice, and change nothing in place"
-    found = case.attempt(f"taking its slope {what}", mend, lambda: gradients(size(), net))
+    fix = "use operations that can be differentiated twice, and change nothing in place"
+    found = case.attempt(f"taking its slope {what}", fix, lambda: gradients(size(), net))
     parameters: list[Tensor] = [p for p in net.parameters() if p.requires_grad]
     torch.manual_seed(8)
     direction = [torch.randn_like(p) for p in parameters]
@@ -43,4 +43,4 @@ def require_slope(
     close = (along - wanted).abs() <= 1e-3 * torch.stack(
         [wanted.abs(), found.norm(), moved[0]]
     ).max()
-    case.require(close, f"the gradient of its slope's size is wrong {what}", mend)
+    case.require(close, f"the gradient of its slope's size is wrong {what}", fix)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..assembly.pipeline import SIDES
 from ..components.registry import Component
-from ..contracts import SlopePenalty, Spec
+from ..contracts import GradientPenalty, Spec
 from ..errors import GanzooError
 from .case import TAKE_SPEC, Case, DoesNotApply, Noted, describe, labels_for, samples_of
 from .parts import IMAGE, given_logits, home, nets_for
@@ -24,7 +24,7 @@ Run = Callable[[], object]
 
 
 def speed(case: Case) -> str:
-    """The median time of what it computes (forward, a slope penalty included where there is one) beside a reference's."""
+    """The median time of what it computes (forward, a gradient penalty included where there is one) beside a reference's."""
     spec = case.taken[0] if case.kind in TAKE_SPEC else IMAGE
     mine = _run(case, spec)
     rivals = _rivals(case, spec)
@@ -37,8 +37,8 @@ def speed(case: Case) -> str:
     found = f"{_duration(own)} a call{where}, {ratio:.2f} x the time of {name}"
     if case.budget is None:
         return Noted(found)
-    mend = "look for host reads, many small operations, or work that is done twice"
-    case.require(ratio <= case.budget, f"takes {found}, and the budget is {case.budget:g}", mend)
+    fix = "look for host reads, many small operations, or work that is done twice"
+    case.require(ratio <= case.budget, f"takes {found}, and the budget is {case.budget:g}", fix)
     return f"{found} (budget {case.budget:g})"
 
 
@@ -52,11 +52,11 @@ def _rivals(case: Case, spec: Spec) -> dict[str, tuple[Component, Run]]:
     ]
     if case.against is not None:
         candidates = [case.registry.get(case.kind, case.against)]
-    slope = isinstance(case.made(), SlopePenalty) if case.kind == "regularizer" else False
+    slope = isinstance(case.made(), GradientPenalty) if case.kind == "regularizer" else False
     for component in candidates:
         other = Case(component, {}, specs=[spec], registry=case.given, device=str(case.device))
         try:
-            if case.kind != "regularizer" or isinstance(other.made(), SlopePenalty) == slope:
+            if case.kind != "regularizer" or isinstance(other.made(), GradientPenalty) == slope:
                 found[component.name] = component, _run(other, spec)
         except (GanzooError, AssertionError, DoesNotApply):
             continue

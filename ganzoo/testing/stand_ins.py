@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..contracts import Discriminator, Generator, Loss, Side, SlopePenalty, Spec
+from ..contracts import Discriminator, Generator, GradientPenalty, Loss, Side, Spec
 from ..contracts.step import Step
 from .case import BATCH, samples_of
 
@@ -48,7 +48,7 @@ class PlainLoss(Loss):
         return -step.fake_logits.mean()
 
 
-class PlainSlope(SlopePenalty):
+class PlainSlope(GradientPenalty):
     """The mean squared length of the slope between real and generated samples."""
 
     def of(self, slope: Tensor) -> Tensor:

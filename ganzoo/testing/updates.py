@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ..assembly.pipeline import SIDES
-from ..contracts import Side, SlopePenalty, Spec
+from ..contracts import GradientPenalty, Side, Spec
 from ..engine.engine import Engine, only
-from ..engine.losses import Parts, choose_way, terms
+from ..engine.losses import Parts, choose_differentiation, losses
 from .case import BATCH, TAKE_SPEC, Case, DoesNotApply, on, samples_of
 from .nets import single
 from .parts import IMAGE, home, nets_for
@@ -57,7 +57,7 @@ class Setting:
         """The scalar that one update minimises, gone backward from."""
         parts, (data, labels, latents, progress) = self.parts, self.given()
         with only(parts.net(side), parts.rival(side)):
-            total: Tensor = (compute or terms(parts, side))(
+            total: Tensor = (compute or losses(parts, side))(
                 data, labels, latents, progress, parts.due(side, 0)
             )[0]
             total.backward()
@@ -75,7 +75,7 @@ def _modules(parts: Parts) -> list[nn.Module]:
 
 
 def setting(case: Case, spec: Spec) -> Setting:
-    """An update with the component in it, and stand-ins for the rest; a discriminator meets a slope penalty if it can."""
+    """An update with the component in it, and stand-ins for the rest; a discriminator meets a gradient penalty if it can."""
     torch.manual_seed(0)
     loss, name = PlainLoss(), case.component.name
     if case.kind == "generator":
@@ -87,9 +87,11 @@ def setting(case: Case, spec: Spec) -> Setting:
             net, slope = single(case).copy(spec), {"slope": PlainSlope()}
         except DoesNotApply:
             net, slope = case.copy(spec), {}
-        way = choose_way(net, spec) if slope else "double"
+        differentiation = choose_differentiation(net, spec) if slope else "double_backward"
         return Setting(
-            Parts(PlainGenerator(spec), net, loss, slope, {}, way), spec, ("discriminator",)
+            Parts(PlainGenerator(spec), net, loss, slope, {}, differentiation),
+            spec,
+            ("discriminator",),
         )
     if case.kind == "optimizer":
         return Setting(
@@ -103,9 +105,15 @@ def setting(case: Case, spec: Spec) -> Setting:
         return Setting(Parts(*nets, loss, {}, {name: part}), spec, SIDES)
     part = case.copy()
     nets_ = nets_for(case, part, spec)
-    way = choose_way(nets_[1], spec) if getattr(part, "place", None) else "double"
+    differentiation = (
+        choose_differentiation(nets_[1], spec)
+        if getattr(part, "place", None)
+        else "double_backward"
+    )
     return Setting(
-        Parts(*nets_, loss, {name: part}, {}, way), spec, [side for side in SIDES if part.on(side)]
+        Parts(*nets_, loss, {name: part}, {}, differentiation),
+        spec,
+        [side for side in SIDES if part.on(side)],
     )
 
 
@@ -124,14 +132,14 @@ def types(case: Case) -> str:
     for spec in _each(case):
         chosen = setting(case, spec).to(torch.float64)
         for side in chosen.sides:
-            mend = (
+            fix = (
                 "give new tensors the type of those at hand: torch.zeros_like(x), x.new_zeros(...)"
             )
-            total = case.attempt(f"the {side}'s update in float64", mend, chosen.update, side)
+            total = case.attempt(f"the {side}'s update in float64", fix, chosen.update, side)
             case.require(
                 total.dtype == torch.float64,
                 f"the {side}'s update in float64 ends in {total.dtype}",
-                mend,
+                fix,
             )
             case.require(
                 total.isfinite(),
@@ -147,10 +155,10 @@ def devices(case: Case) -> str:
     for spec in _each(case):
         chosen = setting(case, spec).to(device)
         for side in chosen.sides:
-            mend = "make new tensors where those at hand are (torch.zeros_like(x)), and hold fixed ones as buffers"
+            fix = "make new tensors where those at hand are (torch.zeros_like(x)), and hold fixed ones as buffers"
             try:
                 total = case.attempt(
-                    f"the {side}'s update on another device", mend, chosen.update, side
+                    f"the {side}'s update on another device", fix, chosen.update, side
                 )
             except AssertionError as error:
                 if isinstance(error.__cause__, NotImplementedError) or "meta tensors" in str(
@@ -161,7 +169,7 @@ def devices(case: Case) -> str:
                     ) from error
                 raise
             case.require(
-                total.device.type == device, f"the {side}'s update ends on {total.device}", mend
+                total.device.type == device, f"the {side}'s update ends on {total.device}", fix
             )
     return f"an update on {device} stays there, {on(_each(case))}"
 
@@ -173,7 +181,7 @@ def compiles(case: Case) -> str:
     for side in chosen.sides:
         torch._dynamo.reset()
         compute = torch.compile(
-            terms(chosen.parts, side), fullgraph=True, dynamic=False, backend=backend
+            losses(chosen.parts, side), fullgraph=True, dynamic=False, backend=backend
         )
         try:
             total = case.attempt(
@@ -183,8 +191,8 @@ def compiles(case: Case) -> str:
             torch._dynamo.reset()
         case.require(total.isfinite(), f"the {side}'s update is not finite when compiled", GRAPH)
     slopes = (
-        f", slopes by the {chosen.parts.way} way"
-        if any(isinstance(r, SlopePenalty) for r in chosen.parts.regularizers.values())
+        f", slopes by the {chosen.parts.differentiation.replace('_', ' ')}"
+        if any(isinstance(r, GradientPenalty) for r in chosen.parts.regularizers.values())
         else ""
     )
     return f"the update of the {' and the '.join(chosen.sides)} is one graph ({backend}{slopes})"
@@ -211,10 +219,10 @@ def captures(case: Case) -> str:
                 *given[:3],
                 number,
             )
-            mend = "allocate nothing that outlives an update, read nothing back to the host"
-            case.require(not told, f"the {side}'s update is not captured: {' '.join(told)}", mend)
+            fix = "allocate nothing that outlives an update, read nothing back to the host"
+            case.require(not told, f"the {side}'s update is not captured: {' '.join(told)}", fix)
             case.require(
-                report.values.isfinite().all(), f"the {side}'s captured update is not finite", mend
+                report.values.isfinite().all(), f"the {side}'s captured update is not finite", fix
             )
     return f"{UPDATES} updates of each side, replayed"
 
@@ -225,11 +233,11 @@ def bf16(case: Case) -> str:
         chosen = setting(case, spec).to(case.device)
         chosen.parts.precision = "bf16"
         for side in chosen.sides:
-            mend = "compute moments, exponentials and sums in float32: ganzoo.nn.full(x)"
-            total = case.attempt(f"the {side}'s update in bf16", mend, chosen.update, side)
+            fix = "compute moments, exponentials and sums in float32: ganzoo.nn.full(x)"
+            total = case.attempt(f"the {side}'s update in bf16", fix, chosen.update, side)
             net = chosen.parts.net(side)
             finite = total.isfinite() and all(
                 p.grad.isfinite().all() for p in net.parameters() if p.grad is not None
             )
-            case.require(finite, f"the {side}'s update in bf16 is not finite", mend)
+            case.require(finite, f"the {side}'s update in bf16 is not finite", fix)
     return f"update and gradient are finite, {on(_each(case))}"

@@ -283,7 +283,7 @@ class Training:
         """Samples in one picture: as configured, but a scatter plot of few points shows nothing."""
         return (
             self.config.samples.count
-            if self.pipeline.spec.sort != "points"
+            if self.pipeline.spec.modality != "points"
             else max(self.config.samples.count, POINTS)
         )
 
@@ -365,7 +365,7 @@ class Training:
         """Draw and write in the writer's thread, which also tells the listeners."""
         assert self.folder is not None
         path, spec = self.folder / f"{name}.png", self.pipeline.spec
-        below = self._real() if spec.sort == "points" else None  # for axes and comparison
+        below = self._real() if spec.modality == "points" else None  # for axes and comparison
 
         folder, transfer = self.folder, Transfer({name: samples}, self.pipeline.device)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..contracts import Side
-from ..engine.health import SIGNS, verdict
+from ..engine.health import FIGURES, verdict
 from ..engine.losses import Report
 from ..errors import GanzooError, shown
 
@@ -150,7 +150,7 @@ def _diagnosis(side: Side, what: str, images: int) -> str:
 def record(means: dict[Side, dict[str, float]]) -> dict[str, Any]:
     """A log line's measured part: signs at the top, losses by side."""
     line: dict[str, Any] = {
-        name: means["discriminator"].pop(name) for name in SIGNS if name in means["discriminator"]
+        name: means["discriminator"].pop(name) for name in FIGURES if name in means["discriminator"]
     }
     sides = {"discriminator": means["discriminator"], "generator": means["generator"]}
     return {**line, **sides, **({"health": verdict(line)} if line else {})}

@@ -28,7 +28,9 @@ class LabelledGenerator(Generator):
             self.hidden(latents) if labels is None else self.hidden(latents) + self.classes(labels)
         )
         samples = self.draw(hidden.relu())
-        return (samples.tanh() if self.spec.sort == "image" else samples).view(-1, *self.spec.shape)
+        return (samples.tanh() if self.spec.modality == "image" else samples).view(
+            -1, *self.spec.shape
+        )
 
 
 class ProjectionDiscriminator(Discriminator):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ganzoo import hookimpl
-from ganzoo.contracts import Generator, NonNegativeFloat, PositiveInt, SlopePenalty, Spec
+from ganzoo.contracts import Generator, GradientPenalty, NonNegativeFloat, PositiveInt, Spec
 
 
 class MappedGenerator(Generator):
@@ -35,13 +35,15 @@ class MappedGenerator(Generator):
 
     def synthesis(self, w):
         samples = self.draw(w)
-        return (samples.tanh() if self.spec.sort == "image" else samples).view(-1, *self.spec.shape)
+        return (samples.tanh() if self.spec.modality == "image" else samples).view(
+            -1, *self.spec.shape
+        )
 
     def forward(self, latents, labels=None):
         return self.synthesis(self.mapping(latents))
 
 
-class PathLength(SlopePenalty):
+class PathLength(GradientPenalty):
     """Steps of one size in w make changes of one size in the samples: (|J' y| - a)² (Karras et al. 2020, eq. 4).
 
     decay: share of the running mean a that one update keeps

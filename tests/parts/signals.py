@@ -40,12 +40,12 @@ class WaveGenerator(Generator):
     width: channels of the hidden stage
     """
 
-    sorts = ("signal",)
+    modalities = ("signal",)
     partner = "wave"
 
     def __init__(self, spec: Spec, *, latent_dim: PositiveInt = 16, width: PositiveInt = 4) -> None:
         super().__init__(spec, latent_dim=latent_dim)
-        if spec.sort != "signal" or spec.shape[1] % 16:
+        if spec.modality != "signal" or spec.shape[1] % 16:
             raise Incompatible(
                 f"--gen wave: draws signals whose length 16 divides, not {list(spec.shape)}"
             )
@@ -68,7 +68,7 @@ class WaveDiscriminator(Discriminator):
     width: channels of the hidden stages
     """
 
-    sorts = ("signal",)
+    modalities = ("signal",)
 
     def __init__(self, spec: Spec, *, width: PositiveInt = 4) -> None:
         super().__init__(spec)

@@ -8,10 +8,10 @@ from ganzoo.contracts import (
     Dataset,
     Discriminator,
     Generator,
+    GradientPenalty,
     Loss,
     Metric,
     Regularizer,
-    SlopePenalty,
     Spec,
     Tracker,
 )
@@ -93,7 +93,7 @@ class Drift(Regularizer):
         return step.real_logits.square().mean()
 
 
-class Flat(SlopePenalty):
+class Flat(GradientPenalty):
     """Keeps the slope small."""
 
     at = "real"
@@ -102,7 +102,7 @@ class Flat(SlopePenalty):
         return slope.square().flatten(1).sum(1).mean()
 
 
-class OneSided(SlopePenalty):
+class OneSided(GradientPenalty):
     """Only slopes steeper than one are bad (WGAN-LP), so that small weights are not changed at all."""
 
     at = "between"

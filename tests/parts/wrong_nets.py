@@ -143,11 +143,11 @@ class HostBranch(Good):
         return super().forward(latents)
 
 
-@wrong("generator", "builds", "its sorts claim points, and it takes none")
+@wrong("generator", "builds", "its modalities claim points, and it takes none")
 @documented()
 class ClaimsTooMuch(Good):
     def __init__(self, spec: Spec, *, latent_dim: int = 8):
-        if spec.sort == "points":
+        if spec.modality == "points":
             raise Incompatible("--gen wrong: no points")
         super().__init__(spec, latent_dim=latent_dim)
 

@@ -24,8 +24,10 @@ def _sizes(spec: Spec) -> list[Size]:
     Both sides are halved, rounded up, while the smaller is 8 or more. An image too small to halve gets one stage
     that keeps its size. Raises Incompatible for what is no image or has a side below 4.
     """
-    if spec.sort != "image":
-        raise Incompatible(f"dcgan works on images, not on {spec.sort} {list(spec.shape)}; use mlp")
+    if spec.modality != "image":
+        raise Incompatible(
+            f"dcgan works on images, not on {spec.modality} {list(spec.shape)}; use mlp"
+        )
     size = (spec.shape[1], spec.shape[2])
     if min(size) < SMALLEST:
         least = f"{max(size[0], SMALLEST)}x{max(size[1], SMALLEST)}"
@@ -69,7 +71,7 @@ class DCGANGenerator(Generator):
     width: channels of the last hidden stage; each stage below has twice as many, up to 8 times
     """
 
-    sorts = ("image",)
+    modalities = ("image",)
     partner = "dcgan"
 
     def __init__(
@@ -106,7 +108,7 @@ class DCGANDiscriminator(Discriminator):
     norm: normalisation of all stages but the first; auto is the paper's batch norm, which mixes the samples of a batch
     """
 
-    sorts = ("image",)
+    modalities = ("image",)
     adapts = {"per_sample": {"norm": "layer"}}  # noqa: RUF012  (typed in the contract)
 
     def __init__(

@@ -50,7 +50,7 @@ class MLPGenerator(Generator):
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         samples: Tensor = self.draw(self.trunk(latents))
-        bounded = samples.tanh() if self.spec.sort == "image" else samples
+        bounded = samples.tanh() if self.spec.modality == "image" else samples
         return bounded.view(-1, *self.spec.shape)
 
 

@@ -19,15 +19,17 @@ class UpsampleGenerator(Generator):
     width: channels of the features
     """
 
-    sorts = ("image",)
+    modalities = ("image",)
     partner = "dcgan"
 
     def __init__(
         self, spec: Spec, *, latent_dim: PositiveInt = 64, width: PositiveInt = 32
     ) -> None:
         super().__init__(spec, latent_dim=latent_dim)
-        if spec.sort != "image":
-            raise Incompatible(f"--gen upsample: it draws images, not {spec.sort}; use --gen mlp")
+        if spec.modality != "image":
+            raise Incompatible(
+                f"--gen upsample: it draws images, not {spec.modality}; use --gen mlp"
+            )
         self.project = nn.Linear(latent_dim, width * BASE * BASE)
         self.refine, self.colour = (
             nn.Conv2d(width, width, 3, padding=1),

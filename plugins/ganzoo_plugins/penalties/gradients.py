@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ganzoo.contracts import NonNegativeFloat, PositiveInt, SlopePenalty
+from ganzoo.contracts import GradientPenalty, NonNegativeFloat, PositiveInt
 
 TINY = 1e-12  # inside the root, so that a slope of zero has a finite gradient; shifts a norm of one by 5e-13
 
 
-class GradientPenalty(SlopePenalty):
+class UnitGradientPenalty(GradientPenalty):
     """Draws the slope's norm to one between real and generated samples: (|g| - 1)² (Gulrajani et al. 2017, eq. 3).
 
     The default weight is the paper's lambda. The paper has no augmentation: samples are mixed before it.
@@ -40,7 +40,7 @@ class GradientPenalty(SlopePenalty):
         return (norm - 1).square().mean()
 
 
-class Dragan(GradientPenalty):
+class Dragan(UnitGradientPenalty):
     """Draws the slope's norm to one around real samples: (|g| - 1)² (Kodali et al. 2017, section 2.3).
 
     A point is a real sample moved a random part of the way along uniform noise of half the batch's deviation,
@@ -52,7 +52,7 @@ class Dragan(GradientPenalty):
     at = "around"
 
 
-class R1(SlopePenalty):
+class R1(GradientPenalty):
     """Draws the slope to zero at real samples: |g|² / 2; the weight is gamma (Mescheder et al. 2018, eq. 9).
 
     The default is the paper's gamma for images of 256x256; the right one grows with resolution² / batch size, and at
