@@ -1,1 +1,3 @@
-"""Measurements of ganzoo's speed; run one from the repository's root: `python -m benchmarks.speed --help`."""
+"""Measurements of ganzoo's speed; run one from the
+repository's root: `python -m benchmarks.speed --help`.
+"""

@@ -1,6 +1,8 @@
-"""How long a training waits for its data: the first and the second start, and streaming beside samples that are resident.
+"""How long a training waits for its data: the first and the
+second start, and streaming beside samples that are resident.
 
-`python -m benchmarks.data ZIP` prints, as JSON, the seconds from the end of the imports to the first update of one training.
+`python -m benchmarks.data ZIP` prints, as JSON, the seconds
+from the end of the imports to the first update of one training.
 """
 
 from __future__ import annotations

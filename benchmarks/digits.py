@@ -1,10 +1,12 @@
-"""How readable the digits are that a training draws: `python -m benchmarks.digits -- --gen dcgan --loss nonsat --reg gp`.
+"""How readable the digits are that a training draws: `python
+-m benchmarks.digits -- --gen dcgan --loss nonsat --reg gp`.
 
-What follows `--` are the flags of `ganzoo train`. For each seed a training is timed, and 10,000 samples of the averaged
-generator are judged by a small classifier: the share that it recognises with more than .9 confidence, the entropy of its
-classes (1: all equally frequent), how many of the ten have at least 1 % of the samples, and the Frechet distance in its 64
-features from the embedded digits. The classifier is trained once on MNIST's 60,000 training digits, which it looks for
-where `--data mnist` does, and kept in the cache folder.
+What follows `--` are the flags of `ganzoo train`. For each seed a training is timed, and 10,000
+samples of the averaged generator are judged by a small classifier: the share that it recognises
+with more than .9 confidence, the entropy of its classes (1: all equally frequent), how many of the
+ten have at least 1 % of the samples, and the Frechet distance in its 64 features from the embedded
+digits. The classifier is trained once on MNIST's 60,000 training digits, which it looks for where
+`--data mnist` does, and kept in the cache folder.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ DOCUMENT_MARK = "digits"
 
 
 class Classifier(nn.Module):
-    """Three strided convolutions and 64 features: 98.7 to 99.2 % of the test digits after six epochs."""
+    """Three strided convolutions and 64 features: 98.7
+    to 99.2 % of the test digits after six epochs.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,7 +94,9 @@ def train_classifier(root: Path) -> Classifier:
 
 
 def classifier(root: Path) -> Classifier:
-    """The classifier from the cache, else trained and kept there under a name that goes with how it is made."""
+    """The classifier from the cache, else trained and
+    kept there under a name that goes with how it is made.
+    """
     made = inspect.getsource(Classifier) + inspect.getsource(train_classifier)
     name = hashlib.sha256(f"{made}{EPOCHS}{BATCH}{RATE}".encode()).hexdigest()[:12]
     file = CACHE / f"digits-{name}.safetensors"

@@ -1,4 +1,5 @@
-"""What the steps of benchmarks.gpu_first do, each in a process of its own: they measure, and check what can be checked.
+"""What the steps of benchmarks.gpu_first do, each in a process
+of its own: they measure, and check what can be checked.
 
 A step returns what goes into its JSON; `checks` names what must hold.
 """
@@ -90,7 +91,9 @@ def versions(sizes: Sizes, out: Path) -> dict[str, Any]:
 
 
 def train(sizes: Sizes, out: Path) -> dict[str, Any]:
-    """`ganzoo train` with its defaults in a run folder: no falling back, no compilation after the first, four recordings."""
+    """`ganzoo train` with its defaults in a run folder: no
+    falling back, no compilation after the first, four recordings.
+    """
     torch._logging.set_logs(recompiles=True)
     said: list[str] = []
     config = sizes.config(out, sizes.small)
@@ -117,7 +120,9 @@ def train(sizes: Sizes, out: Path) -> dict[str, Any]:
 
 
 def bare(sizes: Sizes, out: Path) -> dict[str, Any]:
-    """Images/s of the bare step, with cuDNN's trials and without, and with inductor's combined kernels for small ones."""
+    """Images/s of the bare step, with cuDNN's trials and
+    without, and with inductor's combined kernels for small ones.
+    """
     rows = []
     for batch in (sizes.small, sizes.large):
         for trials, combined in ((True, False), (False, False), (True, True)):
@@ -157,7 +162,9 @@ def median_update(training: Training, updates: int) -> float:
 
 
 def kernels(sizes: Sizes, out: Path) -> dict[str, Any]:
-    """The kernels of a bare step at the large batch, by time; changes of layout, casts and memsets among them by name."""
+    """The kernels of a bare step at the large batch, by time;
+    changes of layout, casts and memsets among them by name.
+    """
     data = str(pictures.find_or_make(out)[0])
     setting = steps.Setting(data, sizes.size, sizes.width, 10**9, sizes.device)
     found = {kind: steps.hot_spots(setting, kind, sizes.large, 40) for kind in ("none", "gp")}
@@ -170,7 +177,9 @@ def kernels(sizes: Sizes, out: Path) -> dict[str, Any]:
 
 
 def writer(sizes: Sizes, out: Path) -> dict[str, Any]:
-    """Mean against median update of a training with checkpoints and pictures as often as they are due by images, and without."""
+    """Mean against median update of a training with checkpoints
+    and pictures as often as they are due by images, and without.
+    """
     rows = {}
     for name, every in (("with", sizes.images // 4), ("without", 10**9)):
         sections = {"checkpoint": {"images": every}, "samples": {"images": every}}

@@ -1,8 +1,9 @@
 """The first minutes on a GPU in one command: `python -m benchmarks.gpu_first --out FOLDER`.
 
-Every step runs in a process of its own, so that none meets what another left behind; what it found is in FOLDER as JSON once it
-ends, beside all that it printed. A step that fails, hangs or crashes is written down as that, and the next one runs. A summary ends
-it. `--device cpu` rehearses what can run without a GPU, at sizes that take seconds.
+Every step runs in a process of its own, so that none meets what another left behind; what it found
+is in FOLDER as JSON once it ends, beside all that it printed. A step that fails, hangs or crashes
+is written down as that, and the next one runs. A summary ends it. `--device cpu` rehearses what can
+run without a GPU, at sizes that take seconds.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ NO_DEVICE = "no CUDA device"
 
 @dataclass(frozen=True)
 class Step:
-    """One step: a function of first_steps, tests by name, or a command; `minutes` is when it is given up."""
+    """One step: a function of first_steps, tests by
+    name, or a command; `minutes` is when it is given up.
+    """
 
     name: str
     what: str
@@ -152,7 +155,9 @@ def counted(report: Path) -> dict[str, Any]:
 
 
 def inner(step: Step, given: argparse.Namespace) -> int:
-    """A step's function, in the process that is its own; what it found is written whatever happens to it."""
+    """A step's function, in the process that is its own;
+    what it found is written whatever happens to it.
+    """
     code = 0
     try:
         found = getattr(first_steps, step.function)(first_steps.Sizes.of(given.device), given.out)

@@ -1,5 +1,6 @@
-"""What `ganzoo train`'s loop costs beside a plain loop that does the same work: the same nets, loss, fused optimizer, average
-and data gathering in the same process, an update of one after an update of the other. `python -m benchmarks.overhead` prints it.
+"""What `ganzoo train`'s loop costs beside a plain loop that does the same work: the same nets,
+loss, fused optimizer, average and data gathering in the same process, an update of one after an
+update of the other. `python -m benchmarks.overhead` prints it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ WINDOW = 10  # pairs whose times are added up before their ratio is taken
 
 
 def configured(width: int = 64, size: int = 32, batch: int = 64, **sections: Any) -> Config:
-    """dcgan on the digits, at a size; the pictures that a run draws now and then are no part of the loop."""
+    """dcgan on the digits, at a size; the pictures that
+    a run draws now and then are no part of the loop.
+    """
     tree = {
         "gen": {"width": width},
         "disc": {"width": width},
@@ -44,7 +47,9 @@ def configured(width: int = 64, size: int = 32, batch: int = 64, **sections: Any
 
 
 def plain_step(pipeline: Pipeline) -> Callable[[], None]:
-    """The same update by hand: non-saturating loss, one generated batch a side, no weights' gradients that nobody uses."""
+    """The same update by hand: non-saturating loss, one generated
+    batch a side, no weights' gradients that nobody uses.
+    """
     generator: Any = pipeline.parts.generator
     discriminator: Any = pipeline.parts.discriminator
     optimizers, average, batch = (
@@ -95,7 +100,8 @@ def plain_step(pipeline: Pipeline) -> Callable[[], None]:
 
 
 class Alternation:
-    """Lets a plain update follow each of a training's: as near in time as can be, so that the machine's moods meet both.
+    """Lets a plain update follow each of a training's: as near
+    in time as can be, so that the machine's moods meet both.
 
     Ends after so many pairs, or after `seconds` with as many as there are then, ten at least.
     """
@@ -165,7 +171,8 @@ def main() -> None:
     given = parser.parse_args()
     found = measure(given.pairs, given.width)
     print(
-        f"dcgan 32x32, width {found['width']}, batch 64, {found['updates']} updates each: ganzoo {found['ganzoo_ms']:.2f} ms, "
+        f"dcgan 32x32, width {found['width']}, batch 64, {found['updates']} updates each: ganzoo "
+        f"{found['ganzoo_ms']:.2f} ms, "
         f"plain loop {found['plain_ms']:.2f} ms, median ratio {found['ratio']:.3f}"
     )
 

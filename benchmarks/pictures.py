@@ -1,4 +1,6 @@
-"""The pictures that benchmarks train on: CIFAR-10's where they are at hand, else random ones made on the spot."""
+"""The pictures that benchmarks train on: CIFAR-10's where
+they are at hand, else random ones made on the spot.
+"""
 
 from __future__ import annotations
 

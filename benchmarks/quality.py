@@ -1,5 +1,5 @@
-"""What benchmarks.digits and benchmarks.ring share: trainings given as the flags of `ganzoo train`, one for each seed, timed,
-with their scores in a JSON file and in a table of the docs.
+"""What benchmarks.digits and benchmarks.ring share: trainings given as the flags of `ganzoo train`,
+one for each seed, timed, with their scores in a JSON file and in a table of the docs.
 """
 
 from __future__ import annotations

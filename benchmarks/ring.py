@@ -1,8 +1,10 @@
-"""How well a training covers the ring of eight Gaussians: `python -m benchmarks.ring -- --gen mlp --data ring --loss rpgan`.
+"""How well a training covers the ring of eight Gaussians: `python
+-m benchmarks.ring -- --gen mlp --data ring --loss rpgan`.
 
-What follows `--` are the flags of `ganzoo train`. For each seed a training is timed, and 2,500 samples of the averaged
-generator are judged as Srivastava et al. 2017 and Lin et al. 2018 do: the share within 3 standard deviations of the nearest
-centre, and the modes that at least one of those falls in. A perfect sampler has 98.89 % (1 - exp(-4.5)) and 8.
+What follows `--` are the flags of `ganzoo train`. For each seed a training is timed, and 2,500
+samples of the averaged generator are judged as Srivastava et al. 2017 and Lin et al. 2018 do: the
+share within 3 standard deviations of the nearest centre, and the modes that at least one of those
+falls in. A perfect sampler has 98.89 % (1 - exp(-4.5)) and 8.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ DOCUMENT_MARK = "ring"
 
 
 def scores(points: Tensor) -> quality.Scores:
-    """Share within 3 deviations of a centre, modes with one such point, KL of the modes' shares from equal ones (nats)."""
+    """Share within 3 deviations of a centre, modes with one
+    such point, KL of the modes' shares from equal ones (nats).
+    """
     distance, mode = torch.cdist(points, torch.tensor(RING_CENTRES)).min(1)
     near = distance < 3 * RING_STD
     counts = torch.bincount(mode[near], minlength=len(RING_CENTRES)).double()

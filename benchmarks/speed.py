@@ -1,7 +1,9 @@
-"""Makes all tables of docs/speed.md, on a GPU if there is one, else on the CPU: `python -m benchmarks.speed --out FOLDER`.
+"""Makes all tables of docs/speed.md, on a GPU if there is one,
+else on the CPU: `python -m benchmarks.speed --out FOLDER`.
 
-Results are kept in the folder as JSON, a file for each table and row, so that a run may be done in parts (--tables, --batches);
---write-docs puts what the folder holds between the markers of docs/speed.md.
+Results are kept in the folder as JSON, a file for each table and row,
+so that a run may be done in parts (--tables, --batches); --write-docs
+puts what the folder holds between the markers of docs/speed.md.
 """
 
 from __future__ import annotations

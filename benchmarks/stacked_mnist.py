@@ -1,9 +1,11 @@
-"""Stacked MNIST against the clock: 1,000 modes, and how evenly they are covered, by rpgan with r1 and r2 on plain dcgan nets.
+"""Stacked MNIST against the clock: 1,000 modes, and how evenly
+they are covered, by rpgan with r1 and r2 on plain dcgan nets.
 
-`python -m benchmarks.stacked_mnist` trains a digit classifier, then a GAN for each seed, and scores 26,000 samples of each
-(Metz et al. 2017; Srivastava et al. 2017): the modes that at least one sample falls in, and the KL divergence of their
-histogram from the uniform one. Beside them stand the score of as many real triples and of a perfect sampler of digits that
-are all equally frequent. With small budgets (--images 20k --classifier-epochs 1) it runs on a CPU.
+`python -m benchmarks.stacked_mnist` trains a digit classifier, then a GAN for each seed, and scores
+26,000 samples of each (Metz et al. 2017; Srivastava et al. 2017): the modes that at least one
+sample falls in, and the KL divergence of their histogram from the uniform one. Beside them stand
+the score of as many real triples and of a perfect sampler of digits that are all equally frequent.
+With small budgets (--images 20k --classifier-epochs 1) it runs on a CPU.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ class Classifier(nn.Sequential):
         super().__init__(
             nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
             nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25),
-            nn.Flatten(), nn.Linear(64 * (size // 4) ** 2, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10),
+            nn.Flatten(), nn.Linear(64 * (size // 4) ** 2, 128), nn.ReLU(), nn.Dropout(0.5),
+            nn.Linear(128, 10),
         )  # fmt: skip
 
     @torch.no_grad()
@@ -121,7 +124,9 @@ def real_score(net: Classifier, data: Dataset, device: torch.device) -> dict[str
 
 
 def configured(given: argparse.Namespace, seed: int) -> Config:
-    """rpgan + r1 + r2 with gamma from 1 to 0.1, Adam at 4e-4 along a cosine, no norm in the discriminator."""
+    """rpgan + r1 + r2 with gamma from 1 to 0.1, Adam at
+    4e-4 along a cosine, no norm in the discriminator.
+    """
     adam = {"name": "adam", "lr": 4e-4, "betas": [0.0, 0.99], "schedule": "cosine"}
     penalty = {"weight": 1.0, "final": 0.1}
     tree = {
@@ -212,7 +217,8 @@ def main() -> None:
     began = time.perf_counter()
     net, accuracy = train_classifier(given, device)
     print(
-        f"classifier: {accuracy:.2%} of the test digits, trained in {time.perf_counter() - began:.0f} s",
+        f"classifier: {accuracy:.2%} of the test digits, trained in "
+        f"{time.perf_counter() - began:.0f} s",
         flush=True,
     )
     triples: Dataset = create(
@@ -229,11 +235,13 @@ def main() -> None:
         result = train(given, seed, net)
         found.append(result)
         print(
-            f"seed {seed}: {result['images']:,} images in {result['training_seconds']:.1f} s, compilation included",
+            f"seed {seed}: {result['images']:,} images in {result['training_seconds']:.1f} s, "
+            f"compilation included",
             flush=True,
         )
         print(
-            f"  {result['update_seconds']:.1f} s without it, {result['images_per_second']:,.0f} images/s by {result['engine']}"
+            f"  {result['update_seconds']:.1f} s without it, {result['images_per_second']:,.0f} "
+            f"images/s by {result['engine']}"
         )
         for name in ("raw", "averaged"):
             print(

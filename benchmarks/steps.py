@@ -1,4 +1,6 @@
-"""Whole trainings, as `ganzoo train` runs them, beside the tutorial loop and beside the bare step of the same engine."""
+"""Whole trainings, as `ganzoo train` runs them, beside the
+tutorial loop and beside the bare step of the same engine.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ class Setting:
 
 
 def whole(setting: Setting, kind: str, batch: int, folder: Path) -> dict[str, Any]:
-    """One row: a training with everything that `ganzoo train` does beside the updates, the loop, and the bare step."""
+    """One row: a training with everything that `ganzoo train`
+    does beside the updates, the loop, and the bare step.
+    """
     pipeline = assemble(setting.config(kind, batch), zoo().registry)
     device, precision = pipeline.device, pipeline.parts.precision
     run_folder = runs.new_folder(folder, pipeline.config)
@@ -111,9 +115,11 @@ def whole(setting: Setting, kind: str, batch: int, folder: Path) -> dict[str, An
 
 
 def tutorial(setting: Setting, kind: str, batch: int, training: Training) -> list[Variant]:
-    """The tutorial loop over batches of the same pictures, which lie on the device as float32 from the start.
+    """The tutorial loop over batches of the same pictures,
+    which lie on the device as float32 from the start.
 
-    On a GPU twice: in fp32 throughout, and with PyTorch's default switches, by which convolutions run in TF32.
+    On a GPU twice: in fp32 throughout, and with PyTorch's
+    default switches, by which convolutions run in TF32.
     """
     dataset, device = training.pipeline.dataset, training.pipeline.device
     pictures = dataset.batch(torch.arange(min(len(dataset), 8 * batch)))[0].to(device)
@@ -132,7 +138,9 @@ def tutorial(setting: Setting, kind: str, batch: int, training: Training) -> lis
 
 
 def engines(setting: Setting, kind: str, batch: int, seconds: float) -> dict[str, Any]:
-    """What `ganzoo bench` finds: of every engine without a penalty, of the device's usual one with."""
+    """What `ganzoo bench` finds: of every engine
+    without a penalty, of the device's usual one with.
+    """
     usual = ["captured" if torch.device(setting.device).type == "cuda" else "eager"]
     found = measure(
         setting.config(kind, batch), zoo().registry, [] if kind == "none" else usual, seconds
@@ -174,7 +182,9 @@ def hot_spots(setting: Setting, kind: str, batch: int, count: int = 12) -> list[
 
 
 def fresh_start() -> None:
-    """Forget what was compiled and give the memory back, so that one row does not weigh on the next."""
+    """Forget what was compiled and give the memory
+    back, so that one row does not weigh on the next.
+    """
     torch._dynamo.reset()
     gc.collect()
     if torch.cuda.is_available():

@@ -32,8 +32,10 @@ def measured_on(found: list[Result]) -> str:
     machine = found[0]["machine"]
     dates = sorted({result["machine"]["date"] for result in found})
     return (
-        f"{machine['device']}, {machine['cores']} cores, {machine['threads']} threads, torch {machine['torch']}, "
-        f"Python {machine['python']}, ganzoo {machine['ganzoo']}, {' to '.join(dict.fromkeys([dates[0], dates[-1]]))}."
+        f"{machine['device']}, {machine['cores']} cores, {machine['threads']} threads, torch "
+        f"{machine['torch']}, "
+        f"Python {machine['python']}, ganzoo {machine['ganzoo']}, "
+        f"{' to '.join(dict.fromkeys([dates[0], dates[-1]]))}."
     )
 
 
@@ -51,7 +53,8 @@ def whole(found: list[Result]) -> str:
     f, pictures = found[0]["found"], found[0]["pictures"]
     size = f"{f['size']}x{f['size']}"
     caption = (
-        f"dcgan {size}, width {f['width']}, {pictures} at {size}; images/s. `train` is all that `ganzoo train` does, log lines "
+        f"dcgan {size}, width {f['width']}, {pictures} at {size}; images/s. `train` is all that "
+        f"`ganzoo train` does, log lines "
         f"every 2,000 images, a grid and a checkpoint every {f['every']:,} included, whose stalls "
         f"are in the mean and not in the median."
     )
@@ -87,9 +90,12 @@ def engines(found: list[Result]) -> str:
             )
         most = f["ceiling"]
         caption = (
-            f"`ganzoo bench`, dcgan, batch {f['batch_size']}, {'x'.join(map(str, f['shape']))}, penalty {f['kind']}: "
-            f"{f['rows'][-1]['flop_per_image'] / 1e9:.3g} GFLOP an image. Ceiling: {most['product']} product at "
-            f"{most['flop_per_second'] / 1e12:.3g} TFLOP/s, copy at {most['copy_bytes_per_second'] / 1e9:.3g} GB/s."
+            f"`ganzoo bench`, dcgan, batch {f['batch_size']}, {'x'.join(map(str, f['shape']))}, "
+            f"penalty {f['kind']}: "
+            f"{f['rows'][-1]['flop_per_image'] / 1e9:.3g} GFLOP an image. Ceiling: "
+            f"{most['product']} product at "
+            f"{most['flop_per_second'] / 1e12:.3g} TFLOP/s, copy at "
+            f"{most['copy_bytes_per_second'] / 1e9:.3g} GB/s."
         )
         columns = [
             "variant",
@@ -125,8 +131,10 @@ def overhead(found: list[Result]) -> str:
     """The framework's own cost."""
     f = found[0]["found"]
     return (
-        f"Framework overhead, dcgan 32x32, width {f['width']}, batch 64: an update takes {f['ganzoo_ms']:.2f} ms in `ganzoo "
-        f"train`'s loop and {f['plain_ms']:.2f} ms in a plain loop doing the same work; median ratio {f['ratio']:.3f} over "
+        f"Framework overhead, dcgan 32x32, width {f['width']}, batch 64: an update takes "
+        f"{f['ganzoo_ms']:.2f} ms in `ganzoo "
+        f"train`'s loop and {f['plain_ms']:.2f} ms in a plain loop doing the same work; median "
+        f"ratio {f['ratio']:.3f} over "
         f"{f['updates']} updates each."
     )
 
@@ -138,12 +146,15 @@ def data(found: list[Result]) -> str:
         if "first" in f:
             first, second = f["first"]["to_first_update"], f["second"]["to_first_update"]
             lines.append(
-                f"From the end of the imports to the first update, {f['data']}: {first:.1f} s at first, then {second:.1f} s."
+                f"From the end of the imports to the first update, {f['data']}: {first:.1f} s at "
+                f"first, then {second:.1f} s."
             )
         else:
             lines.append(
-                f"Streaming {f['megabytes']:.0f} MiB with a budget of {f['budget_megabytes']} MiB: {f['streamed']:,.0f} "
-                f"images/s against {f['resident']:,.0f} resident, median ratio {f['share']:.2f} over {f['updates']} updates each."
+                f"Streaming {f['megabytes']:.0f} MiB with a budget of {f['budget_megabytes']} "
+                f"MiB: {f['streamed']:,.0f} "
+                f"images/s against {f['resident']:,.0f} resident, median ratio {f['share']:.2f} "
+                f"over {f['updates']} updates each."
             )
     return "\n".join(f"- {line}" for line in lines)
 
@@ -165,7 +176,9 @@ def markdown(folder: Path, kind: str) -> str:
 
 
 def write(document: Path, kind: str, text: str) -> None:
-    """Put the text between the document's markers for this kind of device; raises ValueError when they are not there."""
+    """Put the text between the document's markers for this
+    kind of device; raises ValueError when they are not there.
+    """
     content = document.read_text("utf-8")
     begin, end = f"<!-- {kind} tables -->", f"<!-- end of {kind} tables -->"
     before, found, rest = content.partition(begin)

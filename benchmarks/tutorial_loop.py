@@ -1,7 +1,9 @@
-"""A DCGAN as tutorials teach it, written from torch.nn alone: what `ganzoo train` is measured against.
+"""A DCGAN as tutorials teach it, written from torch.nn
+alone: what `ganzoo train` is measured against.
 
-fp32, eager, channels first, PyTorch's default Adam, binary cross-entropy on a sigmoid, `.item()` on every loss. The penalty
-variants take their slope by autograd.grad(create_graph=True). Nothing of ganzoo is imported.
+fp32, eager, channels first, PyTorch's default Adam, binary cross-entropy
+on a sigmoid, `.item()` on every loss. The penalty variants take their
+slope by autograd.grad(create_graph=True). Nothing of ganzoo is imported.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ def initialise(module: nn.Module) -> None:
 
 
 def generator(size: int, channels: int, width: int) -> nn.Sequential:
-    """Latents [n, 100, 1, 1] to pictures [n, channels, size, size]; size is a power of two from 16 up."""
+    """Latents [n, 100, 1, 1] to pictures [n, channels,
+    size, size]; size is a power of two from 16 up.
+    """
     stages = int(math.log2(size)) - 2
     wide = width * min(2 ** (stages - 1), 8)
     layers: list[nn.Module] = [
@@ -72,9 +76,11 @@ def squared_slopes(critic: nn.Module, at: Tensor) -> Tensor:
 
 
 class TutorialLoop:
-    """The loop: `step(real)` updates the discriminator, then the generator, and returns both losses as numbers.
+    """The loop: `step(real)` updates the discriminator,
+    then the generator, and returns both losses as numbers.
 
-    kind is one of KINDS: plain, with WGAN-GP's penalty beside the loss, relativistic with R1 and R2, or with spectral norm.
+    kind is one of KINDS: plain, with WGAN-GP's penalty beside
+    the loss, relativistic with R1 and R2, or with spectral norm.
     """
 
     def __init__(

@@ -1,4 +1,6 @@
-"""Writes docs/components.md from the components that this checkout installs; `--check` only says whether it is current."""
+"""Writes docs/components.md from the components that this
+checkout installs; `--check` only says whether it is current.
+"""
 
 import sys
 from pathlib import Path
@@ -23,8 +25,9 @@ SECTIONS = {
 }
 HEAD = """# Components
 
-Everything that ganzoo ships, with its options. This page is made by `python docs/make_components.py` from the components
-themselves; `ganzoo list` and `ganzoo info NAME` show the same, and what other plugins add. An option of a section is set by
+Everything that ganzoo ships, with its options. This page is made by
+`python docs/make_components.py` from the components themselves; `ganzoo list` and
+`ganzoo info NAME` show the same, and what other plugins add. An option of a section is set by
 `--set SECTION.OPTION=VALUE`, or under `[SECTION]` in a run file.
 """
 

@@ -1,4 +1,6 @@
-"""ganzoo: a plugin-based zoo of GANs. Importing it is light; torch comes with the first component."""
+"""ganzoo: a plugin-based zoo of GANs. Importing it
+is light; torch comes with the first component.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from .errors import GanzooError
 if TYPE_CHECKING:
     from .library import create, list_components, load, train
 
-# Read once in a process, at the first matrix product on a GPU: deterministic trainings need it set by then.
+# Read once in a process, at the first matrix product on
+# a GPU: deterministic trainings need it set by then.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 try:

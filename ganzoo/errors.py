@@ -28,11 +28,13 @@ class GanzooError(Exception):
     """Something failed; the text is one printable line that names the way out, whatever text from
     files is in it.
 
-    message: what is wrong. section, key, value: the setting that it is about (`gen`, `width`, 30000);
-    a section alone is a part (`reg.gp`), a key alone an argument of the function that was called.
-    source: the file that holds the setting, where one does. remedy: the way out, in words. change:
-    settings that are the way out, path -> value (`{"disc.norm": "batch"}`). The library words a
-    setting as `gen.width = 30000`; the command line gives `line` its own words, which are flags.
+    message: what is wrong. section, key, value: the setting that it is
+        about (`gen`, `width`, 30000); a section alone is a part (`reg.gp`),
+        a key alone an argument of the function that was called.
+    source: the file that holds the setting, where one does. remedy: the way
+        out, in words. change: settings that are the way out, path -> value
+        (`{"disc.norm": "batch"}`). The library words a setting as `gen.width =
+        30000`; the command line gives `line` its own words, which are flags.
     """
 
     def __init__(
@@ -132,7 +134,9 @@ class DeviceError(GanzooError):
 
 
 class Left(Exception):
-    """A plugin's code asked Python to end; the text says how: `SystemExit: 3`. Meant to be blamed, never shown by itself."""
+    """A plugin's code asked Python to end; the text says how:
+    `SystemExit: 3`. Meant to be blamed, never shown by itself.
+    """
 
 
 def plain_line(text: str) -> str:
@@ -141,7 +145,9 @@ def plain_line(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Text of which each character that could steer a terminal is replaced; spaces stay as they are."""
+    """Text of which each character that could steer
+    a terminal is replaced; spaces stay as they are.
+    """
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
@@ -168,7 +174,9 @@ def nearest(
 
 
 def _letters(word: str) -> str:
-    """A word's letters and digits alone: GradientPenalty, gradient_penalty and gradient-penalty are one."""
+    """A word's letters and digits alone: GradientPenalty,
+    gradient_penalty and gradient-penalty are one.
+    """
     return "".join(letter for letter in word.lower() if letter.isalnum())
 
 

@@ -73,11 +73,12 @@ def create(kind: Literal["tracker"], name: str, *args: Any, **options: Any) -> T
 @overload
 def create(kind: str, name: str, *args: Any, **options: Any) -> Any: ...
 def create(kind: str, name: str, *args: Any, **options: Any) -> Any:
-    """A component by name: `create("loss", "hinge")`, `create("generator", "dcgan", Spec((3, 64, 64)), width=32)`.
+    """A component by name: `create("loss", "hinge")`,
+    `create("generator", "dcgan", Spec((3, 64, 64)), width=32)`.
 
-    Nets, augmentations and metrics take a Spec first (a tuple is taken as its shape), optimizers the parameters; options are
-    checked against the signature. Raises UnknownComponent with the nearest name, BadOption with the nearest option or when
-    the first argument is missing.
+    Nets, augmentations and metrics take a Spec first (a tuple is taken as its shape), optimizers
+    the parameters; options are checked against the signature. Raises UnknownComponent with the
+    nearest name, BadOption with the nearest option or when the first argument is missing.
     """
     component = zoo().registry.get(kind, name)
     example = TAKES.get(kind)
@@ -100,12 +101,16 @@ def _spec(given: Any, kind: str, name: str) -> Spec:
 
 
 def list_components(kind: str | None = None) -> list[Component]:
-    """The components of a kind, or all: each with name, plugin, distribution, version, summary, paper and options()."""
+    """The components of a kind, or all: each with name, plugin,
+    distribution, version, summary, paper and options().
+    """
     return zoo().registry.components(kind)
 
 
 def load(path: str | Path, registry: Registry | None = None) -> LoadedGenerator:
-    """The generator of a `generator.safetensors` or of a run folder; raises BadFile when it is damaged or its plugin is missing."""
+    """The generator of a `generator.safetensors` or of a run folder;
+    raises BadFile when it is damaged or its plugin is missing.
+    """
     file = runs.find_generator(Path(path))
     header = sampling.read_header(file)
     listed = sampling.read_listed(file)
@@ -121,7 +126,8 @@ def load(path: str | Path, registry: Registry | None = None) -> LoadedGenerator:
             else " (which ganzoo's catalogue does not know: do you trust it?)"
         )
         raise BadFile(
-            f"{file}: needs generator {header.component!r} of {header.distribution} {header.version}, which is not installed: "
+            f"{file}: needs generator {header.component!r} of {header.distribution} "
+            f"{header.version}, which is not installed: "
             f"{install_line(header.distribution)}{known}"
         ) from None
     spec = Spec(tuple(header.shape), header.classes)
@@ -161,11 +167,12 @@ class _Log(Tracker):
 def train(
     config: Mapping[str, Any], folder: str | Path | None = None, listeners: Sequence[Tracker] = ()
 ) -> Result:
-    """Train a configuration, given as sections over the defaults: `train({"gen": {"name": "mlp"}, "data": {"name": "ring"}})`.
+    """Train a configuration, given as sections over the defaults:
+    `train({"gen": {"name": "mlp"}, "data": {"name": "ring"}})`.
 
-    A top-level `recipe` names one to start from; without, it is the data set's own if it declares one. With a folder,
-    everything is written there as the command line does in a run's; without, nothing is written. torch's global random
-    state is left as it was.
+    A top-level `recipe` names one to start from; without, it is the data set's own if it declares
+    one. With a folder, everything is written there as the command line does in a run's; without,
+    nothing is written. torch's global random state is left as it was.
     """
     registry = zoo().registry
     given = dict(config)
@@ -197,7 +204,9 @@ def train(
 
 
 def _claim(folder: Path) -> runs.Lock:
-    """A new or empty folder, locked; raises BadRun when it holds a run already, which would be overwritten."""
+    """A new or empty folder, locked; raises BadRun when
+    it holds a run already, which would be overwritten.
+    """
     if (folder / runs.RUN_FILE).exists():
         raise BadRun("holds a run already; give another folder", key="folder", value=folder)
     try:

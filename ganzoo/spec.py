@@ -19,7 +19,8 @@ BLOCK = 16 << 20  # bytes read at a time: samples may be mapped from a file larg
 class Spec:
     """What the data dictates: the shape of one sample, the number of classes, the modality.
 
-    Shapes are [channels, height, width] for images, [channels, length] for signals, [dimensions] for points.
+    Shapes are [channels, height, width] for images,
+    [channels, length] for signals, [dimensions] for points.
     """
 
     shape: tuple[int, ...]
@@ -93,7 +94,9 @@ class Dataset:
 
 
 def as_samples(stored: Tensor, flips: Tensor | None = None) -> Tensor:
-    """Stored samples [n, *shape] as nets see them: uint8 images scaled to [-1, 1], mirrored where flips [n] bool says so."""
+    """Stored samples [n, *shape] as nets see them: uint8 images
+    scaled to [-1, 1], mirrored where flips [n] bool says so.
+    """
     samples = stored.float().div_(127.5).sub_(1) if stored.dtype == torch.uint8 else stored
     if flips is None:
         return samples

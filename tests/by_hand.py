@@ -1,4 +1,6 @@
-"""Trainings written out in plain torch, as documented and without a line of ganzoo: what ganzoo's are compared with."""
+"""Trainings written out in plain torch, as documented and
+without a line of ganzoo: what ganzoo's are compared with.
+"""
 
 import copy
 import hashlib
@@ -299,7 +301,9 @@ class Hand:
         self.losses.append(loss.item())
 
     def move_average(self):
-        """Half of it is renewed every `half_life` images, and early on every twentieth of those so far."""
+        """Half of it is renewed every `half_life` images,
+        and early on every twentieth of those so far.
+        """
         shown = self.given["batch"] * self.given["n_critic"]
         horizon = min(self.given["half_life"], self.images / 20)
         keep = 2 ** (-shown / horizon) if horizon else 0.0

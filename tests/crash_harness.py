@@ -1,4 +1,5 @@
-"""Kills trainings with SIGKILL, at random times and at every named stage of saving, and checks what is left.
+"""Kills trainings with SIGKILL, at random times and at
+every named stage of saving, and checks what is left.
 
 Run it: python tests/crash_harness.py [TRIALS], or python tests/crash_harness.py whole [TRIALS]. It
 imports torch once and forks a child for each trial; a child trains, resumed from what the last one
@@ -153,7 +154,9 @@ SMALL += ["--set", "samples.images=160", "--set", "log.images=160"]
 
 
 def doomed(command, kill_at, delay):
-    """In a child: run a command; so many stages of writing from its start, a thread kills the process within `delay` seconds."""
+    """In a child: run a command; so many stages of writing from
+    its start, a thread kills the process within `delay` seconds.
+    """
     passed = 0
 
     def stage(name):
@@ -177,7 +180,9 @@ def doomed(command, kill_at, delay):
 
 
 def in_child(command, kill_at=0, delay=0.0):
-    """Whether the command, in a child of its own, was killed; an error of its own is none that it may have."""
+    """Whether the command, in a child of its own, was
+    killed; an error of its own is none that it may have.
+    """
     pid = os.fork()
     if pid == 0:
         try:
@@ -202,7 +207,9 @@ def lying(run):
 
 
 def whole(trials):
-    """Kill `ganzoo train --resume` so often, then let it come to its end; returns what lay in the folder meanwhile and at last."""
+    """Kill `ganzoo train --resume` so often, then let it come to
+    its end; returns what lay in the folder meanwhile and at last.
+    """
     torch.set_num_threads(1)  # a forked child has no thread pool
     chance = random.Random(0)
     with tempfile.TemporaryDirectory() as root:

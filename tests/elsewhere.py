@@ -1,9 +1,11 @@
-"""A system that is not POSIX, as far as Linux can play it: what Windows lacks is hidden, and files behave as they do there.
+"""A system that is not POSIX, as far as Linux can play it: what
+Windows lacks is hidden, and files behave as they do there.
 
-Run it: python tests/elsewhere.py FOLDER. It trains, resumes, draws, reads pictures and measures, all in FOLDER, and prints
-the exit code of each command as JSON. Hidden are the modules and the attributes of `os` and `signal` that Python's manual
-marks "not Windows", from ganzoo and its plugins alone; no folder can be opened, and no file that is open or mapped into
-memory can be renamed, replaced or deleted.
+Run it: python tests/elsewhere.py FOLDER. It trains, resumes, draws, reads pictures
+and measures, all in FOLDER, and prints the exit code of each command as JSON.
+Hidden are the modules and the attributes of `os` and `signal` that Python's manual
+marks "not Windows", from ganzoo and its plugins alone; no folder can be opened,
+and no file that is open or mapped into memory can be renamed, replaced or deleted.
 """
 
 from __future__ import annotations
@@ -22,28 +24,35 @@ from typing import Any
 
 MODULES = ("fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty")
 OS = {
-    "CLD_EXITED", "F_LOCK", "O_ASYNC", "O_CLOEXEC", "O_DIRECTORY", "O_DSYNC", "O_NOCTTY", "O_NOFOLLOW", "O_NONBLOCK", "O_PATH",
-    "O_SYNC", "O_TMPFILE", "chown", "chroot", "confstr", "copy_file_range", "ctermid", "fchdir", "fchown", "fdatasync", "fork",
-    "forkpty", "fpathconf", "fstatvfs", "fwalk", "getegid", "geteuid", "getgid", "getgroups", "getloadavg", "getpgid",
-    "getpriority", "getrandom", "getresuid", "getsid", "getuid", "getxattr", "killpg", "lchown", "listxattr", "lockf",
-    "major", "makedev", "memfd_create", "mkfifo", "mknod", "nice", "openpty", "pathconf", "pidfd_open", "pipe2",
-    "posix_fadvise", "posix_fallocate", "posix_spawn", "pread", "preadv", "pwrite", "register_at_fork", "removexattr",
-    "sched_getaffinity", "sched_setaffinity", "sched_yield", "sendfile", "setgid", "setpriority", "setsid", "setuid",
-    "setxattr", "splice", "statvfs", "sync", "sysconf", "tcgetpgrp", "ttyname", "uname", "wait", "wait4", "waitid", "writev",
+    "CLD_EXITED", "F_LOCK", "O_ASYNC", "O_CLOEXEC", "O_DIRECTORY", "O_DSYNC", "O_NOCTTY",
+    "O_NOFOLLOW", "O_NONBLOCK", "O_PATH", "O_SYNC", "O_TMPFILE", "chown", "chroot", "confstr",
+    "copy_file_range", "ctermid", "fchdir", "fchown", "fdatasync", "fork", "forkpty", "fpathconf",
+    "fstatvfs", "fwalk", "getegid", "geteuid", "getgid", "getgroups", "getloadavg", "getpgid",
+    "getpriority", "getrandom", "getresuid", "getsid", "getuid", "getxattr", "killpg", "lchown",
+    "listxattr", "lockf", "major", "makedev", "memfd_create", "mkfifo", "mknod", "nice", "openpty",
+    "pathconf", "pidfd_open", "pipe2", "posix_fadvise", "posix_fallocate", "posix_spawn", "pread",
+    "preadv", "pwrite", "register_at_fork", "removexattr", "sched_getaffinity", "sched_setaffinity",
+    "sched_yield", "sendfile", "setgid", "setpriority", "setsid", "setuid", "setxattr", "splice",
+    "statvfs", "sync", "sysconf", "tcgetpgrp", "ttyname", "uname", "wait", "wait4", "waitid",
+    "writev",
 }  # fmt: skip
 SIGNALS = {
-    "ITIMER_REAL", "SIGALRM", "SIGBUS", "SIGCHLD", "SIGCONT", "SIGHUP", "SIGIO", "SIGKILL", "SIGPIPE", "SIGPROF", "SIGQUIT",
-    "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGXCPU", "alarm", "getitimer", "pause",
-    "pthread_kill", "pthread_sigmask", "setitimer", "siginterrupt", "sigpending", "sigtimedwait", "sigwait",
+    "ITIMER_REAL", "SIGALRM", "SIGBUS", "SIGCHLD", "SIGCONT", "SIGHUP", "SIGIO", "SIGKILL",
+    "SIGPIPE", "SIGPROF", "SIGQUIT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGUSR1",
+    "SIGUSR2", "SIGWINCH", "SIGXCPU", "alarm", "getitimer", "pause", "pthread_kill",
+    "pthread_sigmask", "setitimer", "siginterrupt", "sigpending", "sigtimedwait", "sigwait",
 }  # fmt: skip
 THEIRS = (
-    "click", "filelock", "numpy", "PIL", "platformdirs.unix", "pydantic", "rich.progress", "safetensors.torch", "sklearn.datasets",
-    "tomlkit", "torch", "torch._inductor.config", "torch.profiler", "torchvision.datasets",
+    "click", "filelock", "numpy", "PIL", "platformdirs.unix", "pydantic", "rich.progress",
+    "safetensors.torch", "sklearn.datasets", "tomlkit", "torch", "torch._inductor.config",
+    "torch.profiler", "torchvision.datasets",
 )  # fmt: skip
 
 
 def hide() -> None:
-    """From here on, what is imported anew finds neither the modules nor the attributes. Call it before ganzoo is imported."""
+    """From here on, what is imported anew finds neither the
+    modules nor the attributes. Call it before ganzoo is imported.
+    """
     for name in THEIRS:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -114,7 +123,8 @@ def main(folder: Path) -> None:
     )
     first, second = runs / "0001-digits-dcgan-nonsat-gp", runs / "0002-pictures-dcgan-nonsat"
     commands: list[list[Any]] = [
-        ["train", "--loss", "nonsat", "--reg", "gp", *small, "--images", "96", "--out", runs, "--set", "checkpoint.images=32"],
+        ["train", "--loss", "nonsat", "--reg", "gp", *small, "--images", "96", "--out", runs,
+         "--set", "checkpoint.images=32"],
         ["train", "--resume", first, "--images", "160"],
         ["train", "--data", pictures, *small, "--images", "32", "--out", runs],
         ["train", "--resume", second, "--images", "64"],
@@ -122,8 +132,7 @@ def main(folder: Path) -> None:
         ["generate", second / "generator.safetensors", "--count", "3", "--out", folder / "drawn"],
         ["data", "inspect", pictures],
         ["bench", "--data", "ring", "--gen", "mlp", "--engines", "eager", "--seconds", "0.1"],
-        ["list"],
-        ["info", "gp"],
+        ["list"], ["info", "gp"],
     ]  # fmt: skip
     codes = {}
     for command in commands:

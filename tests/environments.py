@@ -1,4 +1,6 @@
-"""A fresh environment to install things in, without a network and without copying what this one has."""
+"""A fresh environment to install things in, without
+a network and without copying what this one has.
+"""
 
 import json
 import os
@@ -13,7 +15,10 @@ ROOT = Path(__file__).parent.parent
 REAL = Path(os.environ.get("GANZOO_DATA") or ROOT.parent / "shared" / "data")
 OTHERS = Path(__file__).parent / "third_party"
 # The false is pip's: it sets "build isolation", whatever the option is called.
-OFFLINE = "[global]\nno-index = true\nno-deps = true\nno-build-isolation = false\ndisable-pip-version-check = true\n"
+OFFLINE = (
+    "[global]\nno-index = true\nno-deps = true\nno-build-isolation = "
+    "false\ndisable-pip-version-check = true\n"
+)
 
 
 def build_wheel(folder):
@@ -24,7 +29,9 @@ def build_wheel(folder):
 
 
 class Environment:
-    """A virtual environment that sees what this one has installed, except ganzoo and its plugins."""
+    """A virtual environment that sees what this one
+    has installed, except ganzoo and its plugins.
+    """
 
     def __init__(self, folder):
         self.folder, self.work = folder / "venv", folder / "work"
@@ -44,7 +51,9 @@ class Environment:
         )  # for `ganzoo install`, which runs the pip of this environment
 
     def run(self, *command, code=0):
-        """Run a command of the environment in an empty folder; its exit code must be the one given."""
+        """Run a command of the environment in an empty
+        folder; its exit code must be the one given.
+        """
         kept = {
             k: v
             for k, v in os.environ.items()

@@ -1,4 +1,6 @@
-"""Sound files of every kind that ganzoo reads, and for each kind a function that mutates one and hands it over."""
+"""Sound files of every kind that ganzoo reads, and for
+each kind a function that mutates one and hands it over.
+"""
 
 import contextlib
 import io
@@ -32,41 +34,46 @@ from ganzoo.training import run_folder as runs
 
 # fmt: off
 LINES = (  # of TOML
-    ".".join("a" * 3000), "a." * 40_000 + "b = 1", "[" + ".".join(["ab"] * 500) + "]", "a=1\n" * 3, "[[gen]]", "[gen.name]\nx=1",
-    "int = 1", "gen = 3", "[train.images]\nname=2", "[optim]\ngen=[]",
+    ".".join("a" * 3000), "a." * 40_000 + "b = 1", "[" + ".".join(["ab"] * 500) + "]", "a=1\n" * 3,
+    "[[gen]]", "[gen.name]\nx=1", "int = 1", "gen = 3", "[train.images]\nname=2", "[optim]\ngen=[]",
 )
 NAMES = (  # of members of a zip
-    "../x.png", "/x.png", "C:\\x.png", "a\x1b[2J/x.png", "a/" * 200 + "x.png", "\u202ex.png", "x.png", ".png", "a\nb.png",
-    "[red]/x.jpg",
+    "../x.png", "/x.png", "C:\\x.png", "a\x1b[2J/x.png", "a/" * 200 + "x.png", "\u202ex.png",
+    "x.png", ".png", "a\nb.png", "[red]/x.jpg",
 )
 PICTURES = (
-    ("grey.png", "L", {}), ("colour.jpg", "RGB", {}), ("alpha.png", "RGBA", {}), ("deep.png", "I;16", {}),
-    ("palette.gif", "P", {}), ("web.webp", "RGB", {}), ("raw.bmp", "RGB", {}), ("tag.tiff", "RGB", {"compression": "tiff_lzw"}),
+    ("grey.png", "L", {}), ("colour.jpg", "RGB", {}), ("alpha.png", "RGBA", {}),
+    ("deep.png", "I;16", {}), ("palette.gif", "P", {}), ("web.webp", "RGB", {}),
+    ("raw.bmp", "RGB", {}), ("tag.tiff", "RGB", {"compression": "tiff_lzw"}),
     ("plain.ppm", "RGB", {}), ("two.jp2", "RGB", {}), ("av.avif", "RGB", {}),
 )
 FORMATS = {
-    "png": "PNG", "jpg": "JPEG", "gif": "GIF", "webp": "WEBP", "bmp": "BMP", "tiff": "TIFF", "ppm": "PPM", "jp2": "JPEG2000",
-    "avif": "AVIF",
+    "png": "PNG", "jpg": "JPEG", "gif": "GIF", "webp": "WEBP", "bmp": "BMP", "tiff": "TIFF",
+    "ppm": "PPM", "jp2": "JPEG2000", "avif": "AVIF",
 }
 # Keys that mean something to whoever reads them.
 HEADER_KEYS = (
-    "width", "depth", "latent_dim", "norm", "where", "self", "spec", "name", "kind", "format", "shape", "classes",
+    "width", "depth", "latent_dim", "norm", "where", "self", "spec", "name", "kind", "format",
+    "shape", "classes",
 )
 TENSOR_KEYS = (
     "F64", "F8_E8M0", "F4", "BOOL", "dtype", "shape", "data_offsets", "__metadata__",
 )
 RUN_KEYS = (
-    "name", "gen", "str", "int", "images", "where", "self", "width", "options", "weight", "every", "root", "reg", "reg.gp",
-    "optim",
+    "name", "gen", "str", "int", "images", "where", "self", "width", "options", "weight", "every",
+    "root", "reg", "reg.gp", "optim",
 )
 MANIFEST_KEYS = (
-    "../../x.safetensors", "..", "a/b", "sha256", "bytes", "files", "values", "format", "counters", "groups",
-    "state.0.step", "state.x.y", "state.",
+    "../../x.safetensors", "..", "a/b", "sha256", "bytes", "files", "values", "format", "counters",
+    "groups", "state.0.step", "state.x.y", "state.",
 )
 TYPES = (
     "F64", "I32", "F8_E8M0", "F4", "F6_E2M3", "C64", "U8", "F8_E4M3", "BF16",
 )
-PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+PACKINGS = (
+    zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2,
+    zipfile.ZIP_LZMA,
+)
 # fmt: on
 
 
@@ -101,7 +108,9 @@ class Material:
 
 
 def summed(fields, data):
-    """The fields of a generator file with the sum that its header and tensors have, if the header is one at all."""
+    """The fields of a generator file with the sum that its
+    header and tensors have, if the header is one at all.
+    """
     about = fields["__metadata__"]
     with contextlib.suppress(ValueError, SafetensorError):
         header = sampling.Header.model_validate(untrusted.parse_json(about["ganzoo"].encode()))
@@ -131,7 +140,9 @@ def pictures():
 
 
 def generator(chance, material):
-    """A generator file: bytes anywhere or in the header, ganzoo's header as a tree, the list of tensors as a tree."""
+    """A generator file: bytes anywhere or in the header,
+    ganzoo's header as a tree, the list of tensors as a tree.
+    """
     content = chance.choice(material.generators)
     (size,) = struct.unpack("<Q", content[:8])
     way = chance.random()
@@ -166,7 +177,9 @@ def generator(chance, material):
 
 
 def run(chance, material):
-    """A run file: as the run that is resumed, as a layer over the defaults, and for some as far as the assembled pipeline."""
+    """A run file: as the run that is resumed, as a layer over
+    the defaults, and for some as far as the assembled pipeline.
+    """
     source = chance.choice(material.runs)
     text = (source / "run.toml").read_text()
     way = chance.random()
@@ -242,7 +255,9 @@ class Owners:
 
 
 def manifest(chance, material):
-    """A checkpoint: bytes of any of its files, or its manifest as a tree, most of them signed anew as an enemy would."""
+    """A checkpoint: bytes of any of its files, or its manifest
+    as a tree, most of them signed anew as an enemy would.
+    """
     original = next((chance.choice(material.runs) / "checkpoints").iterdir())
     run = material.scratch / "checked"
     shutil.rmtree(run, ignore_errors=True)
@@ -291,7 +306,9 @@ def restore(state):
 
 
 def zips(chance, material):
-    """A zip of pictures: its own bytes, its members' bytes, its members' names, flags, sizes and sums."""
+    """A zip of pictures: its own bytes, its members'
+    bytes, its members' names, flags, sizes and sums.
+    """
     buffer = io.BytesIO()
     names = list(material.pictures)
     with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w") as archive:
@@ -328,7 +345,9 @@ KINDS = {"generator": generator, "run": run, "manifest": manifest, "zip": zips}
 
 
 def warm_up(material):
-    """One sound input of every kind, so that what is imported and cached late is not counted as growth."""
+    """One sound input of every kind, so that what is
+    imported and cached late is not counted as growth.
+    """
     for folder in material.runs:
         assemble(resuming.open_run(folder).config, zoo().registry)
         ganzoo.load(folder).sample(2)

@@ -1,4 +1,6 @@
-"""What the tests of untrusted files share: a judge of refusals, sound files, and tools to forge others."""
+"""What the tests of untrusted files share: a judge
+of refusals, sound files, and tools to forge others.
+"""
 
 import contextlib
 import functools
@@ -37,7 +39,8 @@ def refused(kind=GanzooError, match=None):
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CHANGING = (  # what Python tells auditors of, beside opening
     "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.chmod",
-    "os.truncate", "os.utime", "shutil.copyfile", "shutil.move", "shutil.rmtree", "shutil.unpack_archive",
+    "os.truncate", "os.utime", "shutil.copyfile", "shutil.move", "shutil.rmtree",
+    "shutil.unpack_archive",
 )  # fmt: skip
 _listening: list["Touched"] = []
 

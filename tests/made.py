@@ -1,4 +1,6 @@
-"""Data sets as people have them, made here in their form, so that no test waits for a download or a disk."""
+"""Data sets as people have them, made here in their
+form, so that no test waits for a download or a disk.
+"""
 
 import gzip
 import io
@@ -19,7 +21,9 @@ def png(pixels: np.ndarray, **saved: object) -> bytes:
 
 
 def cifar(path: Path, count: int) -> Path:
-    """A zip of colour pictures of 32x32 in ten class folders, as cifar10-train.zip has 50,000; 200 of them differ."""
+    """A zip of colour pictures of 32x32 in ten class folders,
+    as cifar10-train.zip has 50,000; 200 of them differ.
+    """
     chance = np.random.default_rng(0)
     pictures = [png(chance.integers(0, 256, (32, 32, 3), np.uint8)) for _ in range(200)]
     with zipfile.ZipFile(path, "w") as archive:
@@ -29,7 +33,9 @@ def cifar(path: Path, count: int) -> Path:
 
 
 def emoji(path: Path, count: int = 40, twice: int = 3) -> Path:
-    """A zip of discs of 128x128 on nothing (RGBA), in two class folders; the first ones are there twice."""
+    """A zip of discs of 128x128 on nothing (RGBA), in
+    two class folders; the first ones are there twice.
+    """
     down, across = np.mgrid[:128, :128] - 63.5
     members = {}
     for i in range(count):
@@ -45,7 +51,9 @@ def emoji(path: Path, count: int = 40, twice: int = 3) -> Path:
 
 
 def tiles(path: Path, count: int = 84) -> Path:
-    """A zip of tiles of 32x32 in seven class folders, in every mode by turns: grey, palettes, RGB and RGBA."""
+    """A zip of tiles of 32x32 in seven class folders, in
+    every mode by turns: grey, palettes, RGB and RGBA.
+    """
     chance = np.random.default_rng(0)
     modes = ("L", "P", "RGB", "RGBA", "clear", "1")
     with zipfile.ZipFile(path, "w") as archive:
@@ -56,7 +64,9 @@ def tiles(path: Path, count: int = 84) -> Path:
 
 
 def _in_mode(colours: Image.Image, mode: str) -> bytes:
-    """An RGBA picture as a file of another mode; "clear": of a palette in which one colour is nothing."""
+    """An RGBA picture as a file of another mode;
+    "clear": of a palette in which one colour is nothing.
+    """
     buffer = io.BytesIO()
     if mode == "RGBA":
         colours.save(buffer, "PNG")
@@ -84,7 +94,9 @@ def mnist(folder: Path, pictures: np.ndarray, labels: np.ndarray, split: str = "
 
 
 def many(path: Path, count: int) -> Path:
-    """A sound zip of so many pictures of one pixel, with the longer records that more than 65,535 need."""
+    """A sound zip of so many pictures of one pixel,
+    with the longer records that more than 65,535 need.
+    """
     picture, at, listing = png(np.zeros((1, 1), np.uint8)), 0, []
     figures = 20, 0, 0, 0, 33, zlib.crc32(picture), len(picture), len(picture), 11, 0
     local = struct.pack("<4s5H3L2H", b"PK\3\4", *figures)

@@ -1,4 +1,6 @@
-"""Changes to bytes and to trees of values, drawn by a seeded `random.Random`, and the extreme values that they put in."""
+"""Changes to bytes and to trees of values, drawn by a seeded
+`random.Random`, and the extreme values that they put in.
+"""
 
 import contextlib
 import copy
@@ -19,24 +21,31 @@ def nested(depth, leaf=1, key=None):
 
 # fmt: off
 TEXTS = (
-    "", "a" * 70_000, "\0", "\x1b[31mred\x1b[0m", "a\nb", "[bold]x[/bold]", "../../etc/passwd", "/etc", "~nobody-at-all/x",
-    "x" * 5000, "\u202ereversed", "é", "os:system", "__import__('os')", "none", "auto", "10" * 300, "1.5M", "-1", "nan",
-    "/dev/zero", "%s%n", "\x7f\x9b2J",
+    "", "a" * 70_000, "\0", "\x1b[31mred\x1b[0m", "a\nb", "[bold]x[/bold]", "../../etc/passwd",
+    "/etc", "~nobody-at-all/x", "x" * 5000, "\u202ereversed", "é", "os:system", "__import__('os')",
+    "none", "auto", "10" * 300, "1.5M", "-1", "nan", "/dev/zero", "%s%n", "\x7f\x9b2J",
 )
 NUMBERS = (
-    0, 1, -1, 2, 3, 7, 255, 65_536, 2**24, 2**31 - 1, 2**31, 2**40, 10**9, 2**62, 2**63 - 1, 2**63, 2**64, 10**30, 10**400,
-    -(10**30), 0.5, -0.0, 1e-300, 1e308,
+    0, 1, -1, 2, 3, 7, 255, 65_536, 2**24, 2**31 - 1, 2**31, 2**40, 10**9, 2**62, 2**63 - 1, 2**63,
+    2**64, 10**30, 10**400, -(10**30), 0.5, -0.0, 1e-300, 1e308,
 )
-RAWS = (Raw("1e999"), Raw("9" * 5000), Raw("-" + "9" * 5000), Raw("[" * 400 + "]" * 400), Raw("[" * 100_000), Raw(""))
+RAWS = (
+    Raw("1e999"), Raw("9" * 5000), Raw("-" + "9" * 5000), Raw("[" * 400 + "]" * 400),
+    Raw("[" * 100_000), Raw(""),
+)
 JSON_RAWS = (
-    *RAWS, Raw("NaN"), Raw("-Infinity"), Raw('"\\ud800"'), Raw('{"a": 1, "a": 2}'), Raw('{"a":' * 3000 + "1" + "}" * 3000),
-    Raw("01"),
+    *RAWS, Raw("NaN"), Raw("-Infinity"), Raw('"\\ud800"'), Raw('{"a": 1, "a": 2}'),
+    Raw('{"a":' * 3000 + "1" + "}" * 3000), Raw("01"),
 )
 TOML_RAWS = (
-    *RAWS, Raw("nan"), Raw("-inf"), Raw("0x" + "f" * 9000), Raw("1979-05-27T07:32:00Z"), Raw("07:32:00"), Raw("1979-13-99"),
-    Raw("{a=" * 400 + "1" + "}" * 400), Raw('"""\nx"""'), Raw("0b1"), Raw("'"),
+    *RAWS, Raw("nan"), Raw("-inf"), Raw("0x" + "f" * 9000), Raw("1979-05-27T07:32:00Z"),
+    Raw("07:32:00"), Raw("1979-13-99"), Raw("{a=" * 400 + "1" + "}" * 400), Raw('"""\nx"""'),
+    Raw("0b1"), Raw("'"),
 )
-TABLES = ([], {}, [[]], [None], {"": 0}, [1, "a"], {"name": {"name": 1}}, list(range(2000)), {str(i): i for i in range(500)})
+TABLES = (
+    [], {}, [[]], [None], {"": 0}, [1, "a"], {"name": {"name": 1}}, list(range(2000)),
+    {str(i): i for i in range(500)},
+)
 # fmt: on
 
 
@@ -63,7 +72,9 @@ def places(tree, found=None):
 
 
 def mutate_tree(chance, tree, raws, keys=()):
-    """A copy with one to three changes: values of other types and sizes, keys gone, renamed, added, nested, moved."""
+    """A copy with one to three changes: values of other types
+    and sizes, keys gone, renamed, added, nested, moved.
+    """
     tree = copy.deepcopy(tree)
     for _ in range(chance.choice((1, 1, 1, 2, 3))):
         found = places(tree)
@@ -95,7 +106,9 @@ def mutate_tree(chance, tree, raws, keys=()):
 
 
 def mutate_bytes(chance, content, low=0, high=None):
-    """A copy with one to eight changes between two places: bits flipped, bytes set, cut, put in, doubled, ends cut off."""
+    """A copy with one to eight changes between two places: bits
+    flipped, bytes set, cut, put in, doubled, ends cut off.
+    """
     content = bytearray(content)
     for _ in range(chance.choice((1, 1, 2, 3, 8))):
         end = min(len(content), len(content) if high is None else high)

@@ -1,7 +1,7 @@
 """CUDA graphs as recorded operations on a CPU, as far as recording an update is concerned.
 
-Recording computes nothing that lasts; a replay does the recorded operations again, in the same tensors. A host that reads a value
-while it records is refused, as CUDA refuses it.
+Recording computes nothing that lasts; a replay does the recorded operations again, in the same
+tensors. A host that reads a value while it records is refused, as CUDA refuses it.
 """
 
 import contextlib
@@ -60,7 +60,9 @@ class Recording(TorchDispatchMode):
 
 
 class Refusing(TorchDispatchMode):
-    """A host that waits for the device is an error, as under torch.cuda.set_sync_debug_mode("error")."""
+    """A host that waits for the device is an error,
+    as under torch.cuda.set_sync_debug_mode("error").
+    """
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         if func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default):
@@ -80,7 +82,9 @@ class Line(contextlib.nullcontext):
 
 
 class Cuda:
-    """What ganzoo.engine.capture uses of torch.cuda; `said` lists what streams were told, and when the host must not wait."""
+    """What ganzoo.engine.capture uses of torch.cuda; `said` lists
+    what streams were told, and when the host must not wait.
+    """
 
     CUDAGraph = Graph
 

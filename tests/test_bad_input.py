@@ -1,4 +1,6 @@
-"""Whatever a person types wrong: one line that names the flag or file and the way out, the right exit code, nothing written."""
+"""Whatever a person types wrong: one line that names the flag
+or file and the way out, the right exit code, nothing written.
+"""
 
 from __future__ import annotations
 

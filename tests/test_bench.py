@@ -1,4 +1,6 @@
-"""The benchmarks measure what they say: work counted by hand, times of a fake clock, the loops that are compared."""
+"""The benchmarks measure what they say: work counted by
+hand, times of a fake clock, the loops that are compared.
+"""
 
 import json
 import math
@@ -242,7 +244,8 @@ def test_modes_and_divergence_of_known_histograms():
 def test_tables_replace_only_what_lies_between_their_markers(tmp_path):
     document = tmp_path / "speed.md"
     document.write_text(
-        "top\n<!-- cpu tables -->\nold\n<!-- end of cpu tables -->\n<!-- cuda tables -->x<!-- end of cuda tables -->\n"
+        "top\n<!-- cpu tables -->\nold\n<!-- end of cpu tables -->\n<!-- cuda tables -->x<!-- end "
+        "of cuda tables -->\n"
     )
     tables.write(document, "cpu", "new")
     text = document.read_text()
@@ -256,10 +259,11 @@ def test_tables_replace_only_what_lies_between_their_markers(tmp_path):
 
 @pytest.mark.slow
 def test_the_framework_costs_at_most_three_percent(one_thread):
-    """Training.run with a run folder against a loop by hand that does the same work, update by update in turn.
+    """Training.run with a run folder against a loop by
+    hand that does the same work, update by update in turn.
 
-    In CPU time, which other processes move little, on one thread and at half the documentation's width: an
-    update then takes about as long as one of that width does on two cores.
+    In CPU time, which other processes move little, on one thread and at half the documentation's
+    width: an update then takes about as long as one of that width does on two cores.
     """
     found = overhead.measure(100, width=32, seconds=60, clock=time.process_time)
     print(found)

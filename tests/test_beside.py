@@ -1,5 +1,6 @@
-"""What goes on beside the updates of a GPU: copies to the host, batches on their way to it, lines and files apart in time. The GPU
-is a stand-in that writes down what it is told; tests/test_cuda.py has a real one.
+"""What goes on beside the updates of a GPU: copies to the host, batches
+on their way to it, lines and files apart in time. The GPU is a stand-in
+that writes down what it is told; tests/test_cuda.py has a real one.
 """
 
 import contextlib
@@ -126,7 +127,9 @@ def test_a_place_of_the_ring_is_filled_again_when_it_was_read(monkeypatch):
 
 
 def test_a_stream_through_the_ring_gives_the_same_batches(monkeypatch):
-    """With events that come late: the device's queue is long, and nothing that it has yet to read may be overwritten."""
+    """With events that come late: the device's queue is long,
+    and nothing that it has yet to read may be overwritten.
+    """
     monkeypatch.setattr(feed_module, "pinned_like", lambda t: None if t is None else t.clone())
     samples = torch.randint(0, 256, (50, 1, 4, 4), dtype=torch.uint8)
     data = Dataset(samples, torch.arange(50) % 3, ["a", "b", "c"])

@@ -1,4 +1,6 @@
-"""A part that fails when it is used ends in one line that names the plugin and the distribution, at the command line."""
+"""A part that fails when it is used ends in one line that
+names the plugin and the distribution, at the command line.
+"""
 
 import re
 import sys
@@ -148,7 +150,8 @@ class Tires(Loss):
         self.register_buffer("done", torch.zeros(()))
     def discriminator(self, step):
         self.done.add_(1)
-        return torch.linalg.cholesky((2.5 - self.done).view(1, 1)).sum() * (step.fake_logits - step.real_logits).mean()
+        ends = torch.linalg.cholesky((2.5 - self.done).view(1, 1)).sum()
+        return ends * (step.fake_logits - step.real_logits).mean()
     def generator(self, step): return -step.fake_logits.mean()
 
 class Clips(Regularizer):
@@ -186,8 +189,8 @@ class Tells(Tracker):
 
 @hookimpl
 def register_generators(register):
-    register("draws-not", DrawsNot); register("draws-little", DrawsLittle); register("unbuilt", Unbuilt)
-    register("whole", Whole); register("cut", Cut)
+    register("draws-not", DrawsNot); register("draws-little", DrawsLittle)
+    register("unbuilt", Unbuilt); register("whole", Whole); register("cut", Cut)
 
 @hookimpl
 def register_discriminators(register):
@@ -286,17 +289,24 @@ def test_a_failing_part_is_named_with_its_plugin_before_anything_is_written(
 
 
 WRONG = {  # part -> the flags that use it, and what is said
-    "vector": (["--loss", "vector"], "loss of ganzoo-bad:bad .*: its value for the discriminator has the shape"),
-    "none": (["--loss", "none"], "loss of ganzoo-bad:bad .*: its value for the discriminator is None"),
-    "float": (["--loss", "float"], "loss of ganzoo-bad:bad .*: its value for the discriminator is a float"),
+    "vector": (["--loss", "vector"],
+        "loss of ganzoo-bad:bad .*: its value for the discriminator has the shape"),
+    "none": (["--loss", "none"],
+        "loss of ganzoo-bad:bad .*: its value for the discriminator is None"),
+    "float": (["--loss", "float"],
+        "loss of ganzoo-bad:bad .*: its value for the discriminator is a float"),
     "constant": (["--loss", "constant"], "loss of ganzoo-bad:bad .*: its value .* has no gradient"),
-    "whole": (["--gen", "whole", "--disc", "mlp"], r"--gen \w+: Whole of ganzoo-bad:bad gives torch.int64"),
-    "cut": (["--gen", "cut", "--disc", "mlp"], r"--gen \w+: Cut of ganzoo-bad:bad gives .* without a gradient"),
+    "whole": (["--gen", "whole", "--disc", "mlp"],
+        r"--gen \w+: Whole of ganzoo-bad:bad gives torch.int64"),
+    "cut": (["--gen", "cut", "--disc", "mlp"],
+        r"--gen \w+: Cut of ganzoo-bad:bad gives .* without a gradient"),
     "asks": (["--loss", "asks"], "loss of ganzoo-bad:bad fails .*no attribute 'classify'"),
     "calls": (["--loss", "calls"], "loss of ganzoo-bad:bad fails .*positional arguments"),
     "picks": (["--loss", "picks"], "loss of ganzoo-bad:bad fails .*IndexError"),
-    "narrow": (["--disc", "narrow"], r"--disc \w+: Narrow of ganzoo-bad:bad fails: .*positional arguments"),
-    "spreads": (["--reg", "spreads"], r"reg\.\w+ of ganzoo-bad:bad .*: its penalty .* has the shape"),
+    "narrow": (["--disc", "narrow"],
+        r"--disc \w+: Narrow of ganzoo-bad:bad fails: .*positional arguments"),
+    "spreads": (["--reg", "spreads"],
+        r"reg\.\w+ of ganzoo-bad:bad .*: its penalty .* has the shape"),
     "slopes": (["--reg", "slopes"], r"reg\.\w+ of ganzoo-bad:bad .*: its `of` has the shape"),
 }  # fmt: skip
 

@@ -1,5 +1,6 @@
-"""Recorded updates train as eager ones do: schedules go on, random numbers come anew, lazy penalties have their own recording, and
-a resumed or rolled-back training goes on with them. The recordings are those of `recorded`; tests/test_cuda.py has a GPU's.
+"""Recorded updates train as eager ones do: schedules go on, random numbers come anew, lazy
+penalties have their own recording, and a resumed or rolled-back training goes on with them. The
+recordings are those of `recorded`; tests/test_cuda.py has a GPU's.
 """
 
 import threading
@@ -46,7 +47,9 @@ CASES = {
 
 @pytest.fixture
 def cuda(monkeypatch):
-    """Recordings without a GPU, of updates that are not compiled (how they compile, other tests hold)."""
+    """Recordings without a GPU, of updates that are
+    not compiled (how they compile, other tests hold).
+    """
     monkeypatch.setattr(training_module, "JUDGED", 8)  # so that not every update is measured
     stand_in = recorded.Cuda()
     monkeypatch.setattr(capture, "cuda", stand_in)
@@ -108,7 +111,9 @@ def test_captured_trains_as_eager(case, cuda):
 
 
 def saved(run, at):
-    """The state of a training after `at` images, as a file would give it: no tensor is shared, all are contiguous."""
+    """The state of a training after `at` images, as a file
+    would give it: no tensor is shared, all are contiguous.
+    """
     found = {}
 
     def tick(images):
@@ -150,7 +155,9 @@ def test_captured_resumes_bit_for_bit(case, cuda):
 
 @pytest.mark.parametrize("case", RESUMED)
 def test_recordings_go_on_after_a_state_is_put_back(case, cuda):
-    """As a rollback does: the graphs that were recorded before it train on, in the tensors that they know."""
+    """As a rollback does: the graphs that were recorded
+    before it train on, in the tensors that they know.
+    """
     run = training(CASES[case], "captured")
     state = saved(run, 40)
     end, recordings = run.state_dict(), cuda.recordings
@@ -166,7 +173,9 @@ def test_recordings_go_on_after_a_state_is_put_back(case, cuda):
 
 
 class Counting(torch.optim.SGD):
-    """Its own decay of the rate, by a count that it keeps in Python: fine in a loop, and standing still in a recording."""
+    """Its own decay of the rate, by a count that it keeps in
+    Python: fine in a loop, and standing still in a recording.
+    """
 
     def step(self, closure=None):
         for group in self.param_groups:
@@ -215,7 +224,9 @@ def test_an_optimizer_that_needs_the_host_is_told_and_trains_on(kind, reason, cu
 
 
 class Host(Regularizer):
-    """A weight that falls with the updates, counted in Python: fine in a loop, and standing still in a recording."""
+    """A weight that falls with the updates, counted in
+    Python: fine in a loop, and standing still in a recording.
+    """
 
     def __init__(self):
         super().__init__(weight=1.0)
@@ -261,7 +272,9 @@ def test_a_part_that_needs_the_host_is_told_and_trains_on(kind, reason, cuda):
 
 
 class Failing(Regularizer):
-    """A penalty with state of every sort, which lets a test make it fail after it has changed it."""
+    """A penalty with state of every sort, which lets
+    a test make it fail after it has changed it.
+    """
 
     def __init__(self, fails=lambda: None):
         super().__init__(weight=1.0)
@@ -320,7 +333,9 @@ def test_an_update_that_failed_after_its_step_is_not_done_again(engine, cuda, mo
 
 @pytest.mark.parametrize("when", ["forward", "backward"])
 def test_what_fails_in_the_compiler_leaves_nothing_behind(when, cuda, monkeypatch):
-    """State of parts, in buffers, in Python and in random numbers, is as in a training that was eager from the start."""
+    """State of parts, in buffers, in Python and in random
+    numbers, is as in a training that was eager from the start.
+    """
     eager = with_part(Failing(), "eager")
     eager.run()
 

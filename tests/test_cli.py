@@ -53,7 +53,8 @@ def test_the_help_comes_quickly() -> None:
 def test_no_torch_where_none_is_needed(line: list[str]) -> None:
     script = (
         "import sys\nfrom ganzoo.cli import run\ncode = run(sys.argv[1:])\n"
-        "heavy = {'torch', 'numpy', 'torchvision'} & set(sys.modules)\nassert not heavy, heavy\nsys.exit(code)"
+        "heavy = {'torch', 'numpy', 'torchvision'} & set(sys.modules)\nassert not heavy, "
+        "heavy\nsys.exit(code)"
     )
     done = subprocess.run([sys.executable, "-c", script, *line], capture_output=True, text=True)
     assert done.returncode == (2 if "x" in line else 0), done.stderr
@@ -178,7 +179,10 @@ def test_data_inspect(tmp_path: Path, ran: Run) -> None:
 
 
 def test_third_party_warnings_do_not_show(tmp_path: Path) -> None:
-    script = "import warnings, sys\nimport ganzoo.cli as c\nc.run = lambda a: warnings.warn('noise', FutureWarning) or 0\nc.main()"
+    script = (
+        "import warnings, sys\nimport ganzoo.cli as c\nc.run = lambda a: warnings.warn('noise', "
+        "FutureWarning) or 0\nc.main()"
+    )
     environment = {key: value for key, value in os.environ.items() if key != "GANZOO_DEBUG"}
     for debug, shown in (("0", False), ("1", True)):
         done = subprocess.run(

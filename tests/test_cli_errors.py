@@ -1,4 +1,6 @@
-"""Errors of the command line itself: text that would talk to the terminal, interrupts, our own bugs, readers that leave."""
+"""Errors of the command line itself: text that would talk to
+the terminal, interrupts, our own bugs, readers that leave.
+"""
 
 from __future__ import annotations
 

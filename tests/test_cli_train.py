@@ -1,4 +1,6 @@
-"""`ganzoo train` as a person and a script meet it: dry runs, runs that repeat and resume, signals, what is seen on the way."""
+"""`ganzoo train` as a person and a script meet it: dry runs,
+runs that repeat and resume, signals, what is seen on the way.
+"""
 
 from __future__ import annotations
 
@@ -124,7 +126,8 @@ def test_a_signal_saves_and_says_how_to_go_on(
     name: str, tmp_path: Path, cli: Cli, small: tuple[str, ...]
 ) -> None:
     number = getattr(signal, name)
-    # Whoever runs the tests may ignore signals (nohup), which children inherit and a training heeds.
+    # Whoever runs the tests may ignore signals (nohup),
+    # which children inherit and a training heeds.
     heeding = f"import signal; signal.signal(signal.{name}, signal.SIG_DFL); {MAIN}"
     command = [
         sys.executable,

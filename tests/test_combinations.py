@@ -1,4 +1,6 @@
-"""Every generator with every loss and every regularizer, as far as their traits allow: it trains, or is refused with a reason."""
+"""Every generator with every loss and every regularizer, as far
+as their traits allow: it trains, or is refused with a reason.
+"""
 
 import math
 
@@ -110,7 +112,9 @@ def weights(pipeline):
 
 
 def combination(generator, sort, loss, regularizer):
-    """Losses and regularizers together know nothing of the sort of sample: beyond images, pairs of them are for slow tests."""
+    """Losses and regularizers together know nothing of the sort
+    of sample: beyond images, pairs of them are for slow tests.
+    """
     pairs = sort != "image" and loss != "nonsat" and regularizer is not None
     return pytest.param(generator, sort, loss, regularizer, marks=[pytest.mark.slow] * pairs)
 
@@ -126,10 +130,8 @@ COMBINATIONS = [
 @pytest.mark.parametrize(("generator", "sort", "loss", "regularizer"), COMBINATIONS, ids=str)
 def test_trains_or_is_refused(generator, sort, loss, regularizer):
     if trait := refusal(loss, regularizer):
-        with pytest.raises(
-            Incompatible,
-            match=f"reg.{regularizer}: needs a loss with the trait '{trait}', which {loss} has not; use one of",
-        ):
+        needs = f"reg.{regularizer}: needs a loss with the trait '{trait}'"
+        with pytest.raises(Incompatible, match=f"{needs}, which {loss} has not; use one of"):
             assembled(generator, loss, regularizer, sort)
         return
     pipeline, heard = assembled(generator, loss, regularizer, sort), Heard()
@@ -156,7 +158,8 @@ SLOPES = [
 def test_a_slope_penalty_refuses_a_discriminator_that_mixes_the_batch(penalty):
     with pytest.raises(
         Incompatible,
-        match=f"reg.{penalty}: needs a discriminator with the trait 'per_sample', which mixing has not",
+        match=f"reg.{penalty}: needs a discriminator with the trait 'per_sample', which mixing has "
+        f"not",
     ):
         assembled("mlp", "nonsat", penalty, "image", disc={"name": "mixing"})
 

@@ -1,4 +1,6 @@
-"""Every component that is installed keeps its contract, and the checks that say so find what is wrong."""
+"""Every component that is installed keeps its contract,
+and the checks that say so find what is wrong.
+"""
 
 import socket
 

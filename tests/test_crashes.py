@@ -1,4 +1,6 @@
-"""Saving and loading under faults: kills at every stage, and every sort of damage to the newest checkpoint."""
+"""Saving and loading under faults: kills at every stage,
+and every sort of damage to the newest checkpoint.
+"""
 
 import json
 import os
@@ -34,7 +36,9 @@ def run(tmp_path_factory):
 
 
 def survives(run, tmp_path, damage):
-    """Whether the older checkpoint is taken, and a line says why, after `damage` was done to the newest."""
+    """Whether the older checkpoint is taken, and a line
+    says why, after `damage` was done to the newest.
+    """
     copy = tmp_path / "copy"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(run, copy)
@@ -141,7 +145,9 @@ def test_unknown_format_is_named(run, tmp_path):
 
 
 def test_one_training_a_run(tmp_path):
-    """The second is refused while the first lives, also when it is another process; the lock of a dead one is no obstacle."""
+    """The second is refused while the first lives, also when it
+    is another process; the lock of a dead one is no obstacle.
+    """
     held = Lock(tmp_path)
     with pytest.raises(BadRun, match="another training"):
         Lock(tmp_path)
@@ -165,7 +171,9 @@ input()
 
 @pytest.fixture
 def journal(tmp_path, monkeypatch):
-    """What reaches the disk below tmp_path, in order: ("sync", file or folder, its bytes) and ("rename", file)."""
+    """What reaches the disk below tmp_path, in order:
+    ("sync", file or folder, its bytes) and ("rename", file).
+    """
     told = []
     sync, replace = os.fsync, os.replace
 
@@ -189,7 +197,9 @@ FOLDERS_ARE_SYNCED = hasattr(os, "O_DIRECTORY")
 
 
 def committed(name, content, folder):
-    """What a power cut cannot harm: all of a file on the disk, then its name, then the folder that holds the name."""
+    """What a power cut cannot harm: all of a file on the
+    disk, then its name, then the folder that holds the name.
+    """
     steps = [("sync", f".{name}.{os.getpid()}.tmp", content), ("rename", name)]
     return [*steps, ("sync", folder, None)] if FOLDERS_ARE_SYNCED else steps
 
@@ -231,7 +241,9 @@ def test_kills(capsys):
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks a child for each trial")
 def test_sixty_kills_leave_nothing_behind(capsys):
-    """Of the whole command, at stages of writing and up to a tenth of a second after; two checkpoints are kept."""
+    """Of the whole command, at stages of writing and up to
+    a tenth of a second after; two checkpoints are kept.
+    """
     harness = Path(__file__).with_name("crash_harness.py")
     command = [sys.executable, harness, "whole", "60"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=590)
@@ -240,7 +252,8 @@ def test_sixty_kills_leave_nothing_behind(capsys):
     with capsys.disabled():
         print(f"\n{result}")
     assert result["killed"] >= 55
-    # A kill may leave what was being written and what was about to go; the next resume takes it away.
+    # A kill may leave what was being written and what
+    # was about to go; the next resume takes it away.
     most = result["most at once"]
     assert most["checkpoints"] <= 4 and most["broken"] <= 1 and most["temporary"] <= 3
     clean = {"checkpoints": 2, "broken": 0, "temporary": 0, "others": 0}

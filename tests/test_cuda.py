@@ -1,5 +1,6 @@
-"""On a GPU: the engines agree, recorded updates go on after a resume, data stream through pinned memory, bf16 and every optimizer
-train. tests/test_capture.py holds the logic of recordings without one.
+"""On a GPU: the engines agree, recorded updates go on after a resume,
+data stream through pinned memory, bf16 and every optimizer train.
+tests/test_capture.py holds the logic of recordings without one.
 """
 
 import contextlib
@@ -99,7 +100,9 @@ def saved(run, at):
 
 @pytest.mark.parametrize("case", CASES)
 def test_engines_agree(case):
-    """The first log lines, which cover the first updates: later ones part by the chaos of a GAN, not by the engine."""
+    """The first log lines, which cover the first updates:
+    later ones part by the chaos of a GAN, not by the engine.
+    """
     found = {}
     for engine in ("eager", "compiled", "captured"):
         run = training(CASES[case], engine=engine)
@@ -135,7 +138,9 @@ def test_captured_resumes_bit_for_bit(case, deterministic):
 
 
 def test_resume_within_noise_without_deterministic_mode():
-    """The losses of a resumed run against the whole one: no further off than two whole runs of one seed are from each other."""
+    """The losses of a resumed run against the whole one: no further
+    off than two whole runs of one seed are from each other.
+    """
     runs = [training(CASES["gp"], engine="captured") for _ in range(3)]
     state = saved(runs[0], 32 * 12)
     whole, again = losses(runs[0]), losses(runs[1])
@@ -143,7 +148,8 @@ def test_resume_within_noise_without_deterministic_mode():
     resumed = losses(runs[2])
     noise = (whole - again).abs().max()
     print(
-        f"two whole runs differ by {noise:.2g}, a resumed one by {(whole[-len(resumed) :] - resumed).abs().max():.2g}"
+        f"two whole runs differ by {noise:.2g}, a resumed one by "
+        f"{(whole[-len(resumed) :] - resumed).abs().max():.2g}"
     )
     torch.testing.assert_close(
         resumed, whole[-len(resumed) :], rtol=1e-2, atol=max(1e-2, 4 * float(noise))
@@ -178,7 +184,9 @@ def test_every_optimizer_trains(name):
 
 
 def test_random_numbers_after_a_recording_that_failed():
-    """What follows a recording that was broken off draws random numbers as if there had been none."""
+    """What follows a recording that was broken off
+    draws random numbers as if there had been none.
+    """
 
     class Reading(torch.optim.SGD):
         def step(self, closure=None):
@@ -205,7 +213,9 @@ def test_streamed_data_are_the_resident_ones(deterministic):
 
 
 def test_the_host_does_not_wait_for_the_device():
-    """Between two log lines nothing in the loop makes the host wait: indices, latents and schedules are made on the device."""
+    """Between two log lines nothing in the loop makes the host
+    wait: indices, latents and schedules are made on the device.
+    """
     run = training({"log": {"images": 10**6}}, engine="captured")
     seen = []
 

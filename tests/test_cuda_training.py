@@ -1,5 +1,6 @@
-"""On a GPU: trainings as a person has them (bf16, 64x64, a run folder and its writer), every kind of part in recordings, going on
-in new processes and on other devices, memory that runs out at every stage, and a host that never waits.
+"""On a GPU: trainings as a person has them (bf16, 64x64, a run folder and its
+writer), every kind of part in recordings, going on in new processes and on
+other devices, memory that runs out at every stage, and a host that never waits.
 """
 
 import json
@@ -93,7 +94,9 @@ def trained(run):
 
 @pytest.mark.parametrize("batch", [64, 1024])
 def test_the_default_path_in_a_run_folder(batch, tmp_path):
-    """No falling back; lines, pictures and checkpoints are written beside, and what is saved is what was trained."""
+    """No falling back; lines, pictures and checkpoints are
+    written beside, and what is saved is what was trained.
+    """
     said = []
     config = configuration.check(
         configuration.merge(
@@ -128,7 +131,9 @@ def test_the_default_path_in_a_run_folder(batch, tmp_path):
 
 
 def test_a_rollback_goes_on_with_the_graphs_that_there_are(tmp_path):
-    """A weight that is spoilt in the middle: the run goes back to its checkpoint, at half the rates, and ends."""
+    """A weight that is spoilt in the middle: the run goes
+    back to its checkpoint, at half the rates, and ends.
+    """
     config = configured({"train": {"on_nan": "rollback"}, "checkpoint": {"images": 128}})
     pipeline = assemble(config, REGISTRY)
     runs.describe(tmp_path, pipeline, "a test")
@@ -177,7 +182,9 @@ def test_parts_in_recordings(case):
 
 @pytest.mark.parametrize("idea", IDEAS)
 def test_parts_of_third_parties_in_recordings(idea, registry):  # noqa: F811
-    """Labels, augmentations that adapt, packing, penalties of their own: recorded, or one line on why not."""
+    """Labels, augmentations that adapt, packing, penalties
+    of their own: recorded, or one line on why not.
+    """
     said = []
     run = Training(
         with_idea(registry, IDEAS[idea], train={"device": DEVICE, "engine": ENGINE}),
@@ -190,7 +197,9 @@ def test_parts_of_third_parties_in_recordings(idea, registry):  # noqa: F811
 
 
 def test_random_numbers_are_those_of_the_compiled_engine():
-    """PyTorch counts how many random numbers a recording draws and moves on by as many in each replay; so do compiled updates."""
+    """PyTorch counts how many random numbers a recording draws and
+    moves on by as many in each replay; so do compiled updates.
+    """
     states = {}
     for engine in ("compiled", ENGINE):
         run = training({"reg": {"gp": {}, "noise": {}}, "train": {"engine": engine}})
@@ -202,7 +211,9 @@ def test_random_numbers_are_those_of_the_compiled_engine():
 
 
 def test_many_variants_in_any_order_against_memory_of_their_own(monkeypatch):
-    """Recordings share their memory because they never overlap: with memory for each, the numbers are the same."""
+    """Recordings share their memory because they never
+    overlap: with memory for each, the numbers are the same.
+    """
     layer = {
         "reg": {"r1": {"every": 2}, "r2": {"every": 3}, "gp": {"every": 5}},
         "loss": {"name": "rpgan"},
@@ -297,7 +308,9 @@ def test_resume_in_a_new_process_bit_for_bit(tmp_path):
 
 
 def test_resume_between_devices(tmp_path):
-    """From the GPU to the CPU and back: the weights are those that were saved, and the training goes on, with a note."""
+    """From the GPU to the CPU and back: the weights are those
+    that were saved, and the training goes on, with a note.
+    """
     folder = tmp_path / "run"
     described(folder)
     in_new_process(folder, 32 * 9)
@@ -373,7 +386,9 @@ def test_a_full_gpu_in_training_is_one_line():
 
 
 def test_a_recording_that_broke_off_gives_its_memory_back():
-    """What the card holds afterwards is no more than before, and what is allocated comes from its ordinary memory."""
+    """What the card holds afterwards is no more than before,
+    and what is allocated comes from its ordinary memory.
+    """
 
     def held():
         torch.cuda.synchronize()
@@ -420,7 +435,9 @@ def test_what_is_asked_for_is_enough(batch):
 
 @pytest.mark.parametrize("resident", ["gpu", "host"])
 def test_the_host_does_not_wait_past_epochs_and_lines(resident):
-    """Log lines, the end of an epoch and streaming included: between the recordings and the end nothing makes the host wait."""
+    """Log lines, the end of an epoch and streaming included:
+    between the recordings and the end nothing makes the host wait.
+    """
     layer = {"data": {"resident": resident}, "log": {"images": 64}, "samples": {"images": 10**6}}
     run = training(layer, {"train": {"images": 32 * 90}})
     run.pipeline.dataset = Dataset(run.pipeline.dataset.samples[:500].clone())
@@ -444,7 +461,9 @@ def test_the_host_does_not_wait_past_epochs_and_lines(resident):
 
 
 def test_checkpoints_are_read_beside_the_updates():
-    """The writer's thread has the state while the card still works on what it was given after it."""
+    """The writer's thread has the state while the
+    card still works on what it was given after it.
+    """
     big = torch.randn(4096, 4096, device=DEVICE)
     state = torch.arange(1 << 20, device=DEVICE, dtype=torch.float32)
     moved = Transfer({"state": state}, torch.device(DEVICE))
@@ -465,7 +484,8 @@ def test_checkpoints_are_read_beside_the_updates():
 def test_training_on_the_second_card_leaves_the_first_alone():
     code = (
         "from ganzoo.library import train; import torch; "
-        "train(gen='dcgan', data={'resolution': 16, 'resident': 'host'}, device='cuda:1', images=320); "
+        "train(gen='dcgan', data={'resolution': 16, 'resident': 'host'}, device='cuda:1', "
+        "images=320); "
         "assert torch.cuda.memory_reserved(0) == 0"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

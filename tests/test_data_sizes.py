@@ -1,4 +1,6 @@
-"""Changes of size: the automatic resolution, one rule for files and tensors, orientation and frames."""
+"""Changes of size: the automatic resolution, one
+rule for files and tensors, orientation and frames.
+"""
 
 from pathlib import Path
 

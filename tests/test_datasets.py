@@ -23,7 +23,9 @@ DIGITS_SUMS = ["6d87418db22cc802", "2fd8de6bdb8d1178"]
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with mnist/ in it: for the training set the embedded digits backwards, for the test set some of them."""
+    """A folder with mnist/ in it: for the training set the
+    embedded digits backwards, for the test set some of them.
+    """
     folder, known = tmp_path_factory.mktemp("data"), digits()
     pictures, labels = known.samples[:, 0].numpy(), known.labels.numpy().astype(np.uint8)
     made.mnist(folder / "mnist", pictures[::-1].copy(), labels[::-1].copy())

@@ -27,7 +27,10 @@ def test_importing_ganzoo_settles_how_cublas_works():
     for given in (None, ":16:8"):
         environment = {k: v for k, v in os.environ.items() if k != "CUBLAS_WORKSPACE_CONFIG"}
         environment |= {} if given is None else {"CUBLAS_WORKSPACE_CONFIG": given}
-        code = "import os, sys, ganzoo; print(os.environ['CUBLAS_WORKSPACE_CONFIG'], 'torch' in sys.modules)"
+        code = (
+            "import os, sys, ganzoo; print(os.environ['CUBLAS_WORKSPACE_CONFIG'], 'torch' in "
+            "sys.modules)"
+        )
         done = subprocess.run(
             [sys.executable, "-c", code],
             env=environment,

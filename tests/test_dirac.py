@@ -1,4 +1,6 @@
-"""Dirac-GAN (Mescheder et al. 2018): data at 0, a generated point theta, D(x) = psi x; updates and rates are known."""
+"""Dirac-GAN (Mescheder et al. 2018): data at 0, a generated
+point theta, D(x) = psi x; updates and rates are known.
+"""
 
 import math
 
@@ -60,7 +62,9 @@ def update(state, loss, penalties=(), differentiation="double_backward"):
 
 
 def radius(*arguments):
-    """The factor by which small states grow in one update: the spectral radius of its Jacobian at the equilibrium."""
+    """The factor by which small states grow in one update:
+    the spectral radius of its Jacobian at the equilibrium.
+    """
     small = 1e-3
     columns = [update(state, *arguments) for state in ((small, 0.0), (0.0, small))]
     return (

@@ -1,4 +1,6 @@
-"""The documents: their code runs, their command lines parse and name what exists, their links lead somewhere."""
+"""The documents: their code runs, their command lines
+parse and name what exists, their links lead somewhere.
+"""
 
 import functools
 import os
@@ -47,7 +49,9 @@ def without_code(page):
 
 
 def test_library_page_runs(tmp_path, monkeypatch):
-    """All blocks in order, in one namespace; the page's own assertions hold, and what it computes has the shapes it says."""
+    """All blocks in order, in one namespace; the page's own
+    assertions hold, and what it computes has the shapes it says.
+    """
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "library_page"}
     page = ROOT / "docs" / "library.md"
@@ -62,7 +66,9 @@ def test_library_page_runs(tmp_path, monkeypatch):
 
 @pytest.fixture
 def written(tmp_path, monkeypatch):
-    """The packages of write-a-plugin.md in a folder on the path, found by their entry points as pip would have left them."""
+    """The packages of write-a-plugin.md in a folder on the path,
+    found by their entry points as pip would have left them.
+    """
     for file, text in blocks(ROOT / "docs" / "write-a-plugin.md", "python", "toml"):
         assert file, "every block of that page is a file"
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
@@ -221,7 +227,9 @@ def test_other_blocks_are_valid(page):
 
 
 def command_lines(page):
-    """(words after `ganzoo`, the error that the page shows or "") of every command line, in blocks and in the text."""
+    """(words after `ganzoo`, the error that the page shows
+    or "") of every command line, in blocks and in the text.
+    """
     text = page.read_text("utf-8")
     lines = []
     for language, _, block in FENCE.findall(text):
@@ -260,7 +268,9 @@ def parse(words):
 
 
 def check_parts(registry, given):
-    """Raises GanzooError or AssertionError unless a `train` line names parts that are there and options that they take."""
+    """Raises GanzooError or AssertionError unless a `train`
+    line names parts that are there and options that they take.
+    """
     recipe = registry.get("recipe", given["recipe"]).recipe() if given["recipe"] else {}
     parts = {}
     for section, kind in (
@@ -304,7 +314,9 @@ def check_parts(registry, given):
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_command_lines_parse(page, written):
-    """Every flag is one that the command has, and what a `train` line names is there and takes the options given to it."""
+    """Every flag is one that the command has, and what a `train`
+    line names is there and takes the options given to it.
+    """
     for words, error in command_lines(page):
         if error:
             continue
@@ -319,7 +331,9 @@ def test_command_lines_parse(page, written):
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_errors_are_as_shown(page, tmp_path, monkeypatch, capsys):
-    """Where a page shows an error below a command line, the command prints it (those that need an earlier run are left out)."""
+    """Where a page shows an error below a command line, the command
+    prints it (those that need an earlier run are left out).
+    """
     monkeypatch.chdir(tmp_path)
     for words, error in command_lines(page):
         if error and "--resume" not in words:

@@ -1,5 +1,7 @@
-"""The engines agree: for every combination that trains, the update compiles without a break, with the losses and gradients of
-eager, and the trained result does not depend on the engine beyond float noise."""
+"""The engines agree: for every combination that trains, the update
+compiles without a break, with the losses and gradients of eager, and
+the trained result does not depend on the engine beyond float noise.
+"""
 
 import itertools
 
@@ -43,7 +45,9 @@ def singles():
 
 
 def covering():
-    """Every component at least once, in as few pipelines as hold them: each loss with a share of the regularizers."""
+    """Every component at least once, in as few pipelines as
+    hold them: each loss with a share of the regularizers.
+    """
     gens, losses, regs = names("generator"), names("loss"), names("regularizer")
     for number, loss in enumerate(losses):
         own = regs[number :: len(losses)]

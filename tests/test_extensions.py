@@ -1,4 +1,6 @@
-"""The contracts carry what comes next: every idea of tests/parts joins through the hooks alone, trains, and keeps its state."""
+"""The contracts carry what comes next: every idea of tests/parts
+joins through the hooks alone, trains, and keeps its state.
+"""
 
 import copy
 import math
@@ -67,7 +69,9 @@ class Heard(Tracker):
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory):
-    """The built-ins, the parts of tests/parts as a distribution of their own, and a small set of labelled pictures."""
+    """The built-ins, the parts of tests/parts as a distribution
+    of their own, and a small set of labelled pictures.
+    """
     parts = entries(
         tmp_path_factory.mktemp("site"), "ganzoo-parts", {name: f"parts.{name}" for name in PARTS}
     )
@@ -211,7 +215,9 @@ def test_auxiliary_loss_is_cross_entropy_and_reaches_both_nets(registry):
 
 @pytest.mark.parametrize("also", [{}, {"r1": {}}], ids=["alone", "beside r1"])
 def test_path_length_has_the_gradient_of_plain_double_backward(registry, also):
-    """Beside r1 the engine may take the dual way for the discriminator; LayerNorm in the generator has no right dual."""
+    """Beside r1 the engine may take the dual way for the
+    discriminator; LayerNorm in the generator has no right dual.
+    """
     found = pipeline(
         registry,
         {"gen": {"name": "mapped"}, "reg": {"path-length": {"every": 1, "weight": 3.0}, **also}},

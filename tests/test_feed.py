@@ -1,4 +1,6 @@
-"""Batches are the same wherever the samples are kept, and a resumed feed gives the batch that would have come."""
+"""Batches are the same wherever the samples are kept,
+and a resumed feed gives the batch that would have come.
+"""
 
 import statistics
 import time
@@ -35,7 +37,9 @@ def test_streamed_batches_are_the_resident_ones():
 
 
 def test_batches_are_scaled_and_mirrored_within_the_update():
-    """What nets see of a batch: byte b is b / 127.5 - 1, and the columns of a mirrored sample run backwards."""
+    """What nets see of a batch: byte b is b / 127.5 - 1,
+    and the columns of a mirrored sample run backwards.
+    """
     stored, _, flips = feed("gpu").next()
     seen = as_samples(stored, flips)
     assert seen.dtype == torch.float32 and 0 < flips.sum() < len(flips)
@@ -84,7 +88,9 @@ def test_an_error_in_the_stream_reaches_the_training():
 
 @pytest.mark.slow
 def test_streaming_keeps_up(tmp_path):
-    """Data four times the budget trains at 90 % or more of the resident speed (dcgan 32x32, batch 64, memory-mapped)."""
+    """Data four times the budget trains at 90 % or more of
+    the resident speed (dcgan 32x32, batch 64, memory-mapped).
+    """
     from ganzoo import config as configuration
     from ganzoo.assembly.assembling import assemble
     from ganzoo.components.loading import zoo

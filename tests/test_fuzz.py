@@ -1,4 +1,6 @@
-"""Mutated generator files, run files, checkpoints and zips of pictures: only one-line errors of ours, or success, come of them."""
+"""Mutated generator files, run files, checkpoints and zips of
+pictures: only one-line errors of ours, or success, come of them.
+"""
 
 import json
 import subprocess

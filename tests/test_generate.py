@@ -1,4 +1,6 @@
-"""`ganzoo generate`: the same bytes twice and from the file alone, folders, walks, points and signals."""
+"""`ganzoo generate`: the same bytes twice and from
+the file alone, folders, walks, points and signals.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The command for the first minutes on a GPU goes on after failures, keeps what it found, and says so where there is no GPU."""
+"""The command for the first minutes on a GPU goes on after
+failures, keeps what it found, and says so where there is no GPU.
+"""
 
 import json
 import sys

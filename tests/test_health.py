@@ -1,4 +1,6 @@
-"""What is said of a training's health: figures and words that cannot contradict each other, and copies that are found out."""
+"""What is said of a training's health: figures and words that
+cannot contradict each other, and copies that are found out.
+"""
 
 import io
 from types import SimpleNamespace

@@ -1,4 +1,6 @@
-"""`ganzoo install`, `uninstall`, `plugins` and `list --all`: thin pip, and commands that work whatever is installed."""
+"""`ganzoo install`, `uninstall`, `plugins` and `list --all`:
+thin pip, and commands that work whatever is installed.
+"""
 
 import json
 import os
@@ -56,8 +58,8 @@ def test_install_shows_and_runs_the_pip_of_this_python(pip, cli):
     ]
     assert done.code == 0 and pip.lines == [expected] and done.out == ""
     assert (
-        f"running: {sys.executable} -m pip install --upgrade '--editable=some where' -- ganzoo-one 'ganzoo-two>=1'"
-        in done.err
+        f"running: {sys.executable} -m pip install --upgrade '--editable=some where' -- "
+        f"ganzoo-one 'ganzoo-two>=1'" in done.err
     )
     assert "ganzoo-one is not in ganzoo's catalogue" in done.err
 
@@ -126,7 +128,8 @@ BROKEN = {
     "exits": "import sys; sys.exit(3)",
     "syntax": "def (",
     "misspelt": "from ganzoo import hookimpl\n@hookimpl\ndef register_lossses(register): pass",
-    "hook": "from ganzoo import hookimpl\n@hookimpl\ndef register_losses(register): raise ValueError('midway')",
+    "hook": "from ganzoo import hookimpl\n@hookimpl\ndef register_losses(register): raise "
+    "ValueError('midway')",
 }
 
 

@@ -1,4 +1,6 @@
-"""What a log line holds, and what a training does for it: signs of health only where they are read, values written once."""
+"""What a log line holds, and what a training does for it:
+signs of health only where they are read, values written once.
+"""
 
 import pytest
 import torch

@@ -1,5 +1,6 @@
-"""What the loop does, against arithmetic written here: which samples and labels an update sees, when
-things are due, what stops it, and what is never saved."""
+"""What the loop does, against arithmetic written here: which samples and labels an update sees,
+when things are due, what stops it, and what is never saved.
+"""
 
 import json
 import math
@@ -26,7 +27,9 @@ SIDE = 4
 
 
 def numbered(n=12):
-    """Pictures of which no two are alike, nor their mirror images; the label is the number modulo 3."""
+    """Pictures of which no two are alike, nor their
+    mirror images; the label is the number modulo 3.
+    """
     pixels = torch.arange(SIDE * SIDE, dtype=torch.uint8).view(1, 1, SIDE, SIDE)
     first = torch.arange(n, dtype=torch.uint8).view(n, 1, 1, 1) * 20
     return Dataset(pixels + first, torch.arange(n) % 3, ("a", "b", "c"))

@@ -1,4 +1,6 @@
-"""The memory estimate holds against what an update really allocates; too large a batch is refused, with one that fits."""
+"""The memory estimate holds against what an update really
+allocates; too large a batch is refused, with one that fits.
+"""
 
 import itertools
 
@@ -66,13 +68,16 @@ def graph_of(function, *shapes):
 
 
 def test_what_a_compiled_graph_holds():
-    """By hand, in numbers of 4 bytes: weights that come in are not counted, and what is fused is not in memory."""
+    """By hand, in numbers of 4 bytes: weights that come in
+    are not counted, and what is fused is not in memory.
+    """
     weights = (8, 8), (8, 4)
 
     def two_layers(x, first, second):
         return torch.relu(torch.relu(x @ first) * 2 + 1) @ second
 
-    # x @ first [16, 8]; the rest of it is fused and takes its place for the product with `second` [16, 4], which adds its own.
+    # x @ first [16, 8]; the rest of it is fused and takes its place
+    # for the product with `second` [16, 4], which adds its own.
     assert graph_peak(graph_of(two_layers, (16, 8), *weights)) == 4 * (16 * 8 + 16 * 4)
 
     def kept(x, first, second):
@@ -90,7 +95,9 @@ def test_what_a_compiled_graph_holds():
 
 @pytest.mark.parametrize(("regs", "share"), [((), 0.855), (("r1", "r2"), 0.546)], ids=str)
 def test_a_compiled_update_holds_less(regs, share):
-    """By how much less, where the slow test finds the estimate right within a fifth against an allocator."""
+    """By how much less, where the slow test finds the
+    estimate right within a fifth against an allocator.
+    """
     built = pipeline(*regs, batch=64, resolution=16)
     built.parts.differentiation = choose_differentiation(
         built.parts.discriminator, built.spec
@@ -198,7 +205,8 @@ def test_too_large_a_batch_is_refused_with_one_that_fits():
     free = needed - found["update"] // 2
     with pytest.raises(
         DeviceError,
-        match=r"train.batch_size = 64: needs about .*; the largest that fits is about: train.batch_size = \d+",
+        match=r"train.batch_size = 64: needs about .*; the largest that fits is about: "
+        r"train.batch_size = \d+",
     ) as caught:
         memory.check_fits(built, free)
     fits = int(caught.value.change["train.batch_size"])

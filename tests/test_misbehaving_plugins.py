@@ -1,4 +1,6 @@
-"""A plugin that does what it must not at import or in use is one line that names it; nothing else stops, and answers stay clean."""
+"""A plugin that does what it must not at import or in use is one
+line that names it; nothing else stops, and answers stay clean.
+"""
 
 import json
 import os
@@ -57,7 +59,9 @@ os.write(1, b"a word of C's\\n")
 
 @pytest.fixture
 def site(tmp_path, monkeypatch):
-    """A function that installs modules as plugins: distribution -> code; returns their entry points."""
+    """A function that installs modules as plugins:
+    distribution -> code; returns their entry points.
+    """
     monkeypatch.syspath_prepend(str(tmp_path))
     before = set(sys.modules)
 
@@ -145,7 +149,9 @@ class Chatty(Loss):
 
 @pytest.fixture
 def misbehaving(site, tmp_path, monkeypatch):
-    """All of the above as if they were installed beside ganzoo's own, and loaded anew by each command."""
+    """All of the above as if they were installed beside
+    ganzoo's own, and loaded anew by each command.
+    """
     codes = {case: code for case, (code, _) in BAD.items()}
     (tmp_path / "mis_late.py").write_text(LATE)
     (tmp_path / "torn.toml").write_text("summary =")

@@ -20,7 +20,9 @@ def cache(tmp_path, monkeypatch):
 
 
 def trained(ran, out, *arguments):
-    """The header of the generator that a small training wrote, its pictures and its log looked at."""
+    """The header of the generator that a small
+    training wrote, its pictures and its log looked at.
+    """
     ran("train", *arguments, *SMALL, "--out", out)
     (run,) = out.iterdir()
     last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])

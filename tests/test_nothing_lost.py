@@ -1,4 +1,6 @@
-"""A resume never starts over by itself, goes on with what was saved, and loses nothing on the way."""
+"""A resume never starts over by itself, goes on
+with what was saved, and loses nothing on the way.
+"""
 
 import errno
 import json
@@ -325,8 +327,11 @@ def test_the_log_and_the_file_do_not_know_of_stops(tmp_path):
 
 
 def signalled(arguments, out, number, lines):
-    """The run of a `ganzoo train` in a process of its own, which got a signal after so many lines of its log."""
-    # Whoever runs the tests may ignore signals (nohup), which children inherit and a training heeds.
+    """The run of a `ganzoo train` in a process of its own,
+    which got a signal after so many lines of its log.
+    """
+    # Whoever runs the tests may ignore signals (nohup),
+    # which children inherit and a training heeds.
     heeding = f"import signal; signal.signal({int(number)}, signal.SIG_DFL)"
     code = f"{heeding}; from ganzoo.cli import main; main()"
     command = [sys.executable, "-c", code, "train", *map(str, arguments)]

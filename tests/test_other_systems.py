@@ -1,4 +1,6 @@
-"""Windows and macOS, as far as they can be held to from here: nothing of POSIX is taken for granted, and MPS is offered."""
+"""Windows and macOS, as far as they can be held to from here:
+nothing of POSIX is taken for granted, and MPS is offered.
+"""
 
 import ast
 import io
@@ -29,7 +31,9 @@ SOURCES = sorted([*(ROOT / "ganzoo").rglob("*.py"), *(ROOT / "plugins").rglob("*
 
 @pytest.mark.skipif(sys.platform != "linux", reason="plays another system on Linux")
 def test_a_first_hour_without_posix(tmp_path):
-    """Windows' lacks and its ways with open files, played by tests/elsewhere.py in a process of its own."""
+    """Windows' lacks and its ways with open files,
+    played by tests/elsewhere.py in a process of its own.
+    """
     done = subprocess.run(
         [sys.executable, elsewhere.__file__, tmp_path], capture_output=True, text=True, timeout=300
     )
@@ -43,7 +47,9 @@ def test_a_first_hour_without_posix(tmp_path):
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_what_only_posix_has_is_asked_for(path):
-    """An attribute that Windows lacks stands in a function that looks whether it is there, a module within try."""
+    """An attribute that Windows lacks stands in a function
+    that looks whether it is there, a module within try.
+    """
     tree = ast.parse(path.read_text("utf-8"))
     guarded = {
         id(node)

@@ -1,4 +1,6 @@
-"""What a person installs: the wheel in a fresh environment, with other people's plugins coming and going."""
+"""What a person installs: the wheel in a fresh
+environment, with other people's plugins coming and going.
+"""
 
 import json
 import math
@@ -176,7 +178,8 @@ def test_a_broken_plugin_is_one_warning(environment):
     done = environment.run("ganzoo", "list", "--json")
     assert {(c["kind"], c["name"]) for c in json.loads(done.stdout)} == before.keys()
     assert done.stderr == (
-        "Warning: plugin ganzoo-broken:broken is broken and left out: RuntimeError: needs ganzoo 99 and a better world\n"
+        "Warning: plugin ganzoo-broken:broken is broken and left out: RuntimeError: needs ganzoo "
+        "99 and a better world\n"
     )
     listed = {
         p["plugin"]: p for p in json.loads(environment.run("ganzoo", "plugins", "--json").stdout)

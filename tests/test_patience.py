@@ -1,4 +1,6 @@
-"""Nothing takes more than a second in silence: steps that take long are named on stderr while they last."""
+"""Nothing takes more than a second in silence: steps
+that take long are named on stderr while they last.
+"""
 
 import io
 import os
@@ -135,7 +137,9 @@ def test_a_training_without_log_lines_is_not_silent(monkeypatch, capsys):
 
 
 def test_the_first_word_comes_before_torch_is_there(tmp_path):
-    """`info`, `generate` and `train` load it, which takes seconds on a slow disk; here it never comes."""
+    """`info`, `generate` and `train` load it, which
+    takes seconds on a slow disk; here it never comes.
+    """
     (tmp_path / "torch.py").write_text("import time; time.sleep(1); raise ImportError('no torch')")
     code = f"from ganzoo.cli import _patience; _patience.PATIENCE = 0.1; {MAIN}"
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}

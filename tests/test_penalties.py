@@ -1,4 +1,6 @@
-"""Penalties and constraints: values against closed forms and finite differences, gradients against double backward."""
+"""Penalties and constraints: values against closed forms
+and finite differences, gradients against double backward.
+"""
 
 import copy
 import math

@@ -1,4 +1,6 @@
-"""Pictures and zips that ask a codec for far more than they are: named, left out, and never decoded."""
+"""Pictures and zips that ask a codec for far more
+than they are: named, left out, and never decoded.
+"""
 
 import io
 import struct

@@ -1,4 +1,6 @@
-"""What a person is shown of a training: a picture from the start on, one that moves, plots that compare, and numbers."""
+"""What a person is shown of a training: a picture from the
+start on, one that moves, plots that compare, and numbers.
+"""
 
 import signal
 
@@ -72,7 +74,9 @@ def test_a_stop_leaves_a_picture_and_a_strip_and_a_resume_the_whole_one(tmp_path
 
 
 def test_the_strip_is_made_of_the_run_s_own_pictures_alone(tmp_path):
-    """Sixty-four of many; no links, no pictures of another size or from after, nothing damaged or named otherwise."""
+    """Sixty-four of many; no links, no pictures of another
+    size or from after, nothing damaged or named otherwise.
+    """
     spec, folder = Spec((3, 8, 8)), tmp_path / "samples"
     for number in range(200):
         images = torch.full((4, 3, 8, 8), number / 100 - 1)

@@ -1,4 +1,6 @@
-"""Loading plugins: what is sound is there with its owner, what is broken is one line, and neither stops the other."""
+"""Loading plugins: what is sound is there with its owner,
+what is broken is one line, and neither stops the other.
+"""
 
 import sys
 import textwrap
@@ -27,7 +29,9 @@ HEADER = """
 
 @pytest.fixture
 def site(tmp_path, monkeypatch):
-    """A function that installs a module as a plugin of a distribution, and returns its entry points."""
+    """A function that installs a module as a plugin
+    of a distribution, and returns its entry points.
+    """
     monkeypatch.syspath_prepend(str(tmp_path))
     modules = set(sys.modules)
 
@@ -70,7 +74,8 @@ def test_one_name_from_two_plugins_is_refused_and_the_qualified_forms_work(site)
     with pytest.raises(AmbiguousComponent) as caught:
         zoo.registry.get("loss", "softer")
     assert str(caught.value) == (
-        "loss 'softer' is offered by ganzoo-one:one and ganzoo-two:two: write ganzoo-one/softer or ganzoo-two/softer"
+        "loss 'softer' is offered by ganzoo-one:one and ganzoo-two:two: write ganzoo-one/softer "
+        "or ganzoo-two/softer"
     )
     for owner in ("one", "two"):
         for form in (f"ganzoo-{owner}/softer", f"{owner}/softer", f"ganzoo-{owner}:{owner}/softer"):
@@ -132,7 +137,8 @@ BROKEN = {
     ),
     "recipe": ("@hookimpl\n    def register_recipes(register): register('odd', 3)", "recipe 'odd'"),
     "twice": (
-        "@hookimpl\n    def register_losses(register): register('odd', Loss); register('odd', Loss)",
+        "@hookimpl\n    def register_losses(register): register('odd', Loss); register('odd', "
+        "Loss)",
         "registered twice",
     ),
 }
@@ -178,7 +184,8 @@ def test_what_a_plugin_registered_before_it_broke_is_taken_back(site):
     [
         (
             ["ganzoo>=0.2,<0.3"],
-            "it is for ganzoo <0.3,>=0.2, and this is ganzoo 0.1.7; install a version of ganzoo-for for it",
+            "it is for ganzoo <0.3,>=0.2, and this is ganzoo 0.1.7; install a version of "
+            "ganzoo-for for it",
         ),
         (["numpy", "Ganzoo (<0.1)"], "it is for ganzoo <0.1, and this is ganzoo 0.1.7"),
         (["ganzoo[dev]==0.1.6"], "it is for ganzoo ==0.1.6"),
@@ -235,7 +242,8 @@ def test_an_unknown_hook_is_said_by_name(hook, hint, site):
 def test_a_hook_of_another_version_may_be_marked_as_optional(site):
     code = """
     @hookimpl(optionalhook=True)
-    def register_samplers(register): raise RuntimeError("not called by a ganzoo that has no such hook")
+    def register_samplers(register):
+        raise RuntimeError("not called by a ganzoo that has no such hook")
     """
     assert plugins.load(site("ganzoo-both", "plug_both", code)).broken == []
 

@@ -1,4 +1,6 @@
-"""Precision on a CPU: when bf16 is taken, that a run keeps it, and what stays in float32 under it."""
+"""Precision on a CPU: when bf16 is taken, that a
+run keeps it, and what stays in float32 under it.
+"""
 
 import copy
 import json

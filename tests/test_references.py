@@ -1,4 +1,6 @@
-"""Whole trainings, nets and averages against plain torch that shares no line with ganzoo (`by_hand.py`)."""
+"""Whole trainings, nets and averages against plain
+torch that shares no line with ganzoo (`by_hand.py`).
+"""
 
 import copy
 import math
@@ -315,7 +317,9 @@ def test_spectral_norm_is_torchs_over_moving_weights():
 
 @pytest.mark.parametrize("half_life", [0, 64, 10_000])
 def test_average_is_its_formula(half_life):
-    """A share 2^(-batch / h) stays, with h the half-life, early on a twentieth of the images so far."""
+    """A share 2^(-batch / h) stays, with h the
+    half-life, early on a twentieth of the images so far.
+    """
     net, batch, wanted, images = nn.BatchNorm1d(1, affine=False), 32, 0.0, 0
     average = Average(net, half_life)
     for value in range(1, 40):
@@ -338,7 +342,9 @@ def test_average_is_its_formula(half_life):
 @pytest.mark.parametrize("every", [1, 3])
 @pytest.mark.parametrize(("loss", "name"), [("nonsat", "r1"), ("minimax", "r2"), ("rpgan", "r1")])
 def test_dirac_gan_through_the_engine(loss, name, every):
-    """Alternating updates, penalties lazy or not: the trajectory of the closed form, which converges."""
+    """Alternating updates, penalties lazy or not: the
+    trajectory of the closed form, which converges.
+    """
     theta, psi, rate, weight = 1.0, -0.5, 0.1, 0.8
     registry, spec = zoo().registry, Spec((1,))
     regularizer = registry.create("regularizer", name, weight=weight, every=every)

@@ -1,4 +1,6 @@
-"""Lines that are printed to be copied into a shell hold only what installs or resumes, whatever a file says."""
+"""Lines that are printed to be copied into a shell hold
+only what installs or resumes, whatever a file says.
+"""
 
 import pytest
 from hostile import BAD, forge
@@ -11,8 +13,8 @@ from ganzoo.errors import BadFile, BadRun, UnknownComponent
 from ganzoo.training import run_folder as runs
 
 NAMES = (
-    "x; rm -rf ~", "--index-url=http://x", "-r", "$(id)", "a b", "x\n", "x" * 200, "a/b", "git+https://x", "x-", ".x",
-    "K\u212a", "x[extra]", "x==1", BAD,
+    "x; rm -rf ~", "--index-url=http://x", "-r", "$(id)", "a b", "x\n", "x" * 200, "a/b",
+    "git+https://x", "x-", ".x", "K\u212a", "x[extra]", "x==1", BAD,
 )  # fmt: skip
 
 

@@ -1,4 +1,6 @@
-"""A resumed training gives the same state, bit for bit, as one that was never stopped: every recipe, cut three times."""
+"""A resumed training gives the same state, bit for bit, as
+one that was never stopped: every recipe, cut three times.
+"""
 
 import random
 
@@ -20,7 +22,9 @@ BATCH, ITERATIONS = (
     45,
 )
 SAMPLES = 1800  # digits; 45 updates of 48 samples run past their end: an epoch border lies within
-ALL_AT_ONCE = {  # state of every sort: buffers that change, noise, lazy penalties, mirrored pictures, a schedule that ends
+# State of every sort: buffers that change, noise, lazy
+# penalties, mirrored pictures, a schedule that ends
+ALL_AT_ONCE = {
     "gen": {"width": 8},
     "disc": {"width": 8, "norm": "none"},
     "reg": {"r1": {"every": 3, "final": 1.0}, "gp": {}, "noise": {}, "sn": {"side": "both"}},
@@ -64,7 +68,9 @@ def assembled(config):
 
 
 def trained(config, folder, cuts=()):
-    """The state after training in `folder`, stopped and resumed in a fresh pipeline after so many updates each time."""
+    """The state after training in `folder`, stopped and resumed
+    in a fresh pipeline after so many updates each time.
+    """
     folder.mkdir(exist_ok=True)
     training = Training(assembled(config), folder)
     for cut in cuts:
@@ -109,7 +115,9 @@ def test_resume_is_exact(recipe, tmp_path):
 
 @pytest.mark.parametrize("name", ["adam", "rmsprop"])
 def test_optimizer_state_gets_its_parameters_layout(name):
-    """One kernel for all parameters pairs numbers by their place in memory: a state laid out otherwise goes to other weights."""
+    """One kernel for all parameters pairs numbers by their place
+    in memory: a state laid out otherwise goes to other weights.
+    """
     build = zoo().registry.get("optimizer", name).load()
     nets = [torch.nn.Conv2d(4, 6, 3).to(memory_format=torch.channels_last) for _ in range(2)]
     nets[1].load_state_dict(nets[0].state_dict())
@@ -166,7 +174,9 @@ def test_extended_run_continues(tmp_path):
 
 
 def test_resume_on_another_sort_of_device(tmp_path):
-    """A GPU's generators have states of 16 bytes, which mean nothing here: new numbers from the seed and the images, and a note."""
+    """A GPU's generators have states of 16 bytes, which mean nothing
+    here: new numbers from the seed and the images, and a note.
+    """
     config = small({"gen": {"name": "mlp"}, "reg": {"noise": {}}})
     state = trained(config, tmp_path)
     state["streams"] |= {"latents": torch.zeros(16, dtype=torch.uint8)}
@@ -185,7 +195,9 @@ def test_resume_on_another_sort_of_device(tmp_path):
 
 
 def test_log_is_one_story_after_a_crash(tmp_path):
-    """Lines written after the checkpoint that a run resumes from are dropped, for those updates happen again."""
+    """Lines written after the checkpoint that a run resumes
+    from are dropped, for those updates happen again.
+    """
     (tmp_path / "log.jsonl").write_text('{"images": 500}\n{"images": 1500}\n{"images": 17')
     logbook.forget_after(tmp_path, 1000)
     assert (tmp_path / "log.jsonl").read_text() == '{"images": 500}\n'

@@ -60,7 +60,9 @@ def name_of(path):
 
 
 def imports(path):
-    """The dotted names that a module imports when it runs, at its top or inside functions, its own package's resolved."""
+    """The dotted names that a module imports when it runs, at
+    its top or inside functions, its own package's resolved.
+    """
     tree, found = TREES[path], set()
     idle = {
         id(n)
@@ -101,7 +103,9 @@ OURS = {  # a module of the core -> those that it imports
 
 
 def layer(name):
-    """The place of a module's folder among LAYERS; the package itself, which offers what all have, is above."""
+    """The place of a module's folder among LAYERS; the
+    package itself, which offers what all have, is above.
+    """
     return LAYERS.index(module_of(name)) if name != "ganzoo" else len(LAYERS)
 
 
@@ -310,7 +314,8 @@ def test_nothing_is_unpickled_or_evaluated(path):
             assert "shell" not in {k.arg for k in node.keywords}, f"line {node.lineno}: shell="
 
 
-PRINTERS = {  # the only functions that print; each cleans what it prints, or prints words of its own alone
+# The only functions that print; each cleans what it prints, or prints words of its own alone
+PRINTERS = {
     "cli/_echo.py": {"echo"},
     "cli/_shared.py": {"print_json", "table"},
     "cli/_report.py": {"say", "_write"},
@@ -322,7 +327,9 @@ STREAMS = {"click", "sys.stdout", "sys.stderr", "CONSOLE", "console", "os", "ric
 
 @pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
 def test_text_reaches_a_terminal_in_one_way(path):
-    """File names and plugins' words would steer it otherwise: commands print by `echo`, `say`, `table` and `print_json`."""
+    """File names and plugins' words would steer it otherwise:
+    commands print by `echo`, `say`, `table` and `print_json`.
+    """
     allowed = PRINTERS.get(path.relative_to(CORE).as_posix(), set())
     free = {
         id(inner)

@@ -1,4 +1,6 @@
-"""Run folders from strangers: nothing in one is followed out of it, waited for, or read beyond a limit."""
+"""Run folders from strangers: nothing in one is
+followed out of it, waited for, or read beyond a limit.
+"""
 
 import json
 import os

@@ -50,7 +50,9 @@ def texts(folder):
 
 @pytest.fixture
 def loaded(tmp_path, monkeypatch):
-    """A function that writes a project, loads it beside what is installed, and returns its folder and the registry."""
+    """A function that writes a project, loads it beside what
+    is installed, and returns its folder and the registry.
+    """
     modules = set(sys.modules)
 
     def load(name, kinds):
@@ -212,7 +214,9 @@ def test_nothing_is_written_over(tmp_path, cli):
 
 @pytest.mark.slow
 def test_a_project_of_all_kinds_lives_in_a_fresh_environment(built, tmp_path):
-    """Generated, built, installed, tested, reviewed, trained with and uninstalled, with no change by hand."""
+    """Generated, built, installed, tested, reviewed,
+    trained with and uninstalled, with no change by hand.
+    """
     fresh = Environment(tmp_path)
     fresh.pip("install", next(built.glob("*.whl")), "--no-deps", "--no-index")
     fresh.run(

@@ -1,4 +1,6 @@
-"""Runs that go wrong: not-finite losses are named and never saved; with rollback the run goes on from the last good state."""
+"""Runs that go wrong: not-finite losses are named and never
+saved; with rollback the run goes on from the last good state.
+"""
 
 import json
 

@@ -1,4 +1,6 @@
-"""What a net and its samples will take is counted before it takes memory, for a person's own command and for files."""
+"""What a net and its samples will take is counted before
+it takes memory, for a person's own command and for files.
+"""
 
 import contextlib
 import shutil
@@ -100,7 +102,9 @@ def test_the_peak_of_a_call_is_what_its_tensors_take():
 
 
 class Reads(Regularizer):
-    """Reads values, so that it cannot be simulated; `seen` are the sizes of the batches that it was given."""
+    """Reads values, so that it cannot be simulated;
+    `seen` are the sizes of the batches that it was given.
+    """
 
     seen: ClassVar[list[int]] = []
 

@@ -1,4 +1,6 @@
-"""Where slopes are taken, and how: the places of a step by their distributions, the way by a trial."""
+"""Where slopes are taken, and how: the places of a
+step by their distributions, the way by a trial.
+"""
 
 import pytest
 import torch
@@ -32,8 +34,9 @@ def test_between_has_one_weight_a_sample_that_is_uniform(step):
 
 
 def test_around_is_noise_of_half_the_deviation_a_part_of_the_way(step):
-    """A part of the way u, uniform in 0..1, along noise uniform in 0..0.5 deviations (Kodali et al. 2017):
-    mean 1/8 of the deviation, mean square 1/36, never below 0 nor above 1/2."""
+    """A part of the way u, uniform in 0..1, along noise uniform in 0..0.5 deviations (Kodali et al.
+    2017): mean 1/8 of the deviation, mean square 1/36, never below 0 nor above 1/2.
+    """
     moved = (step.point("around") - step.real) / step.data.std()
     assert moved.min() >= -1e-6 and 0.45 < moved.max() <= 0.5 + 1e-6
     assert moved.mean().item() == pytest.approx(1 / 8, rel=0.05)

@@ -1,4 +1,6 @@
-"""The checks of ganzoo.testing find what is wrong: each part below breaks one promise, and the check says which."""
+"""The checks of ganzoo.testing find what is wrong: each
+part below breaks one promise, and the check says which.
+"""
 
 import re
 

@@ -1,4 +1,6 @@
-"""Generator files from strangers: each attack ends in one printable line, quickly, in little memory, and touches nothing else."""
+"""Generator files from strangers: each attack ends in one printable
+line, quickly, in little memory, and touches nothing else.
+"""
 
 import os
 import pickle

@@ -1,4 +1,6 @@
-"""From a configuration to a pipeline: builds the parts, reads their traits, adapts or refuses with a reason."""
+"""From a configuration to a pipeline: builds the parts,
+reads their traits, adapts or refuses with a reason.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ WAYS = {"forward_over_reverse": "forward over reverse", "double_backward": "doub
 
 
 def assemble(config: Config, registry: Registry, progress: Progress | None = None) -> Pipeline:
-    """Build and check everything; raises UsageError, BadData, DeviceError or BrokenPlugin with one line."""
+    """Build and check everything; raises UsageError,
+    BadData, DeviceError or BrokenPlugin with one line.
+    """
     build = Assembly(config, registry)
     device = choose_device(config.train.device)
     with off_stdout(), forked(device):

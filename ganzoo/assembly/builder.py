@@ -1,4 +1,6 @@
-"""Building one component at a time for an assembly, with a note of who ships it and of every option."""
+"""Building one component at a time for an assembly,
+with a note of who ships it and of every option.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ class Assembly:
         return component
 
     def build(self, section: str, kind: str, choice: Choice, *arguments: Any) -> Any:
-        """An instance, from a random stream of its own, so that changing one part leaves the others' weights."""
+        """An instance, from a random stream of its own, so
+        that changing one part leaves the others' weights.
+        """
         component = self.component(section, kind, choice.name)
         torch.manual_seed(derive(self.config.train.seed, "init", section))
         make = functools.partial(component.build, arguments, choice.options, section)
@@ -128,7 +132,9 @@ def _pictures(
 
 
 def open_dataset(build: Assembly, progress: Progress | None) -> Dataset:
-    """The data set of the configuration: a registered one by name, else a folder or zip of pictures."""
+    """The data set of the configuration: a registered
+    one by name, else a folder or zip of pictures.
+    """
     data = build.config.data
     resolution = None if str(data.resolution) == "auto" else parse_resolution(str(data.resolution))
     root = data.root or os.environ.get("GANZOO_DATA")

@@ -1,4 +1,6 @@
-"""Whether parts fit together: reads traits, adapts options or refuses with a reason, and rehearses one update."""
+"""Whether parts fit together: reads traits, adapts options
+or refuses with a reason, and rehearses one update.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ from .builder import Assembly, said_of
 
 
 def spec_for(build: Assembly, dataset: Dataset, regularizers: Mapping[str, Regularizer]) -> Spec:
-    """The spec that the nets are built for; labels count when a part reads them and the data have them."""
+    """The spec that the nets are built for; labels
+    count when a part reads them and the data have them.
+    """
     config = build.config
     spec = dataset.spec
     disc = discriminator_name(build)
@@ -82,7 +86,9 @@ def check_modality(
 
 
 def _having(build: Assembly, kind: str, test: Callable[[Any], bool]) -> str:
-    """The components of a kind that pass a test, for a remedy; those that cannot be imported do not."""
+    """The components of a kind that pass a test, for
+    a remedy; those that cannot be imported do not.
+    """
     names = []
     for component in build.registry.components(kind):
         with contextlib.suppress(GanzooError):
@@ -112,7 +118,8 @@ def build_augmentations(build: Assembly, spec: Spec) -> tuple[dict[str, Augmenta
 
 
 def build_discriminator(build: Assembly, spec: Spec, askers: Mapping[str, Any]) -> nn.Module:
-    """The discriminator, with the options that give it the traits which others need, unless the user insists.
+    """The discriminator, with the options that give it
+    the traits which others need, unless the user insists.
 
     askers: the loss and the regularizers by section.
     """
@@ -137,11 +144,13 @@ def build_discriminator(build: Assembly, spec: Spec, askers: Mapping[str, Any]) 
         }
         if insisted:
             build.notes.append(
-                f"{who} needs the trait {trait!r}, which {name} lacks with {insisted}: kept, as you insist"
+                f"{who} needs the trait {trait!r}, which {name} lacks with {insisted}: kept, as "
+                f"you insist"
             )
             continue
         build.notes.append(
-            f"{who} needs a discriminator with the trait {trait!r}: using {settings}; set it otherwise to insist"
+            f"{who} needs a discriminator with the trait {trait!r}: using {settings}; set it "
+            f"otherwise to insist"
         )
         choice = type(choice).model_validate(choice.model_dump() | remedy)
         net = build.build("disc", "discriminator", choice, spec)
@@ -185,7 +194,8 @@ def check_needs(build: Assembly, parts: Mapping[str, Any], askers: Mapping[str, 
 
 
 def probe(build: Assembly, spec: Spec, seen: Spec, generator: Any, discriminator: Any) -> None:
-    """Run copies of both nets once on two samples, so that a broken one is a line before the training.
+    """Run copies of both nets once on two samples, so
+    that a broken one is a line before the training.
 
     Raises BrokenPlugin when one fails, or gives what no update can use.
     """

@@ -1,5 +1,5 @@
-"""What a compiled update holds in memory, read from its graphs: it keeps less for the backward pass than an eager one, and what is
-computed number by number in between never lies in memory.
+"""What a compiled update holds in memory, read from its graphs: it keeps less for the backward pass
+than an eager one, and what is computed number by number in between never lies in memory.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ LIBRARY = {
     aten.baddbmm,
 }  # want whole tensors
 VIEWS = {
-    aten.view, aten._unsafe_view, aten.permute, aten.expand, aten.slice, aten.select, aten.t, aten.transpose, aten.squeeze,
-    aten.unsqueeze, aten.as_strided, aten.alias, aten.detach, aten.split, aten.split_with_sizes, aten.diagonal, aten.unbind,
+    aten.view, aten._unsafe_view, aten.permute, aten.expand, aten.slice, aten.select, aten.t,
+    aten.transpose, aten.squeeze, aten.unsqueeze, aten.as_strided, aten.alias, aten.detach,
+    aten.split, aten.split_with_sizes, aten.diagonal, aten.unbind,
 }  # fmt: skip
 MADE = {
     aten.full,
@@ -45,7 +46,9 @@ MOST_READS = 4  # a kernel of more inputs is cut in two
 
 
 def compiled_peak(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
-    """The most that one compiled update holds beside the weights and their gradients. Takes seconds: the update is traced."""
+    """The most that one compiled update holds beside the weights
+    and their gradients. Takes seconds: the update is traced.
+    """
     found: dict[str, fx.GraphModule] = {}
 
     def keep(name: str) -> Any:
@@ -75,8 +78,9 @@ def compiled_peak(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
 
 
 def graph_peak(graph: fx.Graph) -> int:
-    """The most bytes that live at once while a graph runs, without its primals: what is fused is not in memory, and a buffer is
-    freed after its last use, or before, when what is computed number by number takes its place.
+    """The most bytes that live at once while a graph runs, without its primals:
+    what is fused is not in memory, and a buffer is freed after its last use, or
+    before, when what is computed number by number takes its place.
     """
     nodes = [node for node in graph.nodes if node.op != "output"]
     written = _written(graph, nodes)
@@ -114,7 +118,9 @@ def graph_peak(graph: fx.Graph) -> int:
 
 
 def _written(graph: fx.Graph, nodes: list[fx.Node]) -> set[fx.Node]:
-    """The nodes whose results lie in memory: what comes in or goes out, sums, and what a library computes or is given."""
+    """The nodes whose results lie in memory: what comes in or
+    goes out, sums, and what a library computes or is given.
+    """
     written = {_root(node) for node in graph.output_node().all_input_nodes}
     for node in nodes:
         if node.op == "placeholder" or not (_is(node, VIEWS) or _fusible(node)):

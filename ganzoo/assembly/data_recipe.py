@@ -1,4 +1,6 @@
-"""What a training starts from where no recipe is named: the recipe that its data set declares, if it declares one."""
+"""What a training starts from where no recipe is named:
+the recipe that its data set declares, if it declares one.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from ..errors import AmbiguousComponent, UnknownComponent
 
 
 class Advice(NamedTuple):
-    """A layer over the defaults: its settings, the distribution that names their parts, and a line that says so."""
+    """A layer over the defaults: its settings, the distribution
+    that names their parts, and a line that says so.
+    """
 
     settings: Tree
     owner: str
@@ -20,11 +24,12 @@ class Advice(NamedTuple):
 
 
 def start(registry: Registry, chosen: Mapping[str, Any]) -> Advice | None:
-    """What the data set's own recipe says, as far as it goes with what was asked for; None where there is none.
+    """What the data set's own recipe says, as far as it
+    goes with what was asked for; None where there is none.
 
-    chosen: all that was asked for, as one tree. Penalties are what one does about a loss, and a discriminator is the
-    generator's partner: where another loss, other regularizers or another generator are asked for, those of the recipe
-    that go with its own are left out.
+    chosen: all that was asked for, as one tree. Penalties are what one does about a loss, and a
+        discriminator is the generator's partner: where another loss, other regularizers or another
+        generator are asked for, those of the recipe that go with its own are left out.
     """
     defaults = configuration.defaults()
     meant = configuration.meaning({}, defaults, "ganzoo")

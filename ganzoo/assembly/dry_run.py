@@ -1,4 +1,6 @@
-"""Updates before the training, on copies: do the parts work together, and how much memory does it take?"""
+"""Updates before the training, on copies: do the
+parts work together, and how much memory does it take?
+"""
 
 from __future__ import annotations
 
@@ -30,11 +32,13 @@ from ..io.device_memory import planned_memory
 def rehearse(
     parts: Parts, dataset: Dataset, spec: Spec, batch: int, say: Callable[[str], str]
 ) -> None:
-    """Updates of both sides on copies of the parts, so that what does not work is a line before the training.
+    """Updates of both sides on copies of the parts, so
+    that what does not work is a line before the training.
 
-    Once at full size on tensors without storage, which costs no arithmetic, and once on a few real
-    samples, hooks after the update included; on a whole batch where a part cannot do with less.
-    `say` words a section ("reg.gp") for the person. Raises BrokenPlugin naming the part that failed.
+    Once at full size on tensors without storage, which costs no arithmetic,
+    and once on a few real samples, hooks after the update included; on a whole
+    batch where a part cannot do with less. `say` words a section ("reg.gp")
+    for the person. Raises BrokenPlugin naming the part that failed.
     """
     for side in SIDES:
         few = min(batch, FEW)
@@ -59,7 +63,9 @@ def rehearse(
 
 
 def _check_room(parts: Parts, spec: Spec, batch: int, side: Side) -> None:
-    """Raises DeviceError when an update, which is about to be tried for real, needs more memory than there is."""
+    """Raises DeviceError when an update, which is about
+    to be tried for real, needs more memory than there is.
+    """
     try:
         need = update_peak(parts, spec, batch, side)
     except GanzooError:
@@ -74,7 +80,9 @@ def _check_room(parts: Parts, spec: Spec, batch: int, side: Side) -> None:
 def _tried(
     parts: Parts, dataset: Dataset, spec: Spec, count: int, side: Side
 ) -> tuple[str | None, str] | None:
-    """What goes wrong in an update of copies on so many real samples, as (section, reason); None for nothing."""
+    """What goes wrong in an update of copies on so many
+    real samples, as (section, reason); None for nothing.
+    """
     real = copy.deepcopy(parts)
     try:
         with fork(real), contained():
@@ -94,7 +102,9 @@ def _tried(
 def _samples(
     parts: Parts, dataset: Dataset, spec: Spec, count: int
 ) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Samples from all over the data, which are often sorted by class, their labels where they are read, and latents."""
+    """Samples from all over the data, which are often sorted
+    by class, their labels where they are read, and latents.
+    """
     chosen = torch.linspace(0, len(dataset) - 1, count).long()
     data, labels = dataset.batch(chosen)
     device = device_of(parts)

@@ -17,8 +17,9 @@ from ..io.activity import doing
 from ..io.device_memory import VARIABLE, free_memory, insisted
 from .pipeline import SIDES, Pipeline
 
-# Working memory of CUDA's libraries. cuBLAS takes 32 MiB (:4096:8) for every handle and stream, and a training has at least four
-# such pairs: the stream of the loop and that of recordings, in the thread of the forward pass and in that of the backward pass.
+# Working memory of CUDA's libraries. cuBLAS takes 32 MiB (:4096:8) for every handle and stream, and
+# a training has at least four such pairs: the stream of the loop and that of recordings, in the
+# thread of the forward pass and in that of the backward pass.
 LIBRARIES = 4 * (32 << 20)
 
 NO_BATCH = f"no batch fits: take smaller nets or a smaller resolution, or set {VARIABLE}"
@@ -31,9 +32,9 @@ def _size(tensors: Any) -> int:
 def estimate(
     pipeline: Pipeline, batch: int | None = None, engine: str | None = None
 ) -> dict[str, int]:
-    """Bytes, for the pipeline's batch and engine or others: weights (with average), gradients, optimizer state, what the larger
-    update holds at its peak, resident data, total. An eager update is found at once and holds the most; one that is compiled takes
-    seconds to find.
+    """Bytes, for the pipeline's batch and engine or others: weights (with average), gradients,
+    optimizer state, what the larger update holds at its peak, resident data, total. An eager update
+    is found at once and holds the most; one that is compiled takes seconds to find.
     """
     nets = [pipeline.parts.net(side) for side in SIDES]
     weights = sum(
@@ -87,7 +88,9 @@ def _resident(pipeline: Pipeline) -> int:
 
 
 def available(device: torch.device) -> int | None:
-    """Bytes that a training could still take on the device, or may by GANZOO_MEMORY; None where nothing says."""
+    """Bytes that a training could still take on the device,
+    or may by GANZOO_MEMORY; None where nothing says.
+    """
     if (size := insisted()) is not None:
         return size
     free = free_memory(device)
@@ -97,15 +100,18 @@ def available(device: torch.device) -> int | None:
 
 
 def needed(pipeline: Pipeline, found: dict[str, int]) -> int:
-    """Bytes that must be free for a training of that estimate: its peak, a checkpoint's copy of the state, and with recordings the
-    memory of an update once more, for they hold theirs while the next one is warmed up.
+    """Bytes that must be free for a training of that estimate: its peak, a
+    checkpoint's copy of the state, and with recordings the memory of an
+    update once more, for they hold theirs while the next one is warmed up.
     """
     twice = found["update"] if pipeline.engine == "captured" else 0
     return found["total"] + found["weights"] + found["optimizers"] + twice
 
 
 def check_fits(pipeline: Pipeline, free: int | None = None) -> None:
-    """Raises DeviceError before the training when it will not fit, with the largest batch that does."""
+    """Raises DeviceError before the training when it
+    will not fit, with the largest batch that does.
+    """
     doing("working out the memory")
     free = available(pipeline.device) if free is None else free
     if free is None:
@@ -118,7 +124,9 @@ def check_fits(pipeline: Pipeline, free: int | None = None) -> None:
 
 
 def after_failure(pipeline: Pipeline) -> DeviceError:
-    """The error for a training that ran out although the estimate said it would fit: a batch a tenth below the estimate's."""
+    """The error for a training that ran out although the estimate
+    said it would fit: a batch a tenth below the estimate's.
+    """
     most = needed(pipeline, estimate(pipeline))
     free = available(pipeline.device)
     free = most if free is None else min(free, most)
@@ -128,7 +136,9 @@ def after_failure(pipeline: Pipeline) -> DeviceError:
 
 
 def advice(pipeline: Pipeline, free: int) -> DeviceError:
-    """An error that says what is needed, what there is, and the largest batch that fits, from a line through two estimates."""
+    """An error that says what is needed, what there is, and the
+    largest batch that fits, from a line through two estimates.
+    """
     batch = pipeline.config.train.batch_size
     half = max(batch // 2, 1)
     whole, less = (needed(pipeline, estimate(pipeline, size)) for size in (batch, half))
@@ -149,7 +159,9 @@ def advice(pipeline: Pipeline, free: int) -> DeviceError:
 
 
 def _optimizer_state(optimizer: torch.optim.Optimizer, net: nn.Module) -> int:
-    """Found by stepping a copy of the optimizer's kind on one scalar: state tensors per weight, times the weights."""
+    """Found by stepping a copy of the optimizer's kind on
+    one scalar: state tensors per weight, times the weights.
+    """
     probe = nn.Parameter(torch.zeros(2))
     probe.grad = torch.ones(2)
     settings = {

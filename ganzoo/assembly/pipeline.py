@@ -22,7 +22,9 @@ SECTION = {"generator": "gen", "discriminator": "disc"}  # a side's section in r
 
 @dataclass
 class Pipeline:
-    """The assembled parts of a training; `config` is complete: every option of every part is written out."""
+    """The assembled parts of a training; `config` is
+    complete: every option of every part is written out.
+    """
 
     config: Config
     spec: Spec
@@ -50,7 +52,9 @@ class Pipeline:
         return str(getattr(self.config.optim, SECTION[side]).schedule)
 
     def blame(self, error: Exception) -> Exception:
-        """The error as a line that names the part in whose code it arose and who ships it; unchanged when it was no part's."""
+        """The error as a line that names the part in whose code it
+        arose and who ships it; unchanged when it was no part's.
+        """
         others: dict[str, object] = {
             f"optim.{SECTION[side]}": optimizer for side, optimizer in self.optimizers.items()
         }
@@ -61,7 +65,8 @@ class Pipeline:
             return error
         who = f"{section} of {self.owners[section]}"
         return BrokenPlugin(
-            f"{who} fails in the training: {reason(error)}; ganzoo check-plugin tries each of its parts by itself"
+            f"{who} fails in the training: {reason(error)}; ganzoo check-plugin tries each of its "
+            f"parts by itself"
         )
 
     def state_dict(self) -> dict[str, dict[str, Any]]:

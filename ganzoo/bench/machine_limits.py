@@ -53,7 +53,9 @@ def _processor() -> str:
 
 
 def ceilings(device: torch.device) -> dict[str, Any]:
-    """Rates of a large matrix product [FLOP/s] and a large copy [bytes/s, read and written], each the median of 20."""
+    """Rates of a large matrix product [FLOP/s] and a large
+    copy [bytes/s, read and written], each the median of 20.
+    """
     cuda = device.type == "cuda"
     side, dtype = (8192, torch.bfloat16) if cuda else (1024, torch.float32)
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
@@ -80,7 +82,8 @@ def _seconds(function: Any, device: torch.device) -> float:
 
 
 class _Flops(TorchDispatchMode):
-    """Counts the floating-point operations of matrix products and convolutions, a multiplication and an addition as two.
+    """Counts the floating-point operations of matrix products
+    and convolutions, a multiplication and an addition as two.
 
     PyTorch's own FlopCounterMode hooks into modules, which torch.func.grad does not take.
     """
@@ -96,7 +99,8 @@ class _Flops(TorchDispatchMode):
 
 
 def flop_per_image(pipeline: Pipeline) -> float:
-    """Of a real image shown: the updates of both sides, counted in eager mode, lazy penalties at their share.
+    """Of a real image shown: the updates of both sides,
+    counted in eager mode, lazy penalties at their share.
 
     Runs updates, so the pipeline's weights change.
     """
@@ -127,7 +131,8 @@ def batch(pipeline: Pipeline) -> tuple[Tensor, Tensor | None]:
 
 
 def kernel_share(variant: Variant) -> float:
-    """The share of an update's time in which the device computes: kernels on a GPU, PyTorch's operations on a CPU.
+    """The share of an update's time in which the device
+    computes: kernels on a GPU, PyTorch's operations on a CPU.
 
     On a GPU the kernels' time is set against the median of updates that no profiler slowed.
     """
@@ -153,7 +158,9 @@ def kernel_share(variant: Variant) -> float:
 
 @contextlib.contextmanager
 def no_stderr() -> Iterator[None]:
-    """The profiler's C++ part writes log lines to file descriptor 2, which nothing else switches off."""
+    """The profiler's C++ part writes log lines to file
+    descriptor 2, which nothing else switches off.
+    """
     sys.stderr.flush()
     kept = os.dup(2)
     with Path(os.devnull).open("wb") as nowhere:

@@ -1,5 +1,5 @@
-"""How fast a pipeline trains on this machine: the bare step of every engine and the whole training, beside a plain loop over
-the same nets and beside what the machine could do at most.
+"""How fast a pipeline trains on this machine: the bare step of every engine and the whole training,
+beside a plain loop over the same nets and beside what the machine could do at most.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ except ImportError:  # Windows
 
 
 class PlainLoop:
-    """What one writes by hand over the same nets, loss and penalties: eager, fp32, channels first, every loss read back at once."""
+    """What one writes by hand over the same nets, loss and penalties:
+    eager, fp32, channels first, every loss read back at once.
+    """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline, self.parts = pipeline, pipeline.parts
@@ -97,7 +99,9 @@ class PlainLoop:
 
 
 def bare_step(training: Training) -> Callable[[], None]:
-    """A function that updates each side and the average once, on data that is on the device already."""
+    """A function that updates each side and the average
+    once, on data that is on the device already.
+    """
     pipeline, engine, critic = training.pipeline, training.engine, training.config.train.n_critic
     data, labels, flips = training.feed.next()
     labels = labels if pipeline.spec.classes else None
@@ -118,7 +122,9 @@ def bare_step(training: Training) -> Callable[[], None]:
 
 
 def adjusted(config: Config, **train: Any) -> Config:
-    """The configuration without what is no part of an update's speed, and with other settings of [train]."""
+    """The configuration without what is no part of an
+    update's speed, and with other settings of [train].
+    """
     return configuration.check(
         configuration.merge(config.tree(), {"metric": False, "tracker": False, "train": train})
     )
@@ -142,7 +148,9 @@ class Bench:
         self.shape: tuple[int, ...] = ()
 
     def engines(self, wanted: Sequence[str] = ()) -> list[str]:
-        """The engines asked for, or all that the device offers; raises UsageError or DeviceError."""
+        """The engines asked for, or all that the device
+        offers; raises UsageError or DeviceError.
+        """
         offered = [
             engine for engine in ENGINES if engine != "captured" or self.device.type == "cuda"
         ]
@@ -220,7 +228,9 @@ class Bench:
         self.about[variant.name] = {"flop_per_image": self.flop, **about, "memory_bytes": memory}
 
     def _memory(self, start: bool = False) -> int:
-        """A GPU's peak since the last start, or what it holds at a start; on a CPU, whose peak has no start, the process's."""
+        """A GPU's peak since the last start, or what it holds at
+        a start; on a CPU, whose peak has no start, the process's.
+        """
         if self.device.type != "cuda":
             if start or resource is None:
                 return 0
@@ -258,9 +268,11 @@ def measure(
     progress: Progress | None = None,
     tell: Tell = lambda line: None,
 ) -> dict[str, Any]:
-    """Times a configuration by these engines (all that the device offers if none is named), about `seconds` for each variant.
+    """Times a configuration by these engines (all that the device
+    offers if none is named), about `seconds` for each variant.
 
-    The result is ready for JSON; times are in seconds, sizes in bytes, and `images_per_second` is that of the median update.
+    The result is ready for JSON; times are in seconds, sizes in
+    bytes, and `images_per_second` is that of the median update.
     """
     bench = Bench(config, registry, progress, tell)
     chosen = bench.engines(engines)

@@ -1,4 +1,6 @@
-"""Timing updates: laps on the device's own clock, and several variants in turn, so that the machine's moods meet all alike."""
+"""Timing updates: laps on the device's own clock, and several
+variants in turn, so that the machine's moods meet all alike.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def wait(device: torch.device) -> None:
 
 
 class Laps:
-    """Times between marks on the device's own clock; a mark on a GPU is an event, which nobody waits for."""
+    """Times between marks on the device's own clock; a
+    mark on a GPU is an event, which nobody waits for.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -67,7 +71,9 @@ class Laps:
 
 
 def set_switches(precision: str, device: torch.device) -> None:
-    """PyTorch's global switches for a precision; "default" is how they stand when nobody touches them: TF32 in convolutions."""
+    """PyTorch's global switches for a precision; "default" is how
+    they stand when nobody touches them: TF32 in convolutions.
+    """
     choose_precision("fp32" if precision == "default" else precision, device)
     if precision == "default":
         torch.backends.cudnn.allow_tf32 = True
@@ -75,7 +81,9 @@ def set_switches(precision: str, device: torch.device) -> None:
 
 @dataclass
 class Variant:
-    """One way of running updates. `run(n)` runs n of them, each a lap; an update shows `images` real images."""
+    """One way of running updates. `run(n)` runs n of them,
+    each a lap; an update shows `images` real images.
+    """
 
     name: str
     images: int
@@ -96,7 +104,9 @@ class Variant:
         wait(self.laps.device)
 
     def turn(self) -> None:
-        """A block of updates, in the precision that this variant wants of PyTorch's global switches."""
+        """A block of updates, in the precision that
+        this variant wants of PyTorch's global switches.
+        """
         set_switches(self.precision, self.laps.device)
         self.run(self.block)
         wait(self.laps.device)
@@ -113,7 +123,9 @@ class Variant:
 
 
 def interleave(variants: Sequence[Variant], seconds: float, rounds: int = ROUNDS) -> None:
-    """Time each variant, warmed up already, for about as long, block by block in turn, every second round backwards."""
+    """Time each variant, warmed up already, for about as long,
+    block by block in turn, every second round backwards.
+    """
     for variant in variants:
         pace = statistics.median(variant.laps.seconds()[-WARM_UP:])
         variant.block = max(1, round(seconds / rounds / pace))
@@ -126,9 +138,11 @@ def interleave(variants: Sequence[Variant], seconds: float, rounds: int = ROUNDS
 def paired_ratio(
     slow: Variant, quick: Variant, of: Callable[[Sequence[float]], float] = statistics.mean
 ) -> float:
-    """How many times the other's time an update takes: the median over rounds of the ratio of a round's means (or medians).
+    """How many times the other's time an update takes: the median
+    over rounds of the ratio of a round's means (or medians).
 
-    The means hold what happens now and then, such as log lines; the median drops rounds in which the machine did other things.
+    The means hold what happens now and then, such as log lines;
+    the median drops rounds in which the machine did other things.
     """
     pairs = zip(slow.laps.runs(), quick.laps.runs(), strict=True)
     return statistics.median(of(a) / of(b) for a, b in pairs)
@@ -147,7 +161,9 @@ def repeated(step: Callable[[], object], laps: Laps) -> Callable[[int], None]:
 
 
 class Ticking:
-    """A training as a variant: `run` moves its goal on by so many updates, and its ticks are the laps."""
+    """A training as a variant: `run` moves its goal
+    on by so many updates, and its ticks are the laps.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.laps = Laps(device)
@@ -155,7 +171,9 @@ class Ticking:
         self._fresh = True
 
     def tick(self, images: int) -> None:
-        """For Training: the end of an update. The first one of a run starts the laps: it holds the run's own beginning."""
+        """For Training: the end of an update. The first one of
+        a run starts the laps: it holds the run's own beginning.
+        """
         if self._fresh:
             self.laps.start()
         else:

@@ -1,4 +1,6 @@
-"""The `ganzoo` command. Each command lives in a file of its own and is imported when it runs, so that help is quick."""
+"""The `ganzoo` command. Each command lives in a file of its
+own and is imported when it runs, so that help is quick.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,8 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             ctx.fail(
-                f"no command {args[0]!r}{nearest(args[0], COMMANDS)} (commands: {', '.join(COMMANDS)})"
+                f"no command {args[0]!r}{nearest(args[0], COMMANDS)} (commands: "
+                f"{', '.join(COMMANDS)})"
             )
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None:
@@ -110,7 +113,9 @@ def main() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code; an error is one line on stderr, a traceback only where GANZOO_DEBUG is 1."""
+    """Run one command and return its exit code; an error is one
+    line on stderr, a traceback only where GANZOO_DEBUG is 1.
+    """
     debug = os.environ.get("GANZOO_DEBUG") == "1"
     words = Words()
     try:
@@ -174,5 +179,7 @@ def _explain(error: click.ClickException, arguments: Sequence[str]) -> str:
 
 
 def _fail(text: str) -> None:
-    """The line on stderr, without the control characters that a name may hold and a terminal would obey."""
+    """The line on stderr, without the control characters
+    that a name may hold and a terminal would obey.
+    """
     echo(f"Error: {one_line(GanzooError(text))}", err=True)

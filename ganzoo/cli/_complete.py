@@ -1,4 +1,6 @@
-"""What a shell completes on Tab: names of components, kinds, settings. Imports neither torch nor pydantic."""
+"""What a shell completes on Tab: names of components,
+kinds, settings. Imports neither torch nor pydantic.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
 def components(*kinds: str, files: bool = False, none: bool = False) -> Complete:
-    """Completes names of components of these kinds, or of all. files: paths too; none: `none` too."""
+    """Completes names of components of these kinds,
+    or of all. files: paths too; none: `none` too.
+    """
 
     def complete(
         ctx: click.Context, param: click.Parameter, incomplete: str

@@ -1,4 +1,6 @@
-"""A training's configuration from the command line: recipe, run file, flags, --set, each checked as it is laid on the others."""
+"""A training's configuration from the command line: recipe, run
+file, flags, --set, each checked as it is laid on the others.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class Layers:
         words: Words | None = None,
         meant: configuration.Meant | None = None,
     ) -> None:
-        """meant: whose parts the base's names are, where several have them; ganzoo's own by default."""
+        """meant: whose parts the base's names are, where
+        several have them; ganzoo's own by default.
+        """
         self.tree: Tree = configuration.defaults() if base is None else base
         self.meant = meant or configuration.meaning({}, self.tree, "ganzoo")
         self._kept = self.tree if meant else {}
@@ -38,7 +42,8 @@ class Layers:
     def add(
         self, layer: Mapping[str, Any], source: str, *, whole: bool = False, owner: str = ""
     ) -> None:
-        """Lay on a tree. source: the words that gave it; whole: they name the setting too, as flags do.
+        """Lay on a tree. source: the words that gave it;
+        whole: they name the setting too, as flags do.
 
         owner: the distribution that names the parts, if it is no person.
         """
@@ -83,7 +88,9 @@ def configure(
     words: Words | None = None,
     meant: configuration.Meant | None = None,
 ) -> Layers:
-    """Defaults (or a run's own configuration), recipe (or the data's own), run file, flags and --set, in that order."""
+    """Defaults (or a run's own configuration), recipe (or the
+    data's own), run file, flags and --set, in that order.
+    """
     layers = Layers(base, words, meant)
     file = _read(given["config_file"]) if given["config_file"] else {}
     own = None if base or given["recipe"] else advice.start(registry, _chosen(given, file))
@@ -131,7 +138,9 @@ def _chosen(given: Mapping[str, Any], file: Tree) -> Tree:
 
 
 def _check_repeats(family: str, names: Sequence[str]) -> None:
-    """Raises UsageError for a part that is named twice, and for `none` after a name, which says two things."""
+    """Raises UsageError for a part that is named twice,
+    and for `none` after a name, which says two things.
+    """
     for i, name in enumerate(names):
         if name in names[:i]:
             raise UsageError(f"--{family} {name} is given twice")

@@ -1,4 +1,6 @@
-"""Nothing takes more than a second in silence: what is being done is shown, by a spinner on a terminal, by a line elsewhere."""
+"""Nothing takes more than a second in silence: what is being
+done is shown, by a spinner on a terminal, by a line elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ PATIENCE = 1.0  # seconds that a step may take unsaid
 
 
 class Teller:
-    """Shows a phrase on stderr once it has been true for PATIENCE seconds, until another one is told."""
+    """Shows a phrase on stderr once it has been true
+    for PATIENCE seconds, until another one is told.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -55,7 +59,9 @@ class Teller:
 
 @contextlib.contextmanager
 def patience(first: str = "loading PyTorch") -> Iterator[None]:
-    """Within, steps that take longer than a second are shown; `first` is what is done until the first one speaks."""
+    """Within, steps that take longer than a second are shown;
+    `first` is what is done until the first one speaks.
+    """
     teller = Teller()
     with heard(teller.tell):
         teller.tell(first)

@@ -23,10 +23,13 @@ def check_words(what: str, words: Sequence[str]) -> None:
 
 
 def run(command: Sequence[str], options: Sequence[str], words: Sequence[str] = ()) -> None:
-    """Run `pip COMMAND OPTIONS -- WORDS` in the environment of this Python, what it says on stderr; raises GanzooError."""
+    """Run `pip COMMAND OPTIONS -- WORDS` in the environment of
+    this Python, what it says on stderr; raises GanzooError.
+    """
     if importlib.util.find_spec("pip") is None:
         raise GanzooError(
-            f"there is no pip beside {sys.executable}: python -m ensurepip, or use the tool that made the environment"
+            f"there is no pip beside {sys.executable}: python -m ensurepip, or use the tool that "
+            f"made the environment"
         )
     line = [sys.executable, "-m", "pip", *command, *options, *(["--", *words] if words else [])]
     echo(f"running: {plain(shlex.join(line))}", err=True)

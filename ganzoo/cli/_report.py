@@ -1,4 +1,6 @@
-"""What a person sees of a training: a progress line on a terminal, one plain line a report elsewhere; all of it on stderr."""
+"""What a person sees of a training: a progress line on a
+terminal, one plain line a report elsewhere; all of it on stderr.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,9 @@ def say(text: str) -> None:
 
 
 def figures(record: Mapping[str, Any]) -> str:
-    """What a log line knows, for a person: losses, logits, gradient norms, and the health's figure."""
+    """What a log line knows, for a person: losses,
+    logits, gradient norms, and the health's figure.
+    """
     disc, gen = record.get("discriminator", {}), record.get("generator", {})
     pairs = {
         "loss": {"D": disc.get("total"), "G": gen.get("total")},
@@ -117,7 +121,9 @@ class Lines(Progress):
 
 
 class Reporter(Tracker):
-    """Shows a training's progress: two lines that stay in place on a terminal, one plain line a report elsewhere."""
+    """Shows a training's progress: two lines that stay in
+    place on a terminal, one plain line a report elsewhere.
+    """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.total = pipeline.config.train.images
@@ -155,7 +161,9 @@ class Reporter(Tracker):
             self.bar.start()
 
     def tick(self, images: int) -> None:
-        """After every update. Speed is counted from the first one, in which the update may have been compiled."""
+        """After every update. Speed is counted from the first
+        one, in which the update may have been compiled.
+        """
         if self.fresh:
             self.teller.tell("")
             self.began, self.first, self.fresh = time.monotonic(), images, False
@@ -252,8 +260,8 @@ STOPS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 @contextlib.contextmanager
 def stopping(training: Training, announce: Callable[[str], None]) -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP ask the training to finish its update, save and leave; a second one
-    quits at once. What the process was told to ignore (nohup) stays ignored.
+    """SIGINT, SIGTERM and SIGHUP ask the training to finish its update, save and leave; a second
+    one quits at once. What the process was told to ignore (nohup) stays ignored.
     """
 
     def ask(number: int, frame: FrameType | None) -> None:

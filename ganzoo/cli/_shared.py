@@ -85,8 +85,8 @@ def drawn() -> bool:
 def table(
     title: str, columns: list[str], rows: list[list[str]], *, wrap: str = "", always: bool = False
 ) -> None:
-    """A table on stdout: drawn on a terminal (or `always`), tab-separated elsewhere. wrap: the column whose text takes the
-    room that is left, by default the last.
+    """A table on stdout: drawn on a terminal (or `always`), tab-separated elsewhere. wrap: the
+    column whose text takes the room that is left, by default the last.
     """
     if not (drawn() or always):
         for row in rows:

@@ -1,4 +1,6 @@
-"""How the command line words settings: the library's `train.batch_size = 512` is `--batch-size 512`."""
+"""How the command line words settings: the library's
+`train.batch_size = 512` is `--batch-size 512`.
+"""
 
 from __future__ import annotations
 
@@ -32,14 +34,18 @@ FLAG_OF = {path: option for option, path in FLAGS.items()}
 
 
 class Words:
-    """Words the settings of one command's errors: as they were given, else as one would give them."""
+    """Words the settings of one command's errors:
+    as they were given, else as one would give them.
+    """
 
     def __init__(self) -> None:
         self.given: dict[str, str] = {}  # path -> the words that gave the setting
         self.parameters: Mapping[str, click.Parameter] = {}  # of the command that runs
 
     def give(self, path: str, words: str) -> None:
-        """Learn who gave a setting; what was given above it, a value where there is now a table, is gone."""
+        """Learn who gave a setting; what was given above
+        it, a value where there is now a table, is gone.
+        """
         above = [known for known in self.given if path.startswith(f"{known}.")]
         for known in above:
             del self.given[known]
@@ -65,7 +71,9 @@ class Words:
         return flag(path, typed, value) if "." in path else self._argument(path, typed)
 
     def _argument(self, key: str, typed: str) -> str:
-        """An argument of the function that failed: an option of the command, or one of its words."""
+        """An argument of the function that failed: an
+        option of the command, or one of its words.
+        """
         parameter = self.parameters.get(key)
         if isinstance(parameter, click.Argument):
             return typed or key

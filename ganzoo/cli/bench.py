@@ -46,8 +46,9 @@ COLUMNS = [
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(engines: str, seconds: float, as_json: bool, **given: Any) -> None:
-    """Measure a pipeline, named as for `ganzoo train`: by every engine the bare step and the whole training, beside a plain
-    loop over the same nets (eager, fp32, each loss read back at once). The variants take turns; medians over updates.
+    """Measure a pipeline, named as for `ganzoo train`: by every engine the bare step
+    and the whole training, beside a plain loop over the same nets (eager, fp32, each
+    loss read back at once). The variants take turns; medians over updates.
 
     \b
     ganzoo bench --gen dcgan --reg gp --resolution 64 --batch-size 256
@@ -76,14 +77,17 @@ def show(found: dict[str, Any]) -> None:
     table(title, COLUMNS, [cells(row, plain) for row in found["rows"]])
     machine, most = found["machine"], found["ceiling"]
     echo(
-        f"# {machine['device']}, {machine['cores']} cores, torch {machine['torch']}, {machine['date']}"
+        f"# {machine['device']}, {machine['cores']} cores, torch {machine['torch']}, "
+        f"{machine['date']}"
     )
     work = {row["name"]: f"{row['flop_per_image'] / 1e9:.3g}" for row in found["rows"]}
     echo(
-        f"# GFLOP an image, updates of both sides: {work['plain loop']} in the loop, {[*work.values()][-1]} in the engines"
+        f"# GFLOP an image, updates of both sides: {work['plain loop']} in the loop, "
+        f"{[*work.values()][-1]} in the engines"
     )
     echo(
-        f"# ceiling: matrix product {most['flop_per_second'] / 1e12:.3g} TFLOP/s ({most['product']}), "
+        f"# ceiling: matrix product {most['flop_per_second'] / 1e12:.3g} TFLOP/s "
+        f"({most['product']}), "
         f"copy {most['copy_bytes_per_second'] / 1e9:.3g} GB/s"
     )
     memory = (
@@ -92,7 +96,8 @@ def show(found: dict[str, Any]) -> None:
         else "the process's peak when the variant had begun"
     )
     echo(
-        f"# memory: {memory}; compile: the first update less the median, short where the cache holds it"
+        f"# memory: {memory}; compile: the first update less the median, short where the cache "
+        f"holds it"
     )
     for note in found["notes"]:
         echo(f"# note: {note}")

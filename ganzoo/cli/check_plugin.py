@@ -37,7 +37,8 @@ from ._shared import Real, counted, plain, print_json
 def command(
     name: str, budget: float | None, against: str | None, device: str, as_json: bool
 ) -> int:
-    """Review NAME: a distribution (ganzoo-soft), a plugin of one (losses), or one component (ganzoo-soft/soft).
+    """Review NAME: a distribution (ganzoo-soft), a plugin
+    of one (losses), or one component (ganzoo-soft/soft).
 
     Every check holds, does not hold (then it says how to fix it), does not apply, or notes a figure. The exit code is 1 when
     something does not hold. On a machine with a GPU, updates are compiled and captured there.

@@ -11,7 +11,8 @@ from ._echo import echo
 @click.command("completion", short_help="Print the script for completion in a shell.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
-    """Print the script by which SHELL completes commands, flags, components and settings of ganzoo on Tab.
+    """Print the script by which SHELL completes commands,
+    flags, components and settings of ganzoo on Tab.
 
     \b
     ganzoo completion bash >> ~/.bashrc

@@ -1,4 +1,6 @@
-"""`ganzoo data inspect PATH`: what a folder or zip of pictures holds, and what training would do with it."""
+"""`ganzoo data inspect PATH`: what a folder or zip of
+pictures holds, and what training would do with it.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def command() -> None:
 @click.option("--resolution", metavar="N|HxW", help="As for ganzoo train.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect_command(path: Path, resolution: str | None, as_json: bool) -> None:
-    """Say what PATH, a folder or zip of pictures, holds: sizes, channels, classes, broken files, and what training would do."""
+    """Say what PATH, a folder or zip of pictures, holds: sizes,
+    channels, classes, broken files, and what training would do.
+    """
     if not path.exists() and any(
         c.name == str(path) for c in loaded().registry.components("dataset")
     ):

@@ -40,7 +40,8 @@ NUMBERS = (".npy", ".csv")
     type=click.Path(path_type=Path),
     default=Path("samples.png"),
     show_default=True,
-    help="A .png for one grid, .npy or (points) .csv for the numbers, a folder for one file a sample.",
+    help="A .png for one grid, .npy or (points) .csv for the numbers, a folder for one file a "
+    "sample.",
 )
 @click.option(
     "--interpolate",
@@ -61,7 +62,8 @@ def command(
         raise UsageError(f"--interpolate {interpolate}: write a name that ends in .gif")
     if out.suffix and out.suffix.lower() not in (".png", *NUMBERS):
         raise UsageError(
-            f"--out {out}: give a name that ends in .png for one grid, in .npy or .csv for the numbers, "
+            f"--out {out}: give a name that ends in .png for one grid, in .npy or .csv for the "
+            f"numbers, "
             "or one without a dot for a folder"
         )
     from ..io.files import check_folder
@@ -84,7 +86,10 @@ def command(
         "generator", f"{made.distribution}:{made.plugin}/{made.component}"
     ).version
     if version != made.version:
-        line = f"note: made with {made.distribution} {made.version} and drawn with {version}; the pictures may differ"
+        line = (
+            f"note: made with {made.distribution} {made.version} and drawn with {version}; the "
+            f"pictures may differ"
+        )
         echo(plain(line), err=True)
     if interpolate is not None:
         generator.check_room(CORNERS * BETWEEN, "interpolate")
@@ -131,7 +136,9 @@ def _write(generator: LoadedGenerator, samples: object, out: Path) -> None:
 
 
 def _numbers(samples: Any, form: str) -> bytes:
-    """An array [n, ...] as .npy without pickle, or [n, d] as .csv that gives the same float32 numbers back."""
+    """An array [n, ...] as .npy without pickle, or [n,
+    d] as .csv that gives the same float32 numbers back.
+    """
     import io
 
     import numpy as np

@@ -53,7 +53,9 @@ PREFIX = {  # kind -> where --set finds its options
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str, kind: str | None, as_json: bool) -> None:
-    """Show what NAME is: its options with types and defaults, its traits, what it goes with, the recipes that use it."""
+    """Show what NAME is: its options with types and defaults,
+    its traits, what it goes with, the recipes that use it.
+    """
     registry = loaded().registry
     found = _find(registry, name, _kind(kind) if kind else None)
     with patience():
@@ -81,7 +83,8 @@ def _find(registry: Registry, name: str, kind: str | None) -> list[Component]:
     if not kinds:
         known = {c.called: c.name for c in registry.components()}
         raise UnknownComponent(
-            f"no component named {name!r}{nearest(name, known.values(), known)}; ganzoo list shows all"
+            f"no component named {name!r}{nearest(name, known.values(), known)}; ganzoo list "
+            f"shows all"
         )
     return [registry.get(k, name) for k in kinds]
 
@@ -124,7 +127,9 @@ def describe(component: Component, registry: Registry) -> dict[str, Any]:
 
 
 def companions(component: Component, factory: Any, registry: Registry) -> dict[str, list[str]]:
-    """Parts of other kinds that this one can be trained with, with the option that it takes where it takes one."""
+    """Parts of other kinds that this one can be trained
+    with, with the option that it takes where it takes one.
+    """
     found: dict[str, list[str]] = {}
     if component.kind in ("generator", "discriminator"):
         other = "discriminator" if component.kind == "generator" else "generator"

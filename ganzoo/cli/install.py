@@ -24,7 +24,8 @@ from ._shared import plain
     help="A project's folder, used where it lies; may repeat.",
 )
 def command(names: tuple[str, ...], upgrade: bool, editable: tuple[str, ...]) -> None:
-    """Install distributions (ganzoo-NAME), or anything else that pip takes; the command line that is run is shown.
+    """Install distributions (ganzoo-NAME), or anything else
+    that pip takes; the command line that is run is shown.
 
     \b
     ganzoo install ganzoo-soft
@@ -37,7 +38,8 @@ def command(names: tuple[str, ...], upgrade: bool, editable: tuple[str, ...]) ->
     for name in names:
         if name not in distributions():
             echo(
-                f"note: {plain(name)} is not in ganzoo's catalogue; a plugin's code runs with all your rights",
+                f"note: {plain(name)} is not in ganzoo's catalogue; a plugin's code runs with all "
+                f"your rights",
                 err=True,
             )
     options = [*(["--upgrade"] if upgrade else []), *(f"--editable={path}" for path in editable)]

@@ -36,7 +36,8 @@ from .list import _kind
     help="Where the folder ganzoo-NAME is made.",
 )
 def command(name: str, kinds: tuple[str, ...], out: Path) -> None:
-    """Write the project ganzoo-NAME: a package with one working component of each KIND, its entry point, tests, README and CI.
+    """Write the project ganzoo-NAME: a package with one working
+    component of each KIND, its entry point, tests, README and CI.
 
     \b
     ganzoo new-plugin soft --kind generator --kind loss

@@ -135,7 +135,8 @@ def command(
     if resume is not None:
         if given["recipe"] or given["config_file"] or out:
             raise UsageError(
-                "--resume: a run keeps its configuration and its folder; leave out --recipe, --config and --out"
+                "--resume: a run keeps its configuration and its folder; leave out --recipe, "
+                "--config and --out"
             )
         insists = {"from_scratch": from_scratch, "accept_data": accept_data}
         return _resume(resume, given, insists, dry_run, as_json)
@@ -312,7 +313,8 @@ def show(pipeline: Pipeline, as_json: bool) -> None:
     )
     echo(f"# memory: about {memory['total'] / 2**20:,.0f} MiB on {pipeline.device} ({shares})")
     echo(
-        f"# device {pipeline.device}, engine {pipeline.engine}, precision {pipeline.parts.precision}"
+        f"# device {pipeline.device}, engine {pipeline.engine}, precision "
+        f"{pipeline.parts.precision}"
     )
     for note in pipeline.notes:
         echo(f"# note: {plain(note)}")

@@ -1,4 +1,6 @@
-"""`ganzoo uninstall NAME...`: pip, out of the environment that runs ganzoo; loads no plugin, so a broken one can go."""
+"""`ganzoo uninstall NAME...`: pip, out of the environment
+that runs ganzoo; loads no plugin, so a broken one can go.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,17 @@ from . import _pip
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def command(names: tuple[str, ...], yes: bool) -> None:
-    """Uninstall distributions that brought plugins, by the names in the second column of `ganzoo plugins`."""
+    """Uninstall distributions that brought plugins, by
+    the names in the second column of `ganzoo plugins`.
+    """
     _pip.check_words("NAME", names)
     known = origins() - {"ganzoo"}
     for name in names:
         if _canonical(name) not in map(_canonical, known):
             hint = nearest(name, known) or f" (there are: {', '.join(sorted(known)) or 'none'})"
             raise UsageError(
-                f"NAME {shown(name)}: no plugin was installed by it{hint}; for all else use python -m pip"
+                f"NAME {shown(name)}: no plugin was installed by it{hint}; for all else use "
+                f"python -m pip"
             )
     _pip.run(["uninstall"], ["--yes"] if yes else [], names)
 

@@ -1,1 +1,3 @@
-"""What components are and where they come from: hooks, options, the registry, loading plugins, the catalogue."""
+"""What components are and where they come from: hooks,
+options, the registry, loading plugins, the catalogue.
+"""

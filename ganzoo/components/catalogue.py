@@ -1,4 +1,6 @@
-"""registry.toml: which plugins exist in the world, and which distribution ships each component. A catalogue, never a loader."""
+"""registry.toml: which plugins exist in the world, and which
+distribution ships each component. A catalogue, never a loader.
+"""
 
 import functools
 import re
@@ -18,7 +20,9 @@ DISTRIBUTION = re.compile(
 
 @functools.cache
 def catalogue() -> dict[str, Any]:
-    """The parsed registry.toml; empty when it is missing or unreadable, since nothing may depend on it."""
+    """The parsed registry.toml; empty when it is missing
+    or unreadable, since nothing may depend on it.
+    """
     beside = (
         Path(__file__).resolve().parents[2] / "registry.toml"
     )  # an editable install does not carry forced files
@@ -39,7 +43,9 @@ def who_ships(kind: str, name: str) -> str | None:
 
 
 def offered() -> list[dict[str, str]]:
-    """Every component that the catalogue knows: kind, name, plugin, distribution, and the plugin's summary."""
+    """Every component that the catalogue knows: kind,
+    name, plugin, distribution, and the plugin's summary.
+    """
     return [
         {
             "kind": kind,
@@ -60,7 +66,9 @@ def distributions() -> set[str]:
 
 
 def install_line(distribution: str, tool: str = "pip install") -> str:
-    """The line that installs a distribution, to be copied into a shell; of what is no distribution's name, only that."""
+    """The line that installs a distribution, to be copied into
+    a shell; of what is no distribution's name, only that.
+    """
     if DISTRIBUTION.fullmatch(distribution):
         return f"{tool} {shlex.quote(distribution)}"
     return f"{shown(distribution)} is no name of a distribution, and is not to be installed"

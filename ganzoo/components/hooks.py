@@ -1,9 +1,10 @@
 """What a plugin can add: ten hooks, one for each kind of component.
 
-A plugin implements the hooks it needs with `@ganzoo.hookimpl` and calls `register(name, factory, **about)` once for each
-component. `factory` is a class or function, or its dotted name `"package.module:Name"` when importing it is costly; `about`
-may hold `summary` (default: the docstring's first sentence), `paper`, and for data `recipe`: the recipe of the same plugin
-that a training on them starts from where none is named.
+A plugin implements the hooks it needs with `@ganzoo.hookimpl` and calls `register(name, factory,
+**about)` once for each component. `factory` is a class or function, or its dotted name
+`"package.module:Name"` when importing it is costly; `about` may hold `summary` (default: the
+docstring's first sentence), `paper`, and for data `recipe`: the recipe of the same plugin that a
+training on them starts from where none is named.
 """
 
 from typing import Protocol
@@ -42,17 +43,23 @@ def register_regularizers(register: Register) -> None:
 
 @hookspec
 def register_datasets(register: Register) -> None:
-    """Offer data, a function `f(*, root, resolution, options) -> Dataset`: register("mnist", mnist)."""
+    """Offer data, a function `f(*, root, resolution,
+    options) -> Dataset`: register("mnist", mnist).
+    """
 
 
 @hookspec
 def register_augmentations(register: Register) -> None:
-    """Offer changes to what the discriminator sees, `cls(spec, *, options)`: register("ada", AdaptiveAugmentation)."""
+    """Offer changes to what the discriminator sees, `cls(spec,
+    *, options)`: register("ada", AdaptiveAugmentation).
+    """
 
 
 @hookspec
 def register_optimizers(register: Register) -> None:
-    """Offer optimizers, a function `f(params, *, lr, options) -> torch.optim.Optimizer`: register("adam", adam)."""
+    """Offer optimizers, a function `f(params, *, lr, options)
+    -> torch.optim.Optimizer`: register("adam", adam).
+    """
 
 
 @hookspec
@@ -67,7 +74,9 @@ def register_trackers(register: Register) -> None:
 
 @hookspec
 def register_recipes(register: Register) -> None:
-    """Offer complete configurations, TOML files given as a path: register("wgan-gp", HERE / "wgan-gp.toml")."""
+    """Offer complete configurations, TOML files given as
+    a path: register("wgan-gp", HERE / "wgan-gp.toml").
+    """
 
 
 KINDS = (

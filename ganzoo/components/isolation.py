@@ -1,4 +1,6 @@
-"""Running plugins' code: what it does to leave Python, or to write where a command's answer goes, is held back."""
+"""Running plugins' code: what it does to leave Python,
+or to write where a command's answer goes, is held back.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,9 @@ from ..errors import Left, plain_line
 def contained() -> Iterator[None]:
     """A plugin's code runs within: sys.exit there, or an interrupt that nobody sent, becomes Left.
 
-    A person's Ctrl-C stays a KeyboardInterrupt, even if the code swallows it. The two are told apart
-    by whether the signal came; outside the main thread, where none arrives, it is always the code's.
+    A person's Ctrl-C stays a KeyboardInterrupt, even if the code
+    swallows it. The two are told apart by whether the signal came;
+    outside the main thread, where none arrives, it is always the code's.
     """
     with _interrupts() as pressed:
         try:
@@ -57,7 +60,9 @@ def _interrupts() -> Iterator[list[object]]:
 
 @contextlib.contextmanager
 def off_stdout() -> Iterator[None]:
-    """What is printed within, by Python or through file descriptor 1, comes out on stderr: stdout holds a command's answer."""
+    """What is printed within, by Python or through file descriptor
+    1, comes out on stderr: stdout holds a command's answer.
+    """
     kept = None
     with contextlib.suppress(OSError, ValueError, AttributeError):  # there may be none
         sys.stdout.flush()

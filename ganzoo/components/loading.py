@@ -1,4 +1,6 @@
-"""Finding and loading plugins: each by itself, so that a broken one is a line in a report and nothing else stops."""
+"""Finding and loading plugins: each by itself, so that a
+broken one is a line in a report and nothing else stops.
+"""
 
 import contextlib
 import difflib
@@ -61,12 +63,16 @@ def inventory() -> Zoo:
 
 
 def origins() -> set[str]:
-    """The distributions that plugins come from, read from their metadata alone: no plugin is loaded."""
+    """The distributions that plugins come from, read
+    from their metadata alone: no plugin is loaded.
+    """
     return {_origin(entry.dist)[0] for entry in entry_points(group=GROUP)}
 
 
 def zoo() -> Zoo:
-    """The installed plugins; with GANZOO_STRICT_PLUGINS=1 a broken one raises BrokenPlugin instead of being left out."""
+    """The installed plugins; with GANZOO_STRICT_PLUGINS=1 a
+    broken one raises BrokenPlugin instead of being left out.
+    """
     found = inventory()
     if found.broken and os.environ.get("GANZOO_STRICT_PLUGINS") == "1":
         worst = found.broken[0]
@@ -131,7 +137,9 @@ def _origin(distribution: Distribution | None) -> tuple[str, str]:
 
 
 def _check_requirement(plugin: Plugin, distribution: Distribution | None) -> None:
-    """Raise BrokenPlugin when a distribution's requirement of ganzoo, which says what the plugin is for, excludes this version."""
+    """Raise BrokenPlugin when a distribution's requirement of
+    ganzoo, which says what the plugin is for, excludes this version.
+    """
     texts = (distribution.requires if distribution else None) or ()
     if plugin.distribution == "ganzoo" or not any(
         text.lower().startswith("ganzoo") for text in texts
@@ -171,7 +179,9 @@ def _check_requirement(plugin: Plugin, distribution: Distribution | None) -> Non
 
 
 def _collect(module: Any, plugin: Plugin) -> list[Component]:
-    """Call one plugin's hooks and return what they register; its manager is its own, so a broken one leaves nothing behind."""
+    """Call one plugin's hooks and return what they register; its
+    manager is its own, so a broken one leaves nothing behind.
+    """
     manager = pluggy.PluginManager("ganzoo")
     manager.add_hookspecs(hookspecs)
     manager.register(module, name=plugin.who)
@@ -210,7 +220,8 @@ def _register(kind: str, plugin: Plugin, components: list[Component]) -> hookspe
         )
         if not fits:
             raise TypeError(
-                f"{kind} {name!r}: {factory!r} is no class, function or dotted name 'package.module:Name'"
+                f"{kind} {name!r}: {factory!r} is no class, function or dotted name "
+                f"'package.module:Name'"
             )
         if kind == "recipe":
             if not Path(str(factory)).is_file():
@@ -223,7 +234,8 @@ def _register(kind: str, plugin: Plugin, components: list[Component]) -> hookspe
             *(("recipe",) if kind == "dataset" else ()),
         }:
             raise TypeError(
-                f"{kind} {name!r}: about takes summary and paper, and of data recipe, all text; traits are attributes of the class"
+                f"{kind} {name!r}: about takes summary and paper, and of data recipe, all text; "
+                f"traits are attributes of the class"
             )
         if any(c.kind == kind and c.name == name for c in components):
             raise ValueError(f"{kind} {name!r} is registered twice")

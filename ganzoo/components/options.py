@@ -1,6 +1,8 @@
-"""A component's options are its factory's keyword-only parameters: read here, and values checked against them.
+"""A component's options are its factory's keyword-only
+parameters: read here, and values checked against them.
 
-Help comes from the docstring: a line `name: text` in the class's or function's docstring, or in a base class's.
+Help comes from the docstring: a line `name: text` in the
+class's or function's docstring, or in a base class's.
 """
 
 import functools
@@ -75,8 +77,8 @@ def options_of(factory: Callable[..., Any]) -> dict[str, Option]:
 def check(factory: Callable[..., Any], given: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The given options turned into the types of the signature.
 
-    `where` names the section in messages (`gen`, `reg.gp`). Raises BadOption for a name the factory does not take (with the
-    nearest one) and for a value that does not fit.
+    `where` names the section in messages (`gen`, `reg.gp`). Raises BadOption for a name the factory
+    does not take (with the nearest one) and for a value that does not fit.
     """
     known = options_of(factory)
     for name in given:

@@ -1,4 +1,6 @@
-"""Components by kind and name, each with who ships it. Knows no component and imports none until it is asked for."""
+"""Components by kind and name, each with who ships it.
+Knows no component and imports none until it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ class Component:
         return dotted.partition(":")[2] or str(getattr(self.factory, "__name__", self.name))
 
     def load(self) -> Any:
-        """The factory itself, imported if it was registered by its dotted name; raises BrokenPlugin."""
+        """The factory itself, imported if it was
+        registered by its dotted name; raises BrokenPlugin.
+        """
         if not isinstance(self.factory, str):
             return self.factory
         module, _, attribute = self.factory.partition(":")
@@ -61,7 +65,9 @@ class Component:
             raise BrokenPlugin(f"{self} cannot be imported: {one_line(error)}") from error
 
     def options(self) -> dict[str, options.Option]:
-        """What a person may tune, from the factory's signature; raises BrokenPlugin when it cannot be read."""
+        """What a person may tune, from the factory's
+        signature; raises BrokenPlugin when it cannot be read.
+        """
         if self.kind == "recipe":
             return {}
         factory = self.load()
@@ -71,7 +77,9 @@ class Component:
             raise BrokenPlugin(f"{self}: its options cannot be read: {one_line(error)}") from error
 
     def create(self, /, *arguments: Any, where: str = "", **given: Any) -> Any:
-        """An instance, its options checked first; raises BadOption, and BrokenPlugin when the constructor fails."""
+        """An instance, its options checked first; raises
+        BadOption, and BrokenPlugin when the constructor fails.
+        """
         return self.build(arguments, given, where or self.name)
 
     def build(self, arguments: Iterable[Any], given: Mapping[str, Any], where: str) -> Any:
@@ -120,7 +128,9 @@ class Component:
 
 
 def examine(factory: Any, name: str) -> Any:
-    """The factory, if it lets itself be looked at: a metaclass may fail at anything. Raises TypeError."""
+    """The factory, if it lets itself be looked at: a
+    metaclass may fail at anything. Raises TypeError.
+    """
     try:
         repr(factory)
         inspect.getdoc(factory)
@@ -132,7 +142,9 @@ def examine(factory: Any, name: str) -> Any:
 
 @functools.cache
 def _docstring(dotted: str) -> str | None:
-    """The docstring of `package.module:Name`, parsed from its source so that listing needs no import of torch."""
+    """The docstring of `package.module:Name`, parsed from
+    its source so that listing needs no import of torch.
+    """
     module, _, attribute = dotted.partition(":")
     try:
         spec = importlib.util.find_spec(module)
@@ -179,7 +191,9 @@ class Registry:
         return sorted(chosen, key=lambda c: (KINDS.index(c.kind), c.name, c.distribution, c.plugin))
 
     def get(self, kind: str, name: str) -> Component:
-        """The component of that name, or of the qualified `plugin/name`; raises UnknownComponent or AmbiguousComponent."""
+        """The component of that name, or of the qualified
+        `plugin/name`; raises UnknownComponent or AmbiguousComponent.
+        """
         known = self.components(kind)
         owner, _, bare = name.rpartition("/")
         found = [
@@ -212,7 +226,10 @@ class Registry:
         if distribution and not any(c.distribution == distribution for c in self._all):
             return f"; it is in {distribution}: {install_line(distribution)}"
         if not self._all:
-            return "; no plugin is loaded, not even ganzoo's own: pip install it (a checkout on the path is not enough)"
+            return (
+                "; no plugin is loaded, not even ganzoo's own: pip install it (a checkout on the "
+                "path is not enough)"
+            )
         return (
             nearest(name, [c.name for c in known], {c.called: c.name for c in known})
             + f" (installed: {', '.join(c.name for c in known) or 'none'})"

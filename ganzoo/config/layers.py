@@ -1,4 +1,6 @@
-"""A training's configuration: layers of plain TOML trees merged in order, then checked against one typed tree."""
+"""A training's configuration: layers of plain TOML trees
+merged in order, then checked against one typed tree.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def defaults() -> Tree:
 
 
 def read(path: Path) -> Tree:
-    """A run file's tree; raises BadConfig naming the file when it is missing, no TOML, or larger than any run file is."""
+    """A run file's tree; raises BadConfig naming the file when
+    it is missing, no TOML, or larger than any run file is.
+    """
     try:
         content = read_limited(path, SIZE)
     except OSError as error:
@@ -72,8 +76,9 @@ def parse(content: bytes, source: str) -> Tree:
 
 
 def merge(base: Tree, layer: Mapping[str, Any], where: str = "") -> Tree:
-    """The base with a layer over it. Another name in a section drops the old component's options; `reg = false` clears
-    all, `reg.gp = false` drops one and `reg.gp = true` adds it as it is."""
+    """The base with a layer over it. Another name in a section drops the old component's options;
+    `reg = false` clears all, `reg.gp = false` drops one and `reg.gp = true` adds it as it is.
+    """
     result = dict(base)
     core = _section(defaults(), where)
     if "name" in core and layer.get("name", base.get("name")) != base.get("name"):
@@ -111,7 +116,9 @@ def setting(text: str) -> tuple[list[str], Any]:
 
 
 def apply_settings(tree: Tree, settings: Iterable[str]) -> Tree:
-    """The tree with every setting (`gen.width=64`) applied, in order; raises BadConfig for a part that is not in the pipeline."""
+    """The tree with every setting (`gen.width=64`) applied, in
+    order; raises BadConfig for a part that is not in the pipeline.
+    """
     for text in settings:
         keys, value = setting(text)
         family = keys[0]
@@ -138,7 +145,8 @@ def apply_settings(tree: Tree, settings: Iterable[str]) -> Tree:
 
 
 def check(tree: Mapping[str, Any], source: str = "") -> Config:
-    """The typed configuration, or BadConfig with the setting, what is wrong and the nearest right one.
+    """The typed configuration, or BadConfig with the
+    setting, what is wrong and the nearest right one.
 
     source: the file that the tree comes from, for the message.
     """
@@ -190,7 +198,8 @@ Meant = dict[tuple[str, str], str]  # (kind, name) -> who is meant where several
 
 
 def meaning(meant: Meant, layer: Mapping[str, Any], owner: str) -> Meant:
-    """Who is meant by the names of a configuration after a layer: its author's own parts, as far as it names any.
+    """Who is meant by the names of a configuration after a
+    layer: its author's own parts, as far as it names any.
 
     owner: the author's distribution, or nothing for a person, who has to say which.
     """

@@ -1,8 +1,8 @@
-"""What a component is: the base classes that plugins extend. Components return tensors; only the training loop calls
-backward and step.
+"""What a component is: the base classes that plugins extend. Components
+return tensors; only the training loop calls backward and step.
 
-Traits are class attributes (or instance attributes where an option decides); assembly reads them to refuse or adapt with a
-reason, so nothing here or in the core ever asks for a component's name.
+Traits are class attributes (or instance attributes where an option decides); assembly reads them to
+refuse or adapt with a reason, so nothing here or in the core ever asks for a component's name.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Judges samples: `cls(spec, *, options)`. Define `features` and `score`, or `forward` alone."""
+    """Judges samples: `cls(spec, *, options)`. Define
+    `features` and `score`, or `forward` alone.
+    """
 
     modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can judge
     conditional: bool = False  # whether it reads labels
@@ -102,12 +104,15 @@ class Loss(nn.Module):
         raise TypeError(f"{type(self).__name__} must define discriminator")
 
     def generator(self, step: Step) -> Tensor:
-        """What the generator minimises: a scalar; may read `step.real_logits` (relativistic losses do)."""
+        """What the generator minimises: a scalar; may
+        read `step.real_logits` (relativistic losses do).
+        """
         raise TypeError(f"{type(self).__name__} must define generator")
 
 
 class Regularizer(nn.Module):
-    """A penalty, a constraint or a change of view; every hook is optional. State is a buffer, and so saved.
+    """A penalty, a constraint or a change of view; every
+    hook is optional. State is a buffer, and so saved.
 
     weight: factor of the penalty in the loss
     every: apply once in so many updates, with the weight scaled up by as much (lazy regularization)
@@ -176,7 +181,9 @@ class GradientPenalty(Regularizer):
         return self.at if self.judges and type(self).point is GradientPenalty.point else None
 
     def point(self, step: Step) -> Tensor:
-        """Where to take the slope: [n, ...]; samples before any view, or as seen if not `through`."""
+        """Where to take the slope: [n, ...]; samples
+        before any view, or as seen if not `through`.
+        """
         return step.point(self.at, seen=not self.through)
 
     def height(self, step: Step, point: Tensor) -> tuple[Tensor, Any]:
@@ -198,7 +205,9 @@ class GradientPenalty(Regularizer):
 
 
 class Augmentation(nn.Module):
-    """A differentiable change of what the discriminator sees, real and fake alike: `cls(spec, *, options)`."""
+    """A differentiable change of what the discriminator
+    sees, real and fake alike: `cls(spec, *, options)`.
+    """
 
     modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can change
 
@@ -215,7 +224,9 @@ class Augmentation(nn.Module):
         return samples
 
     def observe(self, real_logits: Tensor) -> None:
-        """Update buffers from the logits of real samples [n], once a discriminator update (ADA's probability)."""
+        """Update buffers from the logits of real samples
+        [n], once a discriminator update (ADA's probability).
+        """
 
 
 class Metric(nn.Module):
@@ -231,7 +242,9 @@ class Metric(nn.Module):
         self.spec, self.count = spec, count
 
     def measure(self, real: Tensor, fake: Tensor) -> dict[str, float]:
-        """Named figures from real and generated samples, [n, *spec.shape] each, in the generator's range."""
+        """Named figures from real and generated samples,
+        [n, *spec.shape] each, in the generator's range.
+        """
         raise TypeError(f"{type(self).__name__} must define measure")
 
 

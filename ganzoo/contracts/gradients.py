@@ -1,4 +1,6 @@
-"""A penalty on a slope, computed in one of two ways that give the same gradient; see docs/how-a-run-flows.md."""
+"""A penalty on a slope, computed in one of two ways that
+give the same gradient; see docs/how-a-run-flows.md.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,8 +24,9 @@ def gradient_penalty(
 ) -> tuple[Tensor, Any, Tensor, Any]:
     """`of(slope)` with the slope of `height` at x, and what was computed on the way.
 
-    Returns (penalty, report, values [n], aux): penalty, values and aux are differentiable in the parameters of `height`;
-    report is what `of` gave beside the penalty. `observe` is shown the slope without gradient, before `of`.
+    Returns (penalty, report, values [n], aux): penalty, values and aux are
+    differentiable in the parameters of `height`; report is what `of` gave beside
+    the penalty. `observe` is shown the slope without gradient, before `of`.
 
     `differentiation` is "double_backward" (the gradient of the penalty goes through the gradient
     that is the slope) or "forward_over_reverse": since d phi(g) = d <u, g> with u = phi'(g) held

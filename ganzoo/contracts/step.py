@@ -1,4 +1,6 @@
-"""One update as its losses and penalties see it: what is costly is computed when first read, and once."""
+"""One update as its losses and penalties see it:
+what is costly is computed when first read, and once.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,9 @@ class Step:
         return self.discriminator if self.side == "discriminator" else self.generator
 
     def view(self, samples: Tensor) -> Tensor:
-        """Samples as the discriminator sees them: augmented, noised, packed; random anew at every call."""
+        """Samples as the discriminator sees them: augmented,
+        noised, packed; random anew at every call.
+        """
         for change in self.views:
             samples = change(samples, self)
         return samples
@@ -103,7 +107,9 @@ class Step:
         return self._see(self.data, "real" in self._through)
 
     def _see(self, samples: Tensor, through: bool) -> tuple[Tensor, Pull | None]:
-        """Samples as seen and, where a slope is to be taken through the views, what takes it back."""
+        """Samples as seen and, where a slope is to be
+        taken through the views, what takes it back.
+        """
         if not (through and self.views):
             return self.view(samples), None
         seen, pull = vjp(self.view, samples)  # type: ignore[misc]
@@ -156,7 +162,8 @@ class Step:
         return self._look("fake")
 
     def point(self, at: str, seen: bool = False) -> Tensor:
-        """Samples at a named place: "real", "fake", "between" the two (one mixing weight a sample), "around" real.
+        """Samples at a named place: "real", "fake", "between"
+        the two (one mixing weight a sample), "around" real.
 
         Before any view, or among samples as `seen`.
         """

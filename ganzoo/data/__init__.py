@@ -1,4 +1,6 @@
-"""Data: pictures from any folder or zip, decoded once into a cache, and the order in which samples are shown."""
+"""Data: pictures from any folder or zip, decoded once
+into a cache, and the order in which samples are shown.
+"""
 
 from .cache import cache_folder
 from .inspect import inspect

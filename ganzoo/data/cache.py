@@ -1,8 +1,9 @@
-"""Decoded pictures on disk: one safetensors file a data set, written once, checked and memory-mapped ever after.
+"""Decoded pictures on disk: one safetensors file a data
+set, written once, checked and memory-mapped ever after.
 
-Its tensors are `samples` [n, c, h, w] uint8, `about` (JSON: class names and notes) and, with class folders, `labels`
-[n] int64. The header has a fixed length, so that samples can be written before their number is known, and start at a
-page of the disk.
+Its tensors are `samples` [n, c, h, w] uint8, `about` (JSON: class names and notes) and, with class
+folders, `labels` [n] int64. The header has a fixed length, so that samples can be written before
+their number is known, and start at a page of the disk.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ YOUNG = 60.0  # seconds that a temporary file may be unlocked: it was just made
 
 
 def cache_folder() -> Path:
-    """GANZOO_CACHE, else where this system keeps caches: ~/.cache/ganzoo, ~/Library/Caches/ganzoo, AppData."""
+    """GANZOO_CACHE, else where this system keeps caches:
+    ~/.cache/ganzoo, ~/Library/Caches/ganzoo, AppData.
+    """
     chosen = os.environ.get("GANZOO_CACHE")
     return Path(chosen) if chosen else platformdirs.user_cache_path("ganzoo", appauthor=False)
 
@@ -56,7 +59,9 @@ def store_path(identity: str, options: Sequence[Any]) -> Path:
 
 
 def read_store(path: Path) -> Dataset | None:
-    """The data set in a store, its samples mapped from the file; None if there is no store or it is damaged."""
+    """The data set in a store, its samples mapped from
+    the file; None if there is no store or it is damaged.
+    """
     try:
         length = path.stat().st_size
         with path.open("rb") as file:
@@ -84,7 +89,8 @@ def read_store(path: Path) -> Dataset | None:
 
 
 class Writer:
-    """A store in the making: `write` pictures, then `commit`; without it, leaving the context removes what was written.
+    """A store in the making: `write` pictures, then `commit`;
+    without it, leaving the context removes what was written.
 
     Raises OSError when the cache folder cannot be written or has no room.
     """

@@ -1,4 +1,6 @@
-"""What a picture file claims, read before a codec takes memory for it: a WebP's canvas, a TIFF's tiles and tags."""
+"""What a picture file claims, read before a codec takes
+memory for it: a WebP's canvas, a TIFF's tiles and tags.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ WHOLE = {1: "B", 3: "H", 4: "L", 16: "Q"}  # types of whole numbers
 
 
 def canvas(file: BinaryIO) -> int:
-    """The pixels of a WebP's canvas, 0 for another file; raises ValueError when it does not say. Leaves the file at its start.
+    """The pixels of a WebP's canvas, 0 for another file; raises
+    ValueError when it does not say. Leaves the file at its start.
 
     Pillow makes two pictures of that size when it opens one, before anybody can look.
     """
@@ -37,9 +40,11 @@ def canvas(file: BinaryIO) -> int:
 
 
 def check_tiff(file: BinaryIO, length: int) -> None:
-    """Raises ValueError for a TIFF whose tiles are far larger than it, or whose tags together are; other files pass.
+    """Raises ValueError for a TIFF whose tiles are far larger
+    than it, or whose tags together are; other files pass.
 
-    A tile is decoded whole, and each tag is read by itself, so that a file of a few megabytes may ask for any amount.
+    A tile is decoded whole, and each tag is read by itself,
+    so that a file of a few megabytes may ask for any amount.
     length: of the file.
     """
     file.seek(0)
@@ -65,7 +70,9 @@ def check_tiff(file: BinaryIO, length: int) -> None:
 
 
 def _directory(file: BinaryIO, start: bytes, order: str, big: bool) -> tuple[dict[str, int], int]:
-    """(the largest of each side that a TIFF's first directory states, bytes of all its tags beside it)."""
+    """(the largest of each side that a TIFF's first
+    directory states, bytes of all its tags beside it).
+    """
     (offset,) = struct.unpack_from(f"{order}Q" if big else f"{order}L", start, 8 if big else 4)
     file.seek(min(offset, 1 << 62))
     (count,) = struct.unpack(f"{order}Q" if big else f"{order}H", file.read(8 if big else 2))

@@ -1,4 +1,6 @@
-"""From the bytes of one picture file to pixels; every mode that Pillow knows ends as grey, RGB or RGBA of 8 bits."""
+"""From the bytes of one picture file to pixels; every mode
+that Pillow knows ends as grey, RGB or RGBA of 8 bits.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ METADATA = frozenset(
 
 
 class Room:
-    """Memory that threads share: `taken(bytes)` waits until there is as much, or until nobody else has any."""
+    """Memory that threads share: `taken(bytes)` waits
+    until there is as much, or until nobody else has any.
+    """
 
     def __init__(self, size: int) -> None:
         self._left = self._size = size
@@ -61,7 +65,9 @@ ROOM = Room(ROOM_BYTES)
 
 
 def _room(image: Image.Image) -> contextlib.AbstractContextManager[None]:
-    """Room for the picture and a copy in another mode, at four bytes a pixel each; a WebP has it already."""
+    """Room for the picture and a copy in another mode,
+    at four bytes a pixel each; a WebP has it already.
+    """
     if image.format == "WEBP":
         return contextlib.nullcontext()
     return ROOM.taken(8 * image.width * image.height)
@@ -69,7 +75,9 @@ def _room(image: Image.Image) -> contextlib.AbstractContextManager[None]:
 
 @contextlib.contextmanager
 def _opened(file: BinaryIO) -> Iterator[Image.Image]:
-    """The picture, header read; a WebP in the room for all that its decoder takes, from the start."""
+    """The picture, header read; a WebP in the room
+    for all that its decoder takes, from the start.
+    """
     pixels = canvas(file)
     if pixels > MAX_PIXELS:
         raise ValueError(f"a canvas of more than {MAX_PIXELS >> 20} Mpixel")
@@ -98,7 +106,9 @@ def formats() -> tuple[str, ...]:
 
 
 def open_picture(file: BinaryIO) -> Image.Image:
-    """The picture, header read; raises anything when it is none, ValueError when it is one that is not taken."""
+    """The picture, header read; raises anything when it
+    is none, ValueError when it is one that is not taken.
+    """
     check_tiff(file, length_of(file))
     try:
         image = Image.open(file, formats=formats())
@@ -156,14 +166,17 @@ def _header(image: Image.Image, verify: bool) -> Header:
 def decode(
     file: BinaryIO, resolution: tuple[int, int], channels: int, background: tuple[int, int, int]
 ) -> Pixels:
-    """The first frame as [channels, *resolution], turned upright, scaled to cover (Lanczos) and centre cropped.
+    """The first frame as [channels, *resolution], turned
+    upright, scaled to cover (Lanczos) and centre cropped.
 
-    Transparency is laid on the background unless four channels are wanted; then what cannot be seen is black.
+    Transparency is laid on the background unless four
+    channels are wanted; then what cannot be seen is black.
     """
     with _opened(file) as image:
         scale = 2 * max(resolution) / min(image.size)
         if scale <= 0.5:
-            # A large photograph (JPEG) is decoded at half its size or less, never below twice what is needed.
+            # A large photograph (JPEG) is decoded at half its
+            # size or less, never below twice what is needed.
             wanted = math.ceil(image.width * scale), math.ceil(image.height * scale)
             image.draft(image.mode, wanted)
         with _room(image):
@@ -198,7 +211,9 @@ def _pixels(
 
 
 def _drop_heavy_exif(image: Image.Image) -> None:
-    """Forget Exif data that would take more memory than they have bytes; they are a TIFF's directory."""
+    """Forget Exif data that would take more memory
+    than they have bytes; they are a TIFF's directory.
+    """
     exif = image.info.get("exif")
     if not isinstance(exif, bytes):
         return

@@ -26,9 +26,10 @@ def inspect(
     background: str = "white",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Counts, sizes, modes, classes, broken files, duplicates and what training would do, ready for JSON.
+    """What a folder or zip of pictures holds and what training would do, ready for JSON.
 
-    Every picture is decoded, so that truncated ones are found; nothing is written. Raises BadData as `load_pictures`.
+    Every picture is decoded, so that truncated ones are found;
+    nothing is written. Raises BadData as `load_pictures`.
     """
     parse_background(background)
     with open_source(path) as source:

@@ -1,4 +1,6 @@
-"""Batches of real samples: gathered on the device when they fit there, else streamed to it ahead of need."""
+"""Batches of real samples: gathered on the device when
+they fit there, else streamed to it ahead of need.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ SHARE = 0.4  # of a GPU's free memory that samples may take when no budget is gi
 
 
 class Batch(NamedTuple):
-    """Samples [batch, *shape] as they are stored, labels [batch] or None, and which of them are mirrored [batch] bool or None."""
+    """Samples [batch, *shape] as they are stored, labels [batch]
+    or None, and which of them are mirrored [batch] bool or None.
+    """
 
     samples: Tensor
     labels: Tensor | None
@@ -42,7 +46,9 @@ def budget_bytes(megabytes: int, device: torch.device) -> int | None:
 
 
 class Feed:
-    """An endless, reproducible series of batches. Its state is the position of the last batch that was handed out."""
+    """An endless, reproducible series of batches. Its state
+    is the position of the last batch that was handed out.
+    """
 
     def __init__(
         self,
@@ -52,7 +58,9 @@ class Feed:
         resident: str = "auto",
         budget: int | None = None,
     ) -> None:
-        """`resident` "gpu" keeps the samples on the device, "host" streams them, "auto" decides by the budget in bytes."""
+        """`resident` "gpu" keeps the samples on the device, "host"
+        streams them, "auto" decides by the budget in bytes.
+        """
         self.order, self.device = order, device
         size = dataset.samples.numel() * dataset.samples.element_size()
         self.resident = resident == "gpu" or (
@@ -66,7 +74,9 @@ class Feed:
         self._stream: _Stream | None = None
 
     def next(self) -> Batch:
-        """The next batch, on the device. Images are scaled and mirrored within the update, where a compiler makes one of it."""
+        """The next batch, on the device. Images are scaled and
+        mirrored within the update, where a compiler makes one of it.
+        """
         if self.resident:
             batch, self._position = self._gather()
             return batch
@@ -84,7 +94,9 @@ class Feed:
         labels = None if self.labels is None else self.labels.index_select(0, indices)
         if self.resident:
             samples = self.samples.index_select(0, indices)
-        else:  # numpy gathers on one thread: a second team of torch's threads would fight with the training's for the cores
+        # Numpy gathers on one thread: a second team of torch's
+        # threads would fight with the training's for the cores
+        else:
             samples = torch.from_numpy(self.samples.numpy().take(indices.numpy(), axis=0))
         return Batch(samples, labels, flips), self.order.state_dict()
 
@@ -106,7 +118,8 @@ class Feed:
 
 
 class Ring:
-    """Memory for batches on their way to a GPU, pinned so that it is read beside other work, and used in turn.
+    """Memory for batches on their way to a GPU, pinned so
+    that it is read beside other work, and used in turn.
 
     A place is filled again only when the GPU has read what lay there.
     """
@@ -117,7 +130,9 @@ class Ring:
         self._next = 0
 
     def fill(self, batch: Batch) -> tuple[Batch, int]:
-        """The batch in the next place, and the place's number; waits for what was read from there."""
+        """The batch in the next place, and the place's
+        number; waits for what was read from there.
+        """
         place = self._next
         self._next = (place + 1) % len(self.places)
         if self._read[place] is not None:
@@ -138,7 +153,9 @@ def pinned_like(tensor: Tensor | None) -> Tensor | None:
 
 
 class _Stream:
-    """A thread that gathers batches ahead; on the way to a GPU they lie in a ring of pinned memory."""
+    """A thread that gathers batches ahead; on the
+    way to a GPU they lie in a ring of pinned memory.
+    """
 
     def __init__(self, feed: Feed) -> None:
         self.feed, self.pin = feed, feed.device.type in PINNED
@@ -167,7 +184,9 @@ class _Stream:
             self.ready.put(item)  # waits while there are enough
 
     def next(self) -> Placed:
-        """The next batch, still on the host; `sent` is to be called once its copies are on their way."""
+        """The next batch, still on the host; `sent` is
+        to be called once its copies are on their way.
+        """
         item = self.ready.get()
         if isinstance(item, BaseException):
             raise item
@@ -180,7 +199,9 @@ class _Stream:
             self.ring.sent(place, stream.record_event())
 
     def close(self) -> None:
-        """Ends the thread at once: a place is made for the batch that it may be waiting to hand over."""
+        """Ends the thread at once: a place is made for
+        the batch that it may be waiting to hand over.
+        """
         self.closed.set()
         while self.thread.is_alive():
             with contextlib.suppress(queue.Empty):

@@ -33,9 +33,9 @@ def check_batch(batch: int, n: int) -> None:
 class Order:
     """Batches of indices: every sample once an epoch, in an order drawn from (seed, epoch) alone.
 
-    Batches run across the border of two epochs, so that none is dropped or short. With `flip`, a fair coin lies beside
-    each sample of each epoch. `device` is where both are given; it does not change them. Raises Incompatible when a batch
-    is larger than the data.
+    Batches run across the border of two epochs, so that none is dropped or short. With `flip`, a
+    fair coin lies beside each sample of each epoch. `device` is where both are given; it does not
+    change them. Raises Incompatible when a batch is larger than the data.
     """
 
     def __init__(self, n: int, batch: int, seed: int, flip: bool = False) -> None:
@@ -68,7 +68,9 @@ class Order:
         return {"epoch": self.epoch, "position": self.position}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Continue where another order of the same n and seed stood; raises BadRun when there is no such place."""
+        """Continue where another order of the same n and seed
+        stood; raises BadRun when there is no such place.
+        """
         epoch, position = (
             (state.get("epoch"), state.get("position"))
             if isinstance(state, Mapping)
@@ -81,12 +83,15 @@ class Order:
             or not 0 <= position < self.n
         ):
             raise BadRun(
-                f"saved data position {shown(state)} does not fit {self.n} samples: the data has changed"
+                f"saved data position {shown(state)} does not fit {self.n} samples: the data has "
+                f"changed"
             )
         self.epoch, self.position = epoch, position
 
     def _epoch(self, epoch: int) -> tuple[Tensor, Tensor | None]:
-        """The permutation and flips of an epoch, on the device; the last one asked for is kept, the next one drawn beside."""
+        """The permutation and flips of an epoch, on the device;
+        the last one asked for is kept, the next one drawn beside.
+        """
         if self._drawn is None or self._drawn[0] != epoch:
             ahead, self._ahead = self._ahead, None
             found = ahead.result() if ahead is not None else None
@@ -112,6 +117,8 @@ class Order:
             return epoch, indices.pin_memory(), None if flips is None else flips.pin_memory()
 
     def _stream(self, purpose: str, epoch: int) -> torch.Generator:
-        """A generator of its own for each purpose and epoch, on the CPU, so that all devices see the same numbers."""
+        """A generator of its own for each purpose and epoch,
+        on the CPU, so that all devices see the same numbers.
+        """
         digest = hashlib.sha256(f"{self.seed} {purpose} {epoch}".encode()).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)

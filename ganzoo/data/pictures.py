@@ -53,12 +53,14 @@ def load_pictures(
 ) -> Dataset:
     """The pictures of a folder or zip, [n, channels, *resolution] uint8, mapped from the cache.
 
-    Channels are 4 if any picture has transparency, else 3 if any has colour, else 1; the resolution is the size that
-    all have, else the largest power of two up to the median shorter side, 8 to 256. Other sizes are scaled to cover
-    (Lanczos) and cropped to the centre; transparency is laid on `background` when fewer than four channels are asked.
-    Class folders become labels. `progress(done, all)` is told of pictures decoded. What was done stands in the notes.
+    Channels are 4 if any picture has transparency, else 3 if any has colour, else 1; the resolution
+    is the size that all have, else the largest power of two up to the median shorter side, 8 to
+    256. Other sizes are scaled to cover (Lanczos) and cropped to the centre; transparency is laid
+    on `background` when fewer than four channels are asked. Class folders become labels.
+    `progress(done, all)` is told of pictures decoded. What was done stands in the notes.
 
-    Raises BadData when there is no such folder or zip, or no readable picture in it; BadConfig for impossible options.
+    Raises BadData when there is no such folder or zip, or no
+    readable picture in it; BadConfig for impossible options.
     """
     colour = parse_background(background)
     resolution = None if resolution is None else check_resolution(resolution)
@@ -112,7 +114,8 @@ def _into_memory(source: Source, found: Scan, plan: _Plan) -> Dataset:
     except RuntimeError:
         size = len(found) * math.prod(plan.shape) / 2**30
         raise BadData(
-            f"{found.path}: {size:.1f} GiB of pixels do not fit in memory; take a smaller resolution"
+            f"{found.path}: {size:.1f} GiB of pixels do not fit in memory; take a smaller "
+            f"resolution"
         ) from None
     good: list[int] = []
     broken: list[Broken] = []

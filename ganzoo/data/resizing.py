@@ -43,9 +43,11 @@ def check_resolution(resolution: tuple[int, int]) -> tuple[int, int]:
 
 
 def resize(samples: Tensor, resolution: tuple[int, int], *, chunk: int = 1024) -> Tensor:
-    """Pictures [n, c, h, w] uint8 as [n, c, *resolution] uint8: bicubic, antialiased, scaled to cover, centre cropped.
+    """Pictures [n, c, h, w] uint8 as [n, c, *resolution] uint8:
+    bicubic, antialiased, scaled to cover, centre cropped.
 
-    With four channels the last is alpha, and colours count by their alpha. Raises DeviceError when they do not fit in memory.
+    With four channels the last is alpha, and colours count by
+    their alpha. Raises DeviceError when they do not fit in memory.
     """
     height, width = check_resolution(resolution)
     old_height, old_width = samples.shape[-2:]
@@ -84,7 +86,9 @@ def resize(samples: Tensor, resolution: tuple[int, int], *, chunk: int = 1024) -
 def covering_box(
     width: int, height: int, resolution: tuple[int, int]
 ) -> tuple[float, float, float, float]:
-    """The centred part (left, top, right, bottom) of a picture that has the shape of the resolution."""
+    """The centred part (left, top, right, bottom) of
+    a picture that has the shape of the resolution.
+    """
     scale = max(resolution[0] / height, resolution[1] / width)
     half_width = min(width, resolution[1] / scale) / 2
     half_height = min(height, resolution[0] / scale) / 2

@@ -1,4 +1,6 @@
-"""What a folder or zip of pictures holds, from the headers of its files, and what training makes of it."""
+"""What a folder or zip of pictures holds, from the
+headers of its files, and what training makes of it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ NAMED = 5  # broken files named in a note; `ganzoo data inspect` names all
 
 @dataclass(frozen=True)
 class Scan:
-    """The pictures of a folder or zip by their headers, class folders as labels, and what was left out."""
+    """The pictures of a folder or zip by their headers,
+    class folders as labels, and what was left out.
+    """
 
     path: Path
     kind: str  # "folder" or "zip"
@@ -74,7 +78,9 @@ class Scan:
         return sum(h.alpha for h in self.headers)
 
     def resolution(self, asked: tuple[int, int] | None) -> tuple[int, int]:
-        """(height, width) to train at: as asked, else the common size, else a power of two near the median."""
+        """(height, width) to train at: as asked, else the
+        common size, else a power of two near the median.
+        """
         if asked is not None:
             return check_resolution(asked)
         if len(self.sizes) == 1:
@@ -105,7 +111,8 @@ def check_channels(channels: int) -> int:
 
 
 def scan(path: Path | str, *, verify: bool = False, progress: Progress | None = None) -> Scan:
-    """Read the headers of all pictures in a folder or zip; `verify` decodes each, to find truncated ones.
+    """Read the headers of all pictures in a folder or
+    zip; `verify` decodes each, to find truncated ones.
 
     Raises BadData when there is no such folder or zip, or no picture in it.
     """
@@ -142,7 +149,8 @@ def survey(source: Source, *, verify: bool = False, progress: Progress | None = 
                     pixels += found.height * found.width
             if pixels > most:
                 raise BadData(
-                    f"{source.path}: {pixels >> 20} Mpixel or more in {stored >> 10} KiB; refused as decompression bombs"
+                    f"{source.path}: {pixels >> 20} Mpixel or more in {stored >> 10} KiB; refused "
+                    f"as decompression bombs"
                 )
             done += len(results)
             if progress:
@@ -165,7 +173,9 @@ def none_left(path: Path, pictures: int, broken: Sequence[Broken], others: int) 
 
 
 def class_folders(names: Sequence[str]) -> tuple[list[str], list[int] | None]:
-    """Classes and labels when all names lie in two or more top folders; a common top folder is looked through."""
+    """Classes and labels when all names lie in two or more
+    top folders; a common top folder is looked through.
+    """
     parts = [name.split("/") for name in names]
     depth, shortest = 0, min((len(p) for p in parts), default=0)
     while depth + 1 < shortest and len({p[depth] for p in parts}) == 1:
@@ -184,7 +194,8 @@ def describe(found: Scan, resolution: tuple[int, int], channels: int, background
     notes = [f"{len(found):,} pictures as {channels}x{height}x{width} (channels x height x width)"]
     if changed:
         notes.append(
-            f"{changed:,} of another size are scaled to cover {height}x{width} and cropped to the centre"
+            f"{changed:,} of another size are scaled to cover {height}x{width} and cropped to the "
+            f"centre"
         )
     if found.transparent:
         does = (

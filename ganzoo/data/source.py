@@ -1,7 +1,8 @@
-"""Where pictures come from: the files of a folder or the members of a zip, listed and read without unpacking to disk.
+"""Where pictures come from: the files of a folder or the
+members of a zip, listed and read without unpacking to disk.
 
-A zip is untrusted: nothing in it is ever written anywhere, member names are labels only, and what it may expand to is
-bounded.
+A zip is untrusted: nothing in it is ever written anywhere, member
+names are labels only, and what it may expand to is bounded.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ class Broken(NamedTuple):
 
 
 class Source:
-    """A folder or zip of pictures: its entries in the order of their names, and what was left out."""
+    """A folder or zip of pictures: its entries in
+    the order of their names, and what was left out.
+    """
 
     kind: str
 
@@ -173,17 +176,21 @@ class Zip(Source):
             raise
 
     def _refuse_bombs(self) -> None:
-        """Raise BadData when the members would expand to far more than the zip, or share bytes so that they could."""
+        """Raise BadData when the members would expand to far
+        more than the zip, or share bytes so that they could.
+        """
         total = sum(e.size for e in self.entries)
         if total > max(MAX_EXPANSION_FREE, MAX_EXPANSION * self.stored):
             raise BadData(
-                f"{self.path}: expands from {self.stored >> 20} MiB to {total >> 20} MiB; refused as a zip bomb"
+                f"{self.path}: expands from {self.stored >> 20} MiB to {total >> 20} MiB; refused "
+                f"as a zip bomb"
             )
         members = sorted(self._zip.infolist(), key=lambda info: info.header_offset)
         for info, after in pairwise(members):
             if info.header_offset + LOCAL_HEADER + info.compress_size > after.header_offset:
                 raise BadData(
-                    f"{self.path}: its members {info.filename!r} and {after.filename!r} overlap; refused as a zip bomb"
+                    f"{self.path}: its members {info.filename!r} and {after.filename!r} overlap; "
+                    f"refused as a zip bomb"
                 )
 
     @property
@@ -236,7 +243,9 @@ def refuse_system(path: Path) -> None:
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
-    """(relative name, file) of every visible file below the folder, through links but never in a circle."""
+    """(relative name, file) of every visible file below
+    the folder, through links but never in a circle.
+    """
     seen: set[tuple[int, int]] = set()
 
     def failed(error: OSError) -> None:
@@ -310,7 +319,9 @@ def _check_listing(file: BinaryIO, path: Path) -> None:
 
 
 def _members(file: BinaryIO, start: int, size: int) -> int:
-    """How many members a long listing has, whatever its end record says; counted without keeping any."""
+    """How many members a long listing has, whatever
+    its end record says; counted without keeping any.
+    """
     if size <= MAX_MEMBERS * LISTED:  # so many do not fit
         return 0
     found, at = 0, max(0, start)

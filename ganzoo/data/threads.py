@@ -1,4 +1,6 @@
-"""Work on many small things in a few threads, results in order and never far ahead of who takes them."""
+"""Work on many small things in a few threads, results
+in order and never far ahead of who takes them.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def in_chunks(
     threads: int,
     chunk: int = 64,
 ) -> Iterator[Result]:
-    """`function` of each run of `chunk` items, in order; an abandoned iterator leaves no thread behind."""
+    """`function` of each run of `chunk` items, in order;
+    an abandoned iterator leaves no thread behind.
+    """
     runs = (items[start : start + chunk] for start in range(0, len(items), chunk))
     if threads <= 1:
         yield from map(function, runs)

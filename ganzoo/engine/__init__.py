@@ -1,1 +1,3 @@
-"""What one update is and how it runs: losses, penalties on gradients, eager, compiled and captured."""
+"""What one update is and how it runs: losses,
+penalties on gradients, eager, compiled and captured.
+"""

@@ -7,11 +7,15 @@ import copy
 import torch
 from torch import Tensor, nn
 
-RAMP = 0.05  # early in training the half-life is at most this share of the images so far, or the average would hold the start
+# Early in training the half-life is at most this share of
+# the images so far, or the average would hold the start
+RAMP = 0.05
 
 
 def _tensors(net: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """What is averaged: parameters and floating-point buffers (batch norm's statistics belong to the weights); what is copied."""
+    """What is averaged: parameters and floating-point buffers
+    (batch norm's statistics belong to the weights); what is copied.
+    """
     everything = [*net.parameters(), *net.buffers()]
     return [t for t in everything if t.is_floating_point()], [
         t for t in everything if not t.is_floating_point()
@@ -29,7 +33,9 @@ class Average:
         )
 
     def keep(self, batch: int, images: int) -> float:
-        """The share of the old average that one update keeps, after `images` images and with `batch` new ones."""
+        """The share of the old average that one update keeps,
+        after `images` images and with `batch` new ones.
+        """
         horizon = min(float(self.half_life), images * RAMP)
         return 0.5 ** (batch / horizon) if horizon > 0 else 0.0
 

@@ -27,9 +27,10 @@ def reason(error: BaseException) -> str:
 def culprit(sections: Mapping[str, object], error: BaseException) -> str | None:
     """The section of the part in whose code an error arose: the innermost on the stack.
 
-    What torch's Module does as a part (looking up an attribute, checking arguments of a call)
-    counts for the one who asked, if that is another part. Where no part is on the stack, it is the
-    one that the error names: by its source file, or as the owner of a method that was called wrongly.
+    What torch's Module does as a part (looking up an attribute, checking
+    arguments of a call) counts for the one who asked, if that is another
+    part. Where no part is on the stack, it is the one that the error names:
+    by its source file, or as the owner of a method that was called wrongly.
     """
     if isinstance(error, WrongValue):
         return error.section
@@ -65,7 +66,9 @@ def _is_core(frame: FrameType) -> bool:
 def _called_wrongly(
     sections: Mapping[str, object], error: BaseException, frames: list[FrameType]
 ) -> str | None:
-    """The part whose method has not the signature that the contract says: `Judge.score() takes 2 ...`."""
+    """The part whose method has not the signature that
+    the contract says: `Judge.score() takes 2 ...`.
+    """
     if not isinstance(error, TypeError) or not frames or not _is_core(frames[-1]):
         return None
     for section, part in sections.items():

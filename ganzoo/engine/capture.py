@@ -1,4 +1,6 @@
-"""A function over tensors as CUDA graphs: recorded once for each variant, then replayed without the host's help."""
+"""A function over tensors as CUDA graphs: recorded once
+for each variant, then replayed without the host's help.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ Function = Callable[..., Report]
 
 
 class Recorder:
-    """Where recordings of one training are made: a stream of their own, and memory that they share, since they never overlap.
+    """Where recordings of one training are made: a stream of their
+    own, and memory that they share, since they never overlap.
 
     `quiet` returns when no other thread of this training works on the device any more.
     """
@@ -28,8 +31,9 @@ class Recorder:
         self.stream, self.pool = cuda.Stream(device), cuda.graph_pool_handle()
 
     def warm_up(self, run: Callable[[], object]) -> None:
-        """The runs before a recording. In the last, a host that waits for the device is an error: a recording that breaks off at
-        such a place cannot be closed cleanly, so that it is found before.
+        """The runs before a recording. In the last, a host that waits
+        for the device is an error: a recording that breaks off at such
+        a place cannot be closed cleanly, so that it is found before.
         """
         self.stream.wait_stream(cuda.current_stream(self.device))
         try:
@@ -38,12 +42,15 @@ class Recorder:
                     run()
                 with self._no_waiting():
                     run()
-        finally:  # what is put back after a failure must not meet the kernels of the run that failed
+        # What is put back after a failure must not meet the kernels of the run that failed
+        finally:
             cuda.current_stream(self.device).wait_stream(self.stream)
 
     @contextlib.contextmanager
     def _no_waiting(self) -> Iterator[None]:
-        """PyTorch's switch holds for all threads of the process, so that the others are let finish first."""
+        """PyTorch's switch holds for all threads of the
+        process, so that the others are let finish first.
+        """
         self.quiet()
         before = cuda.get_sync_debug_mode()
         with warnings.catch_warnings():
@@ -55,7 +62,9 @@ class Recorder:
             cuda.set_sync_debug_mode(before)
 
     def record(self, run: Callable[[], Report]) -> tuple[cuda.CUDAGraph, Report]:
-        """(graph, where its replays leave their report); nothing is computed. Raises what `run` raised."""
+        """(graph, where its replays leave their report);
+        nothing is computed. Raises what `run` raised.
+        """
         graph, random_state = cuda.CUDAGraph(), cuda.get_rng_state(self.device)
         failed: list[Exception] = []
 
@@ -67,7 +76,8 @@ class Recorder:
                 raise
 
         try:
-            # Other threads go on meanwhile: one writes checkpoints, one pins batches. A broken end would not set the stream back.
+            # Other threads go on meanwhile: one writes checkpoints, one
+            # pins batches. A broken end would not set the stream back.
             mode: dict[str, Any] = {"stream": self.stream, "capture_error_mode": "thread_local"}
             now = cuda.current_stream(self.device)
             with (
@@ -87,22 +97,27 @@ class Recorder:
         return cuda.current_device() if self.device.index is None else self.device.index
 
     def _forget_recording(self, random_state: Tensor) -> None:
-        """After a recording that broke off, the device's random generator believes that it still goes on: it gets a new state."""
+        """After a recording that broke off, the device's random
+        generator believes that it still goes on: it gets a new state.
+        """
         fresh = torch.Generator(self.device)
         fresh.set_state(random_state)
         cuda.default_generators[self._index()].graphsafe_set_state(fresh.graphsafe_get_state())
 
 
 def close_pool(device: int, pool: tuple[int, int]) -> None:
-    """After a recording that broke off: PyTorch goes on sending allocations to its memory, and holds it for good. Both end here."""
+    """After a recording that broke off: PyTorch goes on sending
+    allocations to its memory, and holds it for good. Both end here.
+    """
     for name in ("_cuda_endAllocateToPool", "_cuda_releasePool"):
         with contextlib.suppress(RuntimeError, AttributeError):  # it was closed after all
             getattr(torch._C, name)(device, pool)
 
 
 class Captured:
-    """Replays `function(*inputs, variant=...)`; inputs keep their shapes and types. It changes `parts` and the optimizer's state:
-    the runs before a recording are undone, so that a captured training goes the same way as one that is not.
+    """Replays `function(*inputs, variant=...)`; inputs keep their shapes and types. It changes
+    `parts` and the optimizer's state: the runs before a recording are undone, so that a captured
+    training goes the same way as one that is not.
     """
 
     def __init__(
@@ -118,7 +133,9 @@ class Captured:
         self.inputs: list[Tensor | None] = []
 
     def prepare(self, inputs: Sequence[Tensor | None], variant: Hashable) -> None:
-        """Take the inputs, and record the variant if it is new. Whatever this raises, nothing has changed."""
+        """Take the inputs, and record the variant if it
+        is new. Whatever this raises, nothing has changed.
+        """
         if not self.inputs:
             self.inputs = [None if given is None else given.clone() for given in inputs]
         for own, given in zip(self.inputs, inputs, strict=True):
@@ -135,7 +152,9 @@ class Captured:
             self._record(variant)
 
     def replay(self, variant: Hashable) -> Report:
-        """One run on the inputs that were prepared. What it raises came after changes, and must not be tried again."""
+        """One run on the inputs that were prepared. What it
+        raises came after changes, and must not be tried again.
+        """
         graph, report = self.graphs[variant]
         graph.replay()
         # The graph's own outputs are overwritten by the next replay.

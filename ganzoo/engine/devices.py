@@ -65,9 +65,11 @@ def computes_in_bf16() -> bool:
 
 
 def settle(device: torch.device, deterministic: bool) -> None:
-    """How this process chooses kernels from here on: the fastest of several that are tried, or always the same.
+    """How this process chooses kernels from here on: the
+    fastest of several that are tried, or always the same.
 
-    `deterministic`: no sums in whatever order the hardware likes; an operation that has no such form raises an error that names it.
+    `deterministic`: no sums in whatever order the hardware likes; an
+    operation that has no such form raises an error that names it.
     Raises DeviceError when it is too late for that in this process.
     """
     torch.backends.cudnn.benchmark = device.type == "cuda" and not deterministic
@@ -89,12 +91,15 @@ def settle(device: torch.device, deterministic: bool) -> None:
             section="train",
             key="deterministic",
             value=True,
-            remedy="import ganzoo first, or set CUBLAS_WORKSPACE_CONFIG=:4096:8 before Python starts",
+            remedy="import ganzoo first, or set CUBLAS_WORKSPACE_CONFIG=:4096:8 before Python "
+            "starts",
         ) from None
 
 
 def _product(device: torch.device) -> Tensor:
-    """A matrix product, which PyTorch refuses if cuBLAS began without the setting that makes it deterministic."""
+    """A matrix product, which PyTorch refuses if cuBLAS
+    began without the setting that makes it deterministic.
+    """
     return torch.zeros(2, 2, device=device) @ torch.zeros(2, 2, device=device)
 
 

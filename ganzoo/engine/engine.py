@@ -1,5 +1,6 @@
-"""Runs updates: `eager`, `compiled` (the terms as one compiled function) or `captured` (compiled, then the whole update,
-optimizer included, replayed as a CUDA graph). All three compute the same function.
+"""Runs updates: `eager`, `compiled` (the terms as one compiled function)
+or `captured` (compiled, then the whole update, optimizer included,
+replayed as a CUDA graph). All three compute the same function.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ Computed = tuple[tuple[str, ...], Tensor, Judged]  # names, values, and what was
 
 def compiled(function: Losses, backend: Any = "inductor") -> Losses:
     """The terms as one graph without a break."""
-    # Dynamo counts recompiles of a code object, and every pipeline and every set of due regularizers is one of `terms`.
+    # Dynamo counts recompiles of a code object, and every pipeline
+    # and every set of due regularizers is one of `terms`.
     dynamo = torch._dynamo.config
     dynamo.recompile_limit = max(dynamo.recompile_limit, RECOMPILES)
     return torch.compile(function, fullgraph=True, dynamic=False, backend=backend)
@@ -36,9 +38,10 @@ def compiled(function: Losses, backend: Any = "inductor") -> Losses:
 class Engine:
     """Computes the terms, goes backward, steps the optimizer, lets constraints act.
 
-    `mode` is what to try first; `tell` gets one line when it has to fall back to a slower one. `progress`, a tensor in 0..1, is
-    the training's, so that schedules go on inside recorded updates. `quiet` returns when the training's other threads leave the
-    device alone; `rewrite` writes the learning rates once more, which a tensor holds to seven digits only.
+    `mode` is what to try first; `tell` gets one line when it has to fall back to a slower one.
+    `progress`, a tensor in 0..1, is the training's, so that schedules go on inside recorded
+    updates. `quiet` returns when the training's other threads leave the device alone; `rewrite`
+    writes the learning rates once more, which a tensor holds to seven digits only.
     """
 
     def __init__(
@@ -80,8 +83,8 @@ class Engine:
     ) -> Report:
         """One update of one side, the `number`-th, on samples as they are stored.
 
-        Its report has the gradient's norm and the signs of health if `measure`. What fails before anything has changed is done
-        again in a slower way; what fails later is raised as it is.
+        Its report has the gradient's norm and the signs of health if `measure`. What fails before
+        anything has changed is done again in a slower way; what fails later is raised as it is.
         """
         given, due = (data, labels, latents, flips), self.parts.due(side, number)
         if self.captured and self._prepare(side, given, (due, measure)):
@@ -89,7 +92,9 @@ class Engine:
         return self._finish(side, given, self._gradients(side, given, due), measure)
 
     def _prepare(self, side: Side, given: Inputs, variant: Variant) -> bool:
-        """Whether a recording of the variant is ready with these inputs; if not, the engine has fallen back."""
+        """Whether a recording of the variant is ready with
+        these inputs; if not, the engine has fallen back.
+        """
         try:
             self.captured[side].prepare(given, variant)
             return True
@@ -111,7 +116,8 @@ class Engine:
         return report
 
     def _gradients(self, side: Side, given: Inputs, due: tuple[str, ...]) -> Computed:
-        """Losses and gradients, which change nothing but the state that parts keep: done again in eager mode if the compiler fails.
+        """Losses and gradients, which change nothing but the state that
+        parts keep: done again in eager mode if the compiler fails.
 
         A compiler that fails on an update that it has compiled before does so before anything runs.
         """
@@ -138,7 +144,8 @@ class Engine:
     def _backward(self, side: Side, given: Inputs, due: tuple[str, ...]) -> Computed:
         data, labels, latents, flips = given
         with only(self.parts.net(side), self.parts.rival(side)):
-            # To None: a recorded update then makes its gradients in its own memory, and adds nothing up.
+            # To None: a recorded update then makes its
+            # gradients in its own memory, and adds nothing up.
             self.optimizers[side].zero_grad()
             total, names, values, judged = self.losses[side](
                 data, labels, latents, self.progress, due, flips

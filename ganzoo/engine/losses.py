@@ -86,7 +86,9 @@ class Parts:
         )
 
     def views(self, side: Side) -> list[View]:
-        """Changes of what the discriminator sees in this side's updates: augmentations, then regularizers that have one."""
+        """Changes of what the discriminator sees in this side's
+        updates: augmentations, then regularizers that have one.
+        """
         changes: list[View] = [_without_step(a) for a in self.augmentations.values()]
         return changes + [
             r.view
@@ -103,8 +105,9 @@ def losses(parts: Parts, side: Side) -> Losses:
     """The pure function of one side's update: (data, labels, latents, progress, due, flips) -> (scalar to minimise, names, report,
     what a discriminator judged).
 
-    data: real samples as they are stored, uint8 images included; flips [n] bool says which are mirrored. The report, a vector with
-    a name for each entry, holds every term, unweighted. Tensors only; nothing is read back.
+    data: real samples as they are stored, uint8 images included; flips [n] bool
+        says which are mirrored. The report, a vector with a name for each
+        entry, holds every term, unweighted. Tensors only; nothing is read back.
     """
     views = parts.views(side)
 
@@ -151,7 +154,8 @@ def losses(parts: Parts, side: Side) -> Losses:
                     augmentation.observe(step.real_logits.detach())
                 logits = step.real_logits.detach(), step.fake_logits.detach()
                 judged = (*logits, step.drawn.detach())
-        # One vector: fewer kernels, and under inductor a total that comes out twice loses its gradient.
+        # One vector: fewer kernels, and under inductor a
+        # total that comes out twice loses its gradient.
         report["total"] = total.detach()
         return total, tuple(report), torch.stack(list(report.values())), judged
 
@@ -159,7 +163,8 @@ def losses(parts: Parts, side: Side) -> Losses:
 
 
 def arrange(parts: Parts, spec: Spec, device: torch.device) -> None:
-    """Put the nets' weights in the order in memory in which convolutions are quicker: channels last.
+    """Put the nets' weights in the order in memory
+    in which convolutions are quicker: channels last.
 
     Not so on a CPU for slopes in bf16, which were measured, nor on devices where nobody measured.
     It depends on nothing that changes between assemblies, since results differ by rounding.

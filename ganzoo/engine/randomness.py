@@ -1,4 +1,6 @@
-"""Random numbers: one seed, a stream for each use, so that changing one use leaves the others as they were."""
+"""Random numbers: one seed, a stream for each use, so
+that changing one use leaves the others as they were.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,17 @@ import torch
 
 
 def derive(seed: int, *use: object) -> int:
-    """A seed of 63 bits for one use of the run's seed: derive(0, "latents"), derive(0, "init", "generator")."""
+    """A seed of 63 bits for one use of the run's seed:
+    derive(0, "latents"), derive(0, "init", "generator").
+    """
     text = ":".join(map(str, (seed, *use)))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def forked(device: torch.device) -> contextlib.AbstractContextManager[None]:
-    """torch's global random state, the CPU's and the device's, is as before when the context is left."""
+    """torch's global random state, the CPU's and the
+    device's, is as before when the context is left.
+    """
     kind = (
         "cuda" if device.type == "cpu" else device.type
     )  # with no device listed, the kind is idle
@@ -25,9 +31,10 @@ def forked(device: torch.device) -> contextlib.AbstractContextManager[None]:
 
 
 class Streams:
-    """The streams that go on during training: latents (a generator of its own), and what happens inside updates
-    (augmentation, mixing, noise, dropout: torch's global generators, because compiled updates can draw from no other).
-    Initial weights, data order and evaluation are drawn from seeds derived for them and keep no state.
+    """The streams that go on during training: latents (a generator of its own), and what happens
+    inside updates (augmentation, mixing, noise, dropout: torch's global generators, because
+    compiled updates can draw from no other). Initial weights, data order and evaluation are drawn
+    from seeds derived for them and keep no state.
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:
@@ -43,8 +50,8 @@ class Streams:
         return state
 
     def load_state_dict(self, state: Mapping[str, Any], images: int) -> bool:
-        """Go on from a state; false if it is another sort of device's, whose generators have other states: then all streams
-        start anew from seeds for that number of images.
+        """Go on from a state; false if it is another sort of device's, whose generators have other
+        states: then all streams start anew from seeds for that number of images.
         """
         if len(state["latents"]) != len(self.latents.get_state()):
             self.latents.manual_seed(derive(self.seed, "latents", images))

@@ -1,4 +1,6 @@
-"""Updates on tensors without storage: what fits together, and how much memory it takes, without any arithmetic."""
+"""Updates on tensors without storage: what fits together,
+and how much memory it takes, without any arithmetic.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Peak(TorchDispatchMode):
-    """Counts the bytes of all storages that live at once, as an allocator would; raises TooLarge beyond `most`."""
+    """Counts the bytes of all storages that live at once,
+    as an allocator would; raises TooLarge beyond `most`.
+    """
 
     def __init__(self, most: int = NO_LIMIT) -> None:
         super().__init__()
@@ -60,7 +64,8 @@ class Peak(TorchDispatchMode):
 
 
 def update_peak(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
-    """The most that one eager update holds beside the weights, found by running it on tensors without storage.
+    """The most that one eager update holds beside the
+    weights, found by running it on tensors without storage.
 
     Where a part reads values, along a line through two small updates for real; of the whole batch
     only where a part cannot do with less. Raises DeviceError when that takes more than there is.
@@ -96,7 +101,9 @@ def _real_peak(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
 
 @contextlib.contextmanager
 def within_memory(batch: int) -> Iterator[Peak]:
-    """Tensors that live within are counted, and more of them than there is memory for are a DeviceError."""
+    """Tensors that live within are counted, and more
+    of them than there is memory for are a DeviceError.
+    """
     free = planned_memory(torch.device("cpu"))
     counter = Peak(NO_LIMIT if free is None else free)
     try:
@@ -107,7 +114,8 @@ def within_memory(batch: int) -> Iterator[Peak]:
 
 
 def peak_of(net: M, call: Callable[[M], Any]) -> int | None:
-    """Bytes that a call holds at its peak, weights that it views among them, found without storage; None where it reads values.
+    """Bytes that a call holds at its peak, weights that it views
+    among them, found without storage; None where it reads values.
 
     Random streams are left alone.
     """
@@ -133,7 +141,9 @@ def device_of(parts: Parts) -> torch.device:
 
 @contextlib.contextmanager
 def simulated(parts: Parts) -> Iterator[Parts]:
-    """Copies of the parts whose tensors, and all that is made of them here, have no storage. Random streams are left alone."""
+    """Copies of the parts whose tensors, and all that is made of
+    them here, have no storage. Random streams are left alone.
+    """
     with torch.random.fork_rng(devices=[]), FakeTensorMode(allow_non_fake_inputs=True) as mode:
         yield _faked(parts, mode)
 

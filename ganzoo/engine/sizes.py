@@ -1,5 +1,5 @@
-"""What a net and its samples will take is counted on tensors without storage first, so that a width of a billion is a line and
-not a machine that swaps.
+"""What a net and its samples will take is counted on tensors without storage first, so that a width
+of a billion is a line and not a machine that swaps.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ class TooLarge(GanzooError):
 
 
 class Tally:
-    """Modules and bytes of weights and buffers that were registered; raises TooLarge from `most` pieces or bytes on."""
+    """Modules and bytes of weights and buffers that were
+    registered; raises TooLarge from `most` pieces or bytes on.
+    """
 
     def __init__(self, pieces: int, size: int) -> None:
         self.pieces, self.size = 0, 0
@@ -84,9 +86,11 @@ class Ceiling(TorchDispatchMode):
 
 
 def build(make: Callable[[], M], section: str, options: Mapping[str, Any]) -> M:
-    """What `make` makes, if it is not too large for any training here; raises DeviceError before it takes memory.
+    """What `make` makes, if it is not too large for any
+    training here; raises DeviceError before it takes memory.
 
-    It is made without storage first. A constructor that reads values cannot be: its weights are counted while it runs.
+    It is made without storage first. A constructor that reads
+    values cannot be: its weights are counted while it runs.
     options: those that were given, of which the largest is named.
     """
     free = planned_memory(torch.device("cpu"))  # where nets are made
@@ -139,7 +143,8 @@ def check_samples(
     section: str = "",
     key: str = "count",
 ) -> None:
-    """Raises DeviceError when `count` samples of `numel` numbers, drawn and made a picture of, take more bytes than there are.
+    """Raises DeviceError when `count` samples of `numel` numbers,
+    drawn and made a picture of, take more bytes than there are.
 
     peak: what the net holds while it draws those of one chunk.
     """

@@ -1,4 +1,6 @@
-"""What running parts may change, kept so that it can be put back: for an update that is tried and then done otherwise."""
+"""What running parts may change, kept so that it can be put
+back: for an update that is tried and then done otherwise.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ Place = tuple[nn.Module, str]
 
 
 class Snapshot:
-    """Parameters, buffers, plain attributes and random state of parts, and an optimizer's state if one is given.
+    """Parameters, buffers, plain attributes and random state
+    of parts, and an optimizer's state if one is given.
 
     The copies are on the host: the device may be full.
     """
@@ -80,7 +83,9 @@ class Snapshot:
 
     @torch.no_grad()
     def put_back(self) -> None:
-        """The numbers as they were; state that the optimizer made since stays where it is and starts at zero."""
+        """The numbers as they were; state that the optimizer
+        made since stays where it is and starts at zero.
+        """
         for tensor, before in self.copies:
             tensor.copy_(before)
         for parameter, entry in self.state.items():
@@ -92,7 +97,9 @@ class Snapshot:
         _set_random_state(self.random_state, self.device)
 
     def check(self) -> None:
-        """Raises RuntimeError for what changed and cannot change in a replay, where the training would silently go wrong."""
+        """Raises RuntimeError for what changed and cannot change
+        in a replay, where the training would silently go wrong.
+        """
         for entry in self.state.values():
             for key, value in entry.items():
                 on_device = isinstance(value, Tensor) and value.device.type == self.device.type

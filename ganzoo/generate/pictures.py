@@ -1,4 +1,6 @@
-"""A batch of samples as a picture: a grid of images, a scatter plot of points, a stack of curves."""
+"""A batch of samples as a picture: a grid of
+images, a scatter plot of points, a stack of curves.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from torch import Tensor
 from ..contracts import Spec
 from ..io.files import write_bytes
 
-SIDE = 512  # pixels of a plot, and roughly of the smallest grid: tiny images are enlarged by a whole factor
+# Pixels of a plot, and roughly of the smallest grid: tiny images are enlarged by a whole factor
+SIDE = 512
 GAP = 2
 SQUARE = 8  # pixels of a checkerboard's
 CURVES, CURVE = 16, 64  # at most so many in a picture, each so many pixels high
@@ -27,7 +30,9 @@ def to_bytes(images: Tensor) -> Tensor:
 
 
 def to_image(image: Tensor) -> Image.Image:
-    """One uint8 image [c, h, w] of 1, 3 or 4 channels (others: the first channel alone) as a picture."""
+    """One uint8 image [c, h, w] of 1, 3 or 4 channels
+    (others: the first channel alone) as a picture.
+    """
     array = image.permute(1, 2, 0).contiguous().numpy()
     mode = {1: "L", 3: "RGB", 4: "RGBA"}.get(array.shape[2])
     return Image.fromarray(array[:, :, 0] if mode in ("L", None) else array)
@@ -35,7 +40,9 @@ def to_image(image: Tensor) -> Image.Image:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the images of a grid lie: near-square, enlarged by a whole factor when they are tiny."""
+    """Where the images of a grid lie: near-square,
+    enlarged by a whole factor when they are tiny.
+    """
 
     columns: int
     rows: int
@@ -63,7 +70,9 @@ def layout(count: int, height: int, width: int) -> Layout:
 
 
 def grid(images: Tensor) -> Image.Image:
-    """Images [n, c, h, w] in [-1, 1] as a grid, enlarged without smoothing when they are tiny; RGBA on a checkerboard."""
+    """Images [n, c, h, w] in [-1, 1] as a grid, enlarged without
+    smoothing when they are tiny; RGBA on a checkerboard.
+    """
     n, _, h, w = images.shape
     places = layout(n, h, w)
     tiles = [to_image(image) for image in to_bytes(images)]
@@ -89,21 +98,26 @@ def sheet_of(count: int, spec: Spec) -> tuple[tuple[int, int], tuple[int, int, i
 
 
 def checkerboard(width: int, height: int) -> Image.Image:
-    """What is seen through transparent pixels: two greys in squares, as drawing programs show it."""
+    """What is seen through transparent pixels: two
+    greys in squares, as drawing programs show it.
+    """
     down, across = torch.arange(height)[:, None] // SQUARE, torch.arange(width) // SQUARE
     shade = torch.where((down + across) % 2 == 0, 255, 204).to(torch.uint8)
     return Image.fromarray(shade.numpy()).convert("RGBA")
 
 
 def reach_of(points: Tensor) -> float:
-    """How far axes go so that nearly all points [n, d] are on them; of few distinct values, so that pictures compare."""
+    """How far axes go so that nearly all points [n, d] are on
+    them; of few distinct values, so that pictures compare.
+    """
     reach = max(1.25 * float(points[:, :2].nan_to_num(0, 0, 0).abs().quantile(0.995)), 1e-6)
     return float(2 ** (math.ceil(2 * math.log2(min(reach, 1e30))) / 2))
 
 
 def scatter(points: Tensor, real: Tensor | None = None) -> Image.Image:
-    """Points [n, d] as a scatter plot of the first two dimensions (of value and rank when there is one), blue over the real
-    ones [m, d] in grey, whose reach gives the axes; how many points lie beyond them is written beside.
+    """Points [n, d] as a scatter plot of the first two dimensions (of value
+    and rank when there is one), blue over the real ones [m, d] in grey, whose
+    reach gives the axes; how many points lie beyond them is written beside.
     """
     points = _planar(points)
     below = points[:0] if real is None else _planar(real)
@@ -162,7 +176,9 @@ def png(picture: Image.Image) -> bytes:
 
 
 def gif(frames: Sequence[Image.Image], milliseconds: int, last: int | None = None) -> bytes:
-    """Pictures of one size as an endless animation, each shown for so long, the last one for `last`."""
+    """Pictures of one size as an endless animation,
+    each shown for so long, the last one for `last`.
+    """
     buffer = io.BytesIO()
     times = [milliseconds] * (len(frames) - 1) + [last or milliseconds]
     frames[0].save(

@@ -1,4 +1,6 @@
-"""Drawing samples, and the generator file: weights with a header that says how to build the net and what it is."""
+"""Drawing samples, and the generator file: weights with
+a header that says how to build the net and what it is.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,9 @@ Size = Annotated[int, Field(ge=1, le=LARGEST)]
 
 
 class Header(BaseModel):
-    """What a generator file says of itself. It can only name components; nothing in it is executed."""
+    """What a generator file says of itself. It can
+    only name components; nothing in it is executed.
+    """
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
     format: int
@@ -103,7 +107,8 @@ class Header(BaseModel):
 def sample(
     net: nn.Module, count: int, seed: int, *, spec: Spec, label: int | None = None
 ) -> Tensor:
-    """Samples [count, *shape] of a net in evaluation mode; the same seed gives the same latents on every device.
+    """Samples [count, *shape] of a net in evaluation mode;
+    the same seed gives the same latents on every device.
 
     Labels, for a conditional net: the given one, or every class in turn.
     """
@@ -185,7 +190,9 @@ def generator_bytes(header: Header, weights: Mapping[str, Tensor]) -> bytes:
 
 
 def sum_of(header: Header, weights: Mapping[str, Tensor]) -> str:
-    """SHA-256 over what the header means, however it is written, and names, types, shapes and numbers of tensors by name."""
+    """SHA-256 over what the header means, however it is written,
+    and names, types, shapes and numbers of tensors by name.
+    """
     found = _meaning(header)
     for name in sorted(weights):
         tensor = weights[name].detach().cpu().contiguous()
@@ -205,7 +212,9 @@ def _heading(name: str, dtype: torch.dtype, shape: tuple[int, ...]) -> bytes:
 
 
 def check_sum(path: Path, header: Header) -> None:
-    """Raises BadFile unless header and tensors of a generator file are those that were written; reads a block at a time."""
+    """Raises BadFile unless header and tensors of a generator
+    file are those that were written; reads a block at a time.
+    """
     fields = _fields(path)
     about = fields.pop("__metadata__")
     listed = read_listed(path)
@@ -228,18 +237,23 @@ def check_sum(path: Path, header: Header) -> None:
 
 
 def _offset(field: Mapping[str, Any]) -> int:
-    """Where a tensor's bytes begin; what safetensors itself would refuse is taken for 0, and gives another sum."""
+    """Where a tensor's bytes begin; what safetensors itself
+    would refuse is taken for 0, and gives another sum.
+    """
     offsets = field.get("data_offsets")
     first = offsets[0] if isinstance(offsets, list) and offsets else 0
     return min(max(first, 0), 2**62) if type(first) is int else 0
 
 
 def plain(net: nn.Module) -> nn.Module:
-    """A copy whose parametrized weights (spectral norm) are plain ones of the value that they have."""
+    """A copy whose parametrized weights (spectral
+    norm) are plain ones of the value that they have.
+    """
     net = copy.deepcopy(net)
     for module in list(net.modules()):
         if parametrize.is_parametrized(module):
-            # Not by remove_parametrizations: it takes the weight from the class, which the copy shares with the net in training.
+            # Not by remove_parametrizations: it takes the weight from
+            # the class, which the copy shares with the net in training.
             names: list[str] = list(module.parametrizations)  # type: ignore[arg-type]
             values = {name: getattr(module, name).detach().clone() for name in names}
             module.__class__ = parametrize.type_before_parametrizations(module)
@@ -250,7 +264,9 @@ def plain(net: nn.Module) -> nn.Module:
 
 
 def _fields(path: Path) -> dict[str, Any]:
-    """The fields of a safetensors header, its size checked before anything is read; raises BadFile."""
+    """The fields of a safetensors header, its size
+    checked before anything is read; raises BadFile.
+    """
     try:
         with os.fdopen(open_regular(path), "rb") as file:
             start = file.read(8)
@@ -278,7 +294,9 @@ def _right_file(path: Path) -> str:
 
 
 def read_header(path: Path) -> Header:
-    """The header of a generator file; raises BadFile when it is none, damaged, or not as the schema wants it."""
+    """The header of a generator file; raises BadFile when
+    it is none, damaged, or not as the schema wants it.
+    """
     metadata = _fields(path).get("__metadata__")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("ganzoo"), str):
         raise BadFile(
@@ -304,7 +322,9 @@ def read_header(path: Path) -> Header:
 
 
 def read_listed(path: Path) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
-    """Types and shapes of a generator file's tensors, which account for every byte of it; raises BadFile."""
+    """Types and shapes of a generator file's tensors,
+    which account for every byte of it; raises BadFile.
+    """
     listed = {}
     total = 0
     for name, field in _fields(path).items():
@@ -329,13 +349,16 @@ def read_listed(path: Path) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
         expected = total + 8 + struct.unpack("<Q", file.read(8))[0]
     if path.stat().st_size != expected:
         raise BadFile(
-            f"{path}: damaged or cut short: {path.stat().st_size:,} bytes, and its tensors make {expected:,}"
+            f"{path}: damaged or cut short: {path.stat().st_size:,} bytes, and its tensors make "
+            f"{expected:,}"
         )
     return listed
 
 
 def read_weights(path: Path, header: Header) -> dict[str, Tensor]:
-    """The tensors of a generator file; raises BadFile when they, or its header, are not those that were written."""
+    """The tensors of a generator file; raises BadFile when
+    they, or its header, are not those that were written.
+    """
     check_sum(path, header)
     try:
         return tensors_of(path.read_bytes(), path)
@@ -358,7 +381,8 @@ class LoadedGenerator:
         return f"LoadedGenerator({part}, samples of {shape}, trained on {images} images)"
 
     def sample(self, count: int, seed: int = 0, label: int | None = None) -> Tensor:
-        """Samples [count, *shape], images in [-1, 1]; the same count and seed give the same samples.
+        """Samples [count, *shape], images in [-1, 1];
+        the same count and seed give the same samples.
 
         Raises DeviceError, before anything is drawn, when so many do not fit in memory.
         """
@@ -380,11 +404,13 @@ class LoadedGenerator:
         except Exception as error:
             part = f"{self.header.component} of {self.header.distribution}"
             raise BrokenPlugin(
-                f"{part} cannot draw {count} samples of shape {self.header.shape}: {one_line(error)}"
+                f"{part} cannot draw {count} samples of shape {self.header.shape}: "
+                f"{one_line(error)}"
             ) from error
 
     def check_room(self, count: int, key: str = "count") -> None:
-        """Raises DeviceError when so many samples do not fit in memory, counted without drawing any.
+        """Raises DeviceError when so many samples do
+        not fit in memory, counted without drawing any.
 
         key: the argument that asks for them.
         """

@@ -1,8 +1,9 @@
-"""Building a generator as a stranger's file asks: from registered parts only, and never larger than the file itself.
+"""Building a generator as a stranger's file asks: from
+registered parts only, and never larger than the file itself.
 
-A file of a few kilobytes may ask for a width of a billion. So the net is first built on torch's meta device, where tensors have
-shapes and no memory, and compared with what the file lists; and while it is built, whatever the device, its weights are counted
-against the file.
+A file of a few kilobytes may ask for a width of a billion. So the net is first built on torch's
+meta device, where tensors have shapes and no memory, and compared with what the file lists; and
+while it is built, whatever the device, its weights are counted against the file.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from ..io.device_memory import VARIABLE, planned_memory
 Listed = Mapping[
     str, tuple[torch.dtype, tuple[int, ...]]
 ]  # what a file lists: name -> type and shape of a tensor
-SPARE = 4  # weights may be registered anew while a net is built (normalised weights, copies), so many times in all
+# Weights may be registered anew while a net is built
+# (normalised weights, copies), so many times in all
+SPARE = 4
 SPARE_BUFFERS = (
     256 << 20
 )  # bytes of buffers that a net may make for itself beside what the file lists
@@ -37,7 +40,9 @@ def build(
     listed: Listed,
     where: str,
 ) -> nn.Module:
-    """A net whose state is exactly what the file lists; raises BadFile before it takes memory for another."""
+    """A net whose state is exactly what the file lists;
+    raises BadFile before it takes memory for another.
+    """
     component.load()  # a plugin that cannot be imported is not the file's fault
     _check_memory(listed, where)
     try:
@@ -45,7 +50,9 @@ def build(
             try:
                 with torch.device("meta"):
                     _compare(component.build(arguments, options, where), listed, where)
-            except BrokenPlugin:  # a constructor that looks at its numbers cannot run without; they are counted all the same
+            # A constructor that looks at its numbers cannot
+            # run without; they are counted all the same
+            except BrokenPlugin:
                 pass
             with Ceiling(SPARE * _size(listed) + SPARE_BUFFERS):
                 net: nn.Module = component.build(arguments, options, where)
@@ -55,7 +62,8 @@ def build(
         raise
     except GanzooError as error:
         raise BadFile(
-            f"{where}: {component.name} {component.version} cannot be built as this file asks: {error}"
+            f"{where}: {component.name} {component.version} cannot be built as this file asks: "
+            f"{error}"
         ) from None
     _compare(net, listed, where)
     return net
@@ -63,7 +71,9 @@ def build(
 
 @contextmanager
 def _counted(listed: Listed, where: str) -> Iterator[None]:
-    """Within it, modules of this thread may register no more weights than the file lists, several times over."""
+    """Within it, modules of this thread may register no
+    more weights than the file lists, several times over.
+    """
     count = SPARE * len(listed) + 64
     numbers = SPARE * sum(_numel(shape) for _, shape in listed.values()) + 4096
     thread = threading.get_ident()
@@ -93,7 +103,8 @@ def _check_memory(listed: Listed, where: str) -> None:
     need, free = 2 * _size(listed), planned_memory(torch.device("cpu"))
     if free is not None and need > free:
         raise DeviceError(
-            f"{where}: reading it takes {need / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free",
+            f"{where}: reading it takes {need / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are "
+            f"free",
             remedy=f"{VARIABLE} sets the memory to plan with, as in 64G",
         )
 
@@ -114,7 +125,8 @@ def _compare(net: nn.Module, listed: Listed, where: str) -> None:
         if (dtype, shape) != listed[name]:
             there = listed[name]
             raise BadFile(
-                f"{misfit}{shown(name)} is {shown(list(there[1]))} of {there[0]}, not {list(shape)} of {dtype}"
+                f"{misfit}{shown(name)} is {shown(list(there[1]))} of {there[0]}, not "
+                f"{list(shape)} of {dtype}"
             )
     spare = sum(
         b.numel() * b.element_size() for name, b in net.named_buffers() if name not in listed

@@ -1,4 +1,6 @@
-"""What is being done at the moment: long steps say a phrase when they begin, and whoever listens shows it if they take long."""
+"""What is being done at the moment: long steps say a phrase
+when they begin, and whoever listens shows it if they take long.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
 def doing(what: str, *, now: bool = False) -> None:
-    """Say what begins here, such as "building the nets"; with `now`, to be shown at once. Empty: nothing to be said any more."""
+    """Say what begins here, such as "building the nets"; with
+    `now`, to be shown at once. Empty: nothing to be said any more.
+    """
     listener = _listener.get()
     if listener is not None:
         listener(what, now)

@@ -1,4 +1,6 @@
-"""Writing beside the training: one thread, one job at a time, in order; an error comes back at the next call."""
+"""Writing beside the training: one thread, one job at
+a time, in order; an error comes back at the next call.
+"""
 
 from __future__ import annotations
 

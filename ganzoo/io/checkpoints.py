@@ -1,4 +1,6 @@
-"""Checkpoints: safetensors files and a manifest with their sums, written last as the mark that the checkpoint is whole."""
+"""Checkpoints: safetensors files and a manifest with their
+sums, written last as the mark that the checkpoint is whole.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ class Newer(BadFile):
 
 @dataclass
 class Found:
-    """The newest whole checkpoint of a run, and the newer ones that are not, with what ails them."""
+    """The newest whole checkpoint of a run, and the
+    newer ones that are not, with what ails them.
+    """
 
     folder: Path
     state: State
@@ -69,7 +73,9 @@ def split(group: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def copied(state: State, device: torch.device) -> Callable[[], State]:
-    """A function that gives the state as it is now, on the host, so that training can go on while it is written."""
+    """A function that gives the state as it is now, on the
+    host, so that training can go on while it is written.
+    """
     tensors = {
         (group, name): value
         for group, content in state.items()
@@ -187,7 +193,8 @@ def _tables(tree: Any) -> bool:
 
 
 def load(folder: Path, most: int | None = None) -> tuple[State, dict[str, Any]]:
-    """(state, manifest) of a checkpoint, every file checked against its sum; raises BadFile saying what is wrong.
+    """(state, manifest) of a checkpoint, every file checked
+    against its sum; raises BadFile saying what is wrong.
 
     most: bytes that its files may have together; nothing of a larger one is read.
     """
@@ -211,7 +218,9 @@ def load(folder: Path, most: int | None = None) -> tuple[State, dict[str, Any]]:
 
 
 def _content(path: Path, size: object, most: int | None) -> bytes:
-    """A checkpoint's file, not read unless it has the size that its manifest says and that is no more than `most`."""
+    """A checkpoint's file, not read unless it has the size
+    that its manifest says and that is no more than `most`.
+    """
     with inside.open_file(path, _run(path.parent)) as file:
         found = os.fstat(file.fileno()).st_size
         if found != size:
@@ -282,7 +291,9 @@ def is_lost(run: Path) -> bool:
 def _newest(
     run: Path, read: Callable[[Path], T]
 ) -> tuple[Path, T, list[tuple[Path, BadFile]]] | None:
-    """The newest checkpoint that can be read, what was read, and the newer ones with their faults."""
+    """The newest checkpoint that can be read, what
+    was read, and the newer ones with their faults.
+    """
     broken: list[tuple[Path, BadFile]] = []
     for folder in folders(run):
         try:
@@ -314,8 +325,8 @@ def _looks_whole(folder: Path) -> dict[str, Any]:
 
 
 def _verify(folder: Path) -> None:
-    """Raises BadFile unless every file of a checkpoint is the one that was written; reads a block at
-    a time.
+    """Raises BadFile unless every file of a checkpoint
+    is the one that was written; reads a block at a time.
     """
     for name, expected in _looks_whole(folder)["files"].items():
         with inside.open_file(folder / name, _run(folder)) as file:
@@ -439,7 +450,8 @@ FORM = (
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, flat: Mapping[str, Any]) -> None:
-    """Put back what `optimizer_state` took; tuples and learning-rate tensors keep the optimizer's own form.
+    """Put back what `optimizer_state` took; tuples and
+    learning-rate tensors keep the optimizer's own form.
 
     Raises BadFile when it is the state of another optimizer.
     """
@@ -478,8 +490,9 @@ def _restore(optimizer: torch.optim.Optimizer, flat: Mapping[str, Any]) -> None:
 
 
 def _placed(value: Tensor, held: Any, parameter: Tensor) -> Tensor:
-    """A loaded state tensor as the optimizer needs it: in the tensor that was there, which a recorded update goes on using, or
-    laid out in memory as its parameter, without which one kernel for all parameters is refused.
+    """A loaded state tensor as the optimizer needs it: in the tensor that
+    was there, which a recorded update goes on using, or laid out in memory
+    as its parameter, without which one kernel for all parameters is refused.
     """
     if isinstance(held, Tensor) and held.shape == value.shape:
         return held.copy_(value)

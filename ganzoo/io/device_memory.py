@@ -1,4 +1,6 @@
-"""How much memory a device has to give, and how much a person allows; which GPU is the current one."""
+"""How much memory a device has to give, and how
+much a person allows; which GPU is the current one.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def on(device: torch.device) -> contextlib.AbstractContextManager[Any]:
 
 
 def insisted() -> int | None:
-    """The bytes that GANZOO_MEMORY says to plan with, as in 900M or 64G; None when it is not set. Raises UsageError."""
+    """The bytes that GANZOO_MEMORY says to plan with, as in
+    900M or 64G; None when it is not set. Raises UsageError.
+    """
     text = os.environ.get(VARIABLE, "")
     if not text:
         return None
@@ -33,7 +37,9 @@ def insisted() -> int | None:
 
 
 def planned_memory(device: torch.device) -> int | None:
-    """Bytes to plan with: GANZOO_MEMORY, else what is free on the device; None where neither says."""
+    """Bytes to plan with: GANZOO_MEMORY, else what
+    is free on the device; None where neither says.
+    """
     size = insisted()
     return free_memory(device) if size is None else size
 

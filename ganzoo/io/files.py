@@ -1,4 +1,6 @@
-"""Writing files so that a reader finds the old content or the new, never a part: temporary name, fsync, rename."""
+"""Writing files so that a reader finds the old content
+or the new, never a part: temporary name, fsync, rename.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_chunks(path: Path, chunks: Iterable[bytes]) -> None:
-    """Write atomically what comes in pieces, never through a link that stands in the file's place."""
+    """Write atomically what comes in pieces, never
+    through a link that stands in the file's place.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     stage(f"before {path.name}")
     try:

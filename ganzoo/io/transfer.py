@@ -14,8 +14,9 @@ K = TypeVar("K", bound=Hashable)
 class Transfer(Generic[K]):
     """Tensors as they are now, for whoever fetches them later, in whatever thread.
 
-    The copies are made on the device, in the order of the work that it was given, which takes microseconds. `fetch` reads them
-    on a stream of its own into pinned memory, so that neither the host nor the next updates wait for it.
+    The copies are made on the device, in the order of the work that it was given,
+    which takes microseconds. `fetch` reads them on a stream of its own into
+    pinned memory, so that neither the host nor the next updates wait for it.
     """
 
     def __init__(self, tensors: Mapping[K, Tensor], device: torch.device) -> None:

@@ -1,5 +1,5 @@
-"""Reading files that others wrote: never more than a stated size, never from a pipe or device, and no JSON that two readers
-would understand differently.
+"""Reading files that others wrote: never more than a stated size, never from a pipe or device, and
+no JSON that two readers would understand differently.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ TOO_DEEP = f"nested deeper than {DEPTH}"
 
 
 def open_regular(path: Path, flags: int = os.O_RDONLY, *, links: bool = True) -> int:
-    """The descriptor of a regular file; raises OSError for anything else, and never waits for a pipe or device.
+    """The descriptor of a regular file; raises OSError for
+    anything else, and never waits for a pipe or device.
 
     links: whether the last part of the path may be a link.
     """
@@ -30,7 +31,9 @@ def open_regular(path: Path, flags: int = os.O_RDONLY, *, links: bool = True) ->
 
 
 def read_limited(path: Path, limit: int, *, links: bool = True) -> bytes:
-    """A file's content; raises OSError when it is missing, no regular file, or larger than `limit` bytes."""
+    """A file's content; raises OSError when it is missing,
+    no regular file, or larger than `limit` bytes.
+    """
     with os.fdopen(open_regular(path, links=links), "rb") as file:
         size = os.fstat(file.fileno()).st_size
         content = file.read(limit + 1) if size <= limit else b""
@@ -58,7 +61,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def depth(tree: Any) -> int:
-    """How many lists and tables lie within each other; walks by level, so that no depth is too deep for it."""
+    """How many lists and tables lie within each other;
+    walks by level, so that no depth is too deep for it.
+    """
     levels, here = 0, [tree]
     while here := [value for value in here if isinstance(value, dict | list)]:
         levels += 1

@@ -1,7 +1,9 @@
-"""A run folder that a stranger may have made: whatever ganzoo opens, lists, writes or deletes in it goes through here.
+"""A run folder that a stranger may have made: whatever ganzoo
+opens, lists, writes or deletes in it goes through here.
 
-No link in it is followed, wherever it leads; pipes, sockets and devices are refused before they are opened; and what is
-read has a limit. The run folder itself may be a link: the person who named it meant what it leads to.
+No link in it is followed, wherever it leads; pipes, sockets and devices are
+refused before they are opened; and what is read has a limit. The run folder
+itself may be a link: the person who named it meant what it leads to.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ JUNCTION = getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", -1)  # a link between fol
 
 
 def check(run: Path) -> None:
-    """Raises BadFile naming the first link or special file in a run folder, before anything there is touched."""
+    """Raises BadFile naming the first link or special file
+    in a run folder, before anything there is touched.
+    """
     places = [run, *(run / name for name in FOLDERS)]
     for place in [*places, *folders(run / "checkpoints", run)]:
         for path in listing(place, run):
@@ -27,7 +31,8 @@ def check(run: Path) -> None:
 
 
 def way(path: Path, run: Path) -> Path:
-    """The path, if no part of it below the run folder is a link, a special file, or missing where more follows.
+    """The path, if no part of it below the run folder is
+    a link, a special file, or missing where more follows.
 
     Raises BadFile; a path that leads to nothing yet is right.
     """
@@ -79,7 +84,9 @@ def _is_link(path: Path) -> bool:
 
 
 def make_folder(folder: Path, run: Path) -> Path:
-    """The folder, made with the folders between it and the run if they are missing; raises OSError."""
+    """The folder, made with the folders between it
+    and the run if they are missing; raises OSError.
+    """
     way(folder, run).mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -10,7 +10,8 @@ from .precision import full
 
 
 class MomentNorm(nn.Module):
-    """Subtracts the mean and divides by the deviation over the given dims, then scales and shifts each channel.
+    """Subtracts the mean and divides by the deviation over
+    the given dims, then scales and shifts each channel.
 
     Input [n, c, ...]. `dims` "batch": over the batch and space, without running averages (for
     discriminators, which are never used alone); "layer": over channels and space of one sample;
@@ -45,7 +46,9 @@ class MomentNorm(nn.Module):
 
 
 def norm(name: str, channels: int) -> nn.Module:
-    """The discriminator's normalisation of that name for [n, channels, ...]: batch, layer, instance or none."""
+    """The discriminator's normalisation of that name for
+    [n, channels, ...]: batch, layer, instance or none.
+    """
     return nn.Identity() if name == "none" else MomentNorm(name, channels)
 
 

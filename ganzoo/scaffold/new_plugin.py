@@ -1,4 +1,6 @@
-"""A new plugin: a complete project with one working component of each kind asked for, from the files in templates/."""
+"""A new plugin: a complete project with one working component
+of each kind asked for, from the files in templates/.
+"""
 
 from __future__ import annotations
 
@@ -42,15 +44,17 @@ RECIPE_TEST = """
 
 @pytest.mark.parametrize("recipe", [c for c in MINE if c.kind == "recipe"], ids=str)
 def test_recipe_trains(recipe):
-    twenty_updates({section: value for section, value in recipe.recipe().items() if isinstance(value, dict)})
+    tree = recipe.recipe()
+    twenty_updates({section: value for section, value in tree.items() if isinstance(value, dict)})
 """
 
 
 def write_project(name: str, kinds: Iterable[str], out: Path, registry: Registry) -> Path:
-    """Write the project ganzoo-NAME into a folder of that name under `out`, whole or not at all, and return the folder.
+    """Write the project ganzoo-NAME into a folder of that name
+    under `out`, whole or not at all, and return the folder.
 
-    Raises UsageError for a name that cannot be a plugin's or that an installed component of the kinds has, GanzooError when the
-    folder holds something or cannot be written.
+    Raises UsageError for a name that cannot be a plugin's or that an installed component of the
+    kinds has, GanzooError when the folder holds something or cannot be written.
     """
     chosen = [kind for kind in KINDS if kind in set(kinds)]
     distribution = f"ganzoo-{name}"
@@ -84,7 +88,10 @@ def check_name(name: str, kinds: Iterable[str], registry: Registry) -> None:
     if name.startswith("ganzoo-"):
         raise UsageError(f"NAME {shown(name)}: leave out 'ganzoo-', which is put before it")
     if not NAME.fullmatch(name) or len(name) > LONGEST:
-        wanted = f"lower-case letters and digits, words joined by '-', a letter first, at most {LONGEST} characters"
+        wanted = (
+            f"lower-case letters and digits, words joined by '-', a letter first, at most "
+            f"{LONGEST} characters"
+        )
         raise UsageError(f"NAME {shown(name)}: a plugin's name has {wanted}")
     if name in RESERVED:
         raise UsageError(f"NAME {name!r}: is a word of ganzoo's own; choose another")
@@ -142,7 +149,9 @@ def project(name: str, kinds: Iterable[str]) -> dict[str, str]:
 
 
 def requirement(version: str) -> str:
-    """How a plugin states which ganzoo it is for: this version, and those that keep its contracts."""
+    """How a plugin states which ganzoo it is for:
+    this version, and those that keep its contracts.
+    """
     from packaging.version import Version
 
     parsed = Version(version)
@@ -161,7 +170,9 @@ def _class(name: str) -> str:
 
 
 def _fill(template: str, text: Mapping[str, str]) -> str:
-    """A template with its @WORDS@ replaced; an unknown one is a KeyError, since it would stand in the project."""
+    """A template with its @WORDS@ replaced; an unknown one
+    is a KeyError, since it would stand in the project.
+    """
     source = (resources.files("ganzoo") / "scaffold" / "templates" / template).read_text("utf-8")
     return re.sub(r"@([A-Z_]+)@", lambda match: text[match[1]], source)
 

@@ -2,9 +2,8 @@
 
 In a plugin's own tests:
 
-    @pytest.mark.parametrize("component", [c for c in ganzoo.list_components() if c.distribution == "ganzoo-example"], ids=str)
-    def test_component(component):
-        ganzoo.testing.check(component)
+    @pytest.mark.parametrize("component", [c for c in ganzoo.list_components() if c.distribution ==
+    "ganzoo-example"], ids=str) def test_component(component): ganzoo.testing.check(component)
 
 `check` raises AssertionError with one line: the component, what does not hold, how to fix it. `findings` goes through all checks
 and says what each found; `ganzoo check-plugin` prints that. Both run the same checks, on small samples, in seconds.
@@ -132,10 +131,12 @@ def findings(
 ) -> Iterator[Finding]:
     """What each check of the component's kind finds, in order; see Case for the settings.
 
-    options are those to build it with, or a recipe's sections to lay over. measure: whether to time it, without a budget too.
+    options are those to build it with, or a recipe's sections to
+    lay over. measure: whether to time it, without a budget too.
     """
     case = Case(
-        component, options, specs=specs, registry=registry, data=data, device=device, budget=budget, against=against
+        component, options, specs=specs, registry=registry, data=data, device=device,
+        budget=budget, against=against,
     )  # fmt: skip
     cannot, failed = "", list[Finding]()
     for name, function in CHECKS[component.kind].items():
@@ -156,9 +157,11 @@ def findings(
 
 
 def check(component: Component, **settings: Any) -> None:
-    """Hold one component to the contract of its kind, and to what every component owes a reader; takes what `findings` takes.
+    """Hold one component to the contract of its kind, and to what
+    every component owes a reader; takes what `findings` takes.
 
-    Raises AssertionError at the first check that does not hold, BadData when a data set's files are not here.
+    Raises AssertionError at the first check that does not
+    hold, BadData when a data set's files are not here.
     """
     for finding in findings(component, **{"measure": False, **settings}):
         if finding.outcome == "does not hold":

@@ -1,4 +1,6 @@
-"""Checks that several kinds share: what a component says of itself, whether it can be built, what it keeps."""
+"""Checks that several kinds share: what a component
+says of itself, whether it can be built, what it keeps.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..components.options import REQUIRED, convert
+from ..components.options import REQUIRED, Option, convert
 from .case import TAKE_SPEC, Case, Check, describe, on
 from .state import alike, is_private, plain_state
 
@@ -19,7 +21,9 @@ KEPT = "keep all state in parameters and buffers whose shapes follow from spec a
 
 
 def described(case: Case) -> str:
-    """A one-sentence summary; at most six options, each with a type, a help line and a default that fits (or given)."""
+    """A one-sentence summary; at most six options, each with
+    a type, a help line and a default that fits (or given).
+    """
     component = case.component
     summary = case.attempt(
         "reading its summary",
@@ -49,30 +53,7 @@ def described(case: Case) -> str:
         f"leave at most {MOST_OPTIONS} to choose",
     )
     for name, option in found.items():
-        case.require(
-            option.annotation is not Any, f"option {name!r} has no type", "annotate the parameter"
-        )
-        case.require(
-            option.help,
-            f"option {name!r} has no help",
-            f"add a line `{name}: what it is` to the docstring",
-        )
-        if option.default is REQUIRED:
-            case.require(
-                name in case.options,
-                f"option {name!r} must be given",
-                "give it a default, or a value to the check",
-            )
-        elif option.default is not None:
-            what = f"checking the default of option {name!r}"
-            case.attempt(
-                what,
-                "make the default fit its type",
-                convert,
-                option.default,
-                option.annotation,
-                name,
-            )
+        _option(case, name, option)
     paper = f", {component.paper}" if component.paper else ", no paper"
     options = (
         f"{len(found)} option{'s' * (len(found) > 1)} with type and help" if found else "no options"
@@ -80,8 +61,38 @@ def described(case: Case) -> str:
     return f"one sentence, {options}{paper}"
 
 
+def _option(case: Case, name: str, option: Option) -> None:
+    """An option says its type and what it is, and its default fits."""
+    case.require(
+        option.annotation is not Any, f"option {name!r} has no type", "annotate the parameter"
+    )
+    case.require(
+        option.help,
+        f"option {name!r} has no help",
+        f"add a line `{name}: what it is` to the docstring",
+    )
+    if option.default is REQUIRED:
+        case.require(
+            name in case.options,
+            f"option {name!r} must be given",
+            "give it a default, or a value to the check",
+        )
+    elif option.default is not None:
+        what = f"checking the default of option {name!r}"
+        case.attempt(
+            what,
+            "make the default fit its type",
+            convert,
+            option.default,
+            option.annotation,
+            name,
+        )
+
+
 def builds(case: Case) -> str:
-    """It is built by its options alone, for every spec that it claims, and has no parameters that nothing would update."""
+    """It is built by its options alone, for every spec that it
+    claims, and has no parameters that nothing would update.
+    """
     if case.kind not in TAKE_SPEC:
         built = case.made()
         _require_no_parameters(case, built)
@@ -141,7 +152,9 @@ def require_round_trip(case: Case, one: nn.Module, other: nn.Module) -> None:
 
 
 def state(use: Callable[[Case, Any], None]) -> Check:
-    """The check that use leaves a part's state in its buffers, and that a second instance can take it over."""
+    """The check that use leaves a part's state in its
+    buffers, and that a second instance can take it over.
+    """
 
     def check(case: Case) -> str:
         specs = case.taken if case.kind in TAKE_SPEC else [None]

@@ -1,4 +1,6 @@
-"""One component under check: what must hold of it, the message when it does not, and the samples that it is tried on."""
+"""One component under check: what must hold of it, the
+message when it does not, and the samples that it is tried on.
+"""
 
 from __future__ import annotations
 
@@ -91,8 +93,9 @@ class Finding:
 class Case:
     """A component, the options to build it with, and where and on what to try it.
 
-    registry: where companions are looked for (default: what is installed). device: "cpu" or "cuda". budget: how much slower than
-    the reference it may be, None for no limit. data, layer: what to lay over a recipe. against: the reference's name.
+    registry: where companions are looked for (default: what is installed). device: "cpu" or "cuda".
+        budget: how much slower than the reference it may be, None for no limit. data, layer: what
+        to lay over a recipe. against: the reference's name.
     """
 
     def __init__(
@@ -127,8 +130,8 @@ class Case:
     def with_options(self, options: Mapping[str, Any]) -> Case:
         """The same case with some options more."""
         return Case(
-            self.component, {**self.options, **options}, specs=self.specs, registry=self.given, device=str(self.device),
-            budget=self.budget, against=self.against,
+            self.component, {**self.options, **options}, specs=self.specs, registry=self.given,
+            device=str(self.device), budget=self.budget, against=self.against,
         )  # fmt: skip
 
     def require(self, holds: object, wrong: str, fix: str) -> None:
@@ -146,7 +149,9 @@ class Case:
             raise Wrong(f"{what} fails: {self.reason(error)}", fix) from error
 
     def reason(self, error: BaseException) -> str:
-        """An error in a line of bearable length, and the line of the component's own source that it comes from."""
+        """An error in a line of bearable length, and the line
+        of the component's own source that it comes from.
+        """
         text = one_line(error)
         text = text if len(text) <= REASON else f"{text[:REASON]} ..."
         own = _own_lines(self.component, error)
@@ -177,7 +182,9 @@ class Case:
         return copy.deepcopy(self.made(spec))
 
     def moved(self, spec: Spec | None = None) -> Any:
-        """A copy whose weights are moved a little: some rightly begin at zero and block what others do."""
+        """A copy whose weights are moved a little: some
+        rightly begin at zero and block what others do.
+        """
         net = self.copy(spec)
         torch.manual_seed(5)
         with torch.no_grad():
@@ -246,7 +253,8 @@ def find(case: Case, name: str, check: Check) -> Finding:
 
 
 def depending(finding: Finding, failed: Sequence[Finding]) -> Finding:
-    """The finding, or that it depends on one which failed before it, so that one cause is told once.
+    """The finding, or that it depends on one which
+    failed before it, so that one cause is told once.
 
     It does when both come from the same place, or when what it is about is not of the right shape.
     """
@@ -328,7 +336,9 @@ def seeded(net: Callable[..., Any], *arguments: Any) -> Tensor:
 
 
 def gradients(value: Tensor, net: nn.Module) -> Tensor:
-    """The gradient of a scalar in all parameters of a net, as one vector, zero where there is none."""
+    """The gradient of a scalar in all parameters of
+    a net, as one vector, zero where there is none.
+    """
     parameters = [p for p in net.parameters() if p.requires_grad]
     if not value.requires_grad:
         return torch.cat([torch.zeros_like(p).flatten() for p in parameters])

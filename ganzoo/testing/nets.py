@@ -127,7 +127,9 @@ def inputs_of(case: Case, spec: Spec) -> Tensor:
 
 
 def labels(case: Case) -> str:
-    """Labels count where the net says that it reads them; without classes it does without, or refuses when it is built."""
+    """Labels count where the net says that it reads them;
+    without classes it does without, or refuses when it is built.
+    """
     reads = False
     for spec in case.taken:
         net = case.moved(spec)
@@ -204,7 +206,9 @@ def use(case: Case, net: Any) -> None:
 
 
 def bends(case: Case) -> str:
-    """Whether a penalty on the slope of the samples in the latents (path length) can be learnt from."""
+    """Whether a penalty on the slope of the samples
+    in the latents (path length) can be learnt from.
+    """
     spec = case.taken[0]
     exact, x, classes = (
         case.copy(spec).double(),
@@ -285,7 +289,9 @@ def adapts(case: Case) -> str:
 
 
 def single(case: Case) -> Case:
-    """The case of the net that judges each sample by itself: as it is, or with the options that `adapts` names."""
+    """The case of the net that judges each sample by itself:
+    as it is, or with the options that `adapts` names.
+    """
     nets = [case.made(spec) for spec in case.taken]
     if all(net.per_sample for net in nets):
         return case
@@ -299,7 +305,9 @@ def single(case: Case) -> Case:
 
 @torch.no_grad()
 def per_sample(case: Case) -> str:
-    """A logit changes with the other samples of the batch as `per_sample` says: measured in training mode, in float64."""
+    """A logit changes with the other samples of the batch as
+    `per_sample` says: measured in training mode, in float64.
+    """
     mixing = [spec for spec in case.taken if not case.made(spec).per_sample]
     if mixing and not any(_mixes(case, spec) for spec in mixing):
         wrong = "says per_sample = False, and no logit changes with the other samples"

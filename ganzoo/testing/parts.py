@@ -85,7 +85,9 @@ def loss_ranges(case: Case) -> str:
 
 
 def direction(case: Case) -> str:
-    """A larger logit means more real: the discriminator wants real above fake, the generator its samples higher."""
+    """A larger logit means more real: the discriminator
+    wants real above fake, the generator its samples higher.
+    """
     for side in SIDES:
         real, fake = torch.zeros(BATCH, requires_grad=True), torch.zeros(BATCH, requires_grad=True)
         value = getattr(case.copy(), side)(given_logits(case, side, real, fake))
@@ -238,7 +240,9 @@ def _require_hooks(case: Case, part: Regularizer, step: Step, what: str) -> None
 
 
 def penalty_reaches(case: Case) -> str:
-    """Its penalty changes the net of its side, if not at the weights that nets begin with then at larger ones."""
+    """Its penalty changes the net of its side, if not at
+    the weights that nets begin with then at larger ones.
+    """
     part, found = case.copy(), []
     spec = home(case, part)
     nets = nets_for(case, part, spec)
@@ -394,7 +398,9 @@ def lets_through(case: Case) -> str:
 
 
 def use_augmentation(case: Case, part: Any) -> None:
-    """What an augmentation does in training; several times, so that one which adapts does something."""
+    """What an augmentation does in training; several
+    times, so that one which adapts does something.
+    """
     for _ in range(3):
         case.attempt(
             "observing logits",

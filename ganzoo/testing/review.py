@@ -1,4 +1,6 @@
-"""A plugin under review: every component held to the contracts, and what was found as plain values and as text to read."""
+"""A plugin under review: every component held to the contracts,
+and what was found as plain values and as text to read.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ class Review:
         )
 
     def run(self, **settings: Any) -> Iterator[Finding]:
-        """Every check of every component in turn; `found` grows with them. settings: see `findings`."""
+        """Every check of every component in turn; `found`
+        grows with them. settings: see `findings`.
+        """
         for component in self.subject.components:
             group: list[Finding] = []
             self.found.append((component, group))
@@ -87,7 +91,8 @@ class Review:
 
 
 def subject_of(zoo: Zoo, name: str) -> Subject:
-    """What a name means: a distribution, an entry point (`losses`, `ganzoo:losses`), or a component (`ganzoo/hinge`).
+    """What a name means: a distribution, an entry point
+    (`losses`, `ganzoo:losses`), or a component (`ganzoo/hinge`).
 
     Raises UnknownComponent, with the nearest name, when it is none of these.
     """

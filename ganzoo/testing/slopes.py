@@ -16,7 +16,9 @@ STEP = 1e-9  # of finite differences, in float64: so small that hardly a rectifi
 def require_slope(
     case: Case, net: nn.Module, height: Callable[[Tensor], Tensor], x: Tensor, what: str
 ) -> None:
-    """The gradient of the size of the slope of `height` at x in the net's parameters, along one direction."""
+    """The gradient of the size of the slope of `height`
+    at x in the net's parameters, along one direction.
+    """
 
     def size() -> Tensor:
         return gradient_penalty(

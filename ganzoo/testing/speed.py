@@ -43,7 +43,9 @@ def speed(case: Case) -> str:
 
 
 def _rivals(case: Case, spec: Spec) -> dict[str, tuple[Component, Run]]:
-    """ganzoo's own components of the kind that run there, by name; with `against` that one alone."""
+    """ganzoo's own components of the kind that run
+    there, by name; with `against` that one alone.
+    """
     found: dict[str, tuple[Component, Run]] = {}
     candidates = [
         c
@@ -146,7 +148,9 @@ def _once(run: Run, device: torch.device) -> float:
 
 
 def _alternate(one: Run, other: Run, device: torch.device) -> tuple[float, float]:
-    """Median seconds of a call of each; they take turns, so that what else the machine does meets both."""
+    """Median seconds of a call of each; they take turns,
+    so that what else the machine does meets both.
+    """
     times: list[tuple[float, float]] = []
     for run in (one, other):
         _time(run, device, 2)

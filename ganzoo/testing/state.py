@@ -31,7 +31,9 @@ def is_private(name: str) -> bool:
 
 
 def lost(one: torch.optim.Optimizer, other: torch.optim.Optimizer) -> list[str]:
-    """Attributes that differ in two optimizers which have the same history, one of it from saved state."""
+    """Attributes that differ in two optimizers which
+    have the same history, one of it from saved state.
+    """
     held = vars(torch.optim.SGD([nn.Parameter(torch.zeros(1))])).keys()
     mine, theirs = vars(one), vars(other)
     return [
@@ -42,7 +44,9 @@ def lost(one: torch.optim.Optimizer, other: torch.optim.Optimizer) -> list[str]:
 
 
 def alike(one: Any, other: Any, deep: int = DEEPEST) -> bool:
-    """Whether two values are the same as far as can be told: numbers, tensors, and what holds them."""
+    """Whether two values are the same as far as can
+    be told: numbers, tensors, and what holds them.
+    """
     if type(one) is not type(other):
         return False
     if isinstance(one, Tensor):

@@ -1,4 +1,6 @@
-"""Checks on whole updates, as the engine runs them: other types and devices, compiled, captured, in bf16."""
+"""Checks on whole updates, as the engine runs them:
+other types and devices, compiled, captured, in bf16.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ GRAPH = "no .item(), no branch on a tensor's value, no unsupported call in what 
 
 @dataclass
 class Setting:
-    """The parts of an update with the component among them, and the sides whose updates it takes part in."""
+    """The parts of an update with the component among
+    them, and the sides whose updates it takes part in.
+    """
 
     parts: Parts
     spec: Spec
@@ -150,7 +154,9 @@ def types(case: Case) -> str:
 
 
 def devices(case: Case) -> str:
-    """Moved to another device, an update stays there: on a GPU where there is one, else without data (torch's device `meta`)."""
+    """Moved to another device, an update stays there: on a GPU
+    where there is one, else without data (torch's device `meta`).
+    """
     device = "cuda" if case.device.type == "cuda" else "meta"
     for spec in _each(case):
         chosen = setting(case, spec).to(device)
@@ -175,7 +181,9 @@ def devices(case: Case) -> str:
 
 
 def compiles(case: Case) -> str:
-    """The whole update, slopes included, compiles as one graph, forward and backward, as the engine wants it."""
+    """The whole update, slopes included, compiles as one
+    graph, forward and backward, as the engine wants it.
+    """
     backend = "inductor" if case.device.type == "cuda" else "aot_eager"
     chosen = setting(case, _first(case)).to(case.device)
     for side in chosen.sides:

@@ -1,4 +1,6 @@
-"""log.jsonl: one line a report, appended; lines of updates that will happen again are dropped on resume."""
+"""log.jsonl: one line a report, appended; lines of
+updates that will happen again are dropped on resume.
+"""
 
 from __future__ import annotations
 

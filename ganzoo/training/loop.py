@@ -1,4 +1,6 @@
-"""The training loop: the one place that calls backward and step (through the engine), and the state that it goes on from."""
+"""The training loop: the one place that calls backward and
+step (through the engine), and the state that it goes on from.
+"""
 
 from __future__ import annotations
 
@@ -50,8 +52,8 @@ class Interrupted(GanzooError):
 class Training:
     """One training of a pipeline, with or without a run folder.
 
-    listeners hear every log line and picture; `tick` is called after every update with the images done, and must be quick;
-    `tell` gets lines for the person.
+    listeners hear every log line and picture; `tick` is called after every update with the images
+    done, and must be quick; `tell` gets lines for the person.
     """
 
     def __init__(
@@ -131,13 +133,17 @@ class Training:
 
     @property
     def largest_state(self) -> int:
-        """Bytes that no checkpoint of this training has: optimizers keep a few numbers a weight, seldom ten."""
+        """Bytes that no checkpoint of this training has:
+        optimizers keep a few numbers a weight, seldom ten.
+        """
         groups = self.pipeline.state_dict().values()
         tensors = [v for group in groups for v in group.values() if isinstance(v, Tensor)]
         return 16 * sum(v.numel() * v.element_size() for v in tensors) + (64 << 20)
 
     def load_state_dict(self, state: State) -> None:
-        """Continue from a state; the next update is the one that would have come. Raises BadFile when it is another pipeline's."""
+        """Continue from a state; the next update is the one that
+        would have come. Raises BadFile when it is another pipeline's.
+        """
         try:
             self._restore(state)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -150,7 +156,8 @@ class Training:
         counters = state["counters"]
         if not self.streams.load_state_dict(state["streams"], int(counters["images"])):
             self.tell(
-                "saved on another sort of device: random numbers go on from a seed, not as they would have there"
+                "saved on another sort of device: random numbers go on from a seed, not as they "
+                "would have there"
             )
         self.feed.load_state_dict(counters["order"])
         self.images, self.updates, self.rollbacks = (
@@ -164,7 +171,9 @@ class Training:
         self._lines.clear()
 
     def roll_back(self, rollbacks: int, reason: str) -> None:
-        """After a state was put back because of what came later: other random numbers, lower learning rates, a log line."""
+        """After a state was put back because of what came later:
+        other random numbers, lower learning rates, a log line.
+        """
         self.rollbacks = rollbacks
         self.streams = Streams(
             derive(self.config.train.seed, "rollback", rollbacks), self.pipeline.device
@@ -184,12 +193,16 @@ class Training:
     # The loop.
 
     def run(self) -> None:
-        """As `_run`, with PyTorch's current GPU that of the training: else pinned memory would belong to the first."""
+        """As `_run`, with PyTorch's current GPU that of the
+        training: else pinned memory would belong to the first.
+        """
         with on(self.pipeline.device):
             self._run()
 
     def _run(self) -> None:
-        """Train until the goal; raises Interrupted after saving when `stop` was set, NotFinite before saving bad weights."""
+        """Train until the goal; raises Interrupted after saving
+        when `stop` was set, NotFinite before saving bad weights.
+        """
         self.writer = Writer()
         for listener in self.listeners:
             listener.start(self.config.tree())
@@ -232,7 +245,9 @@ class Training:
         self.meters.add(side, report)
 
     def _measured(self) -> bool:
-        """Whether the next updates take what only log lines want: they are among the last before a line that is due by images."""
+        """Whether the next updates take what only log lines want:
+        they are among the last before a line that is due by images.
+        """
         train = self.config.train
         images = train.batch_size * train.n_critic
         after = self.images + images * math.ceil(JUDGED / images)
@@ -322,7 +337,9 @@ class Training:
         self._logged = self.images
 
     def _finish_lines(self, wait: bool) -> None:
-        """Write the lines that were begun, or without `wait` those whose values are here; raises NotFinite first."""
+        """Write the lines that were begun, or without `wait`
+        those whose values are here; raises NotFinite first.
+        """
         while self._lines and (wait or self._lines[0][0].arrived()):
             reading, head = self._lines.popleft()
             line = {**head, **record(reading.means(head["images"]))}
@@ -407,7 +424,9 @@ class Training:
         self._saved, self._began = self.images, time.monotonic()
 
     def _check_finite(self) -> None:
-        """Raises NotFinite naming what must not be saved: a value of the last updates, or weights."""
+        """Raises NotFinite naming what must not be
+        saved: a value of the last updates, or weights.
+        """
         self.meters.check(self.images)
         for side in SIDES:
             weights = list(self.pipeline.parts.net(side).parameters())

@@ -41,7 +41,9 @@ class Meters:
         Reading(self._rows, self._gradients, self._count).means(images)
 
     def state_dict(self) -> dict[str, Any]:
-        """What waits for its line: it belongs to the state, or the line after a resume is another."""
+        """What waits for its line: it belongs to the
+        state, or the line after a resume is another.
+        """
         state: dict[str, Any] = {"count": self._count, "rows": [], "gradients": []}
         for i, ((side, names), found) in enumerate(self._rows.items()):
             state["rows"].append([side, list(names), [number for number, _ in found]])
@@ -74,8 +76,8 @@ class Meters:
 
 
 class Reading:
-    """What meters took in, on its way to the host. A GPU sends it behind the updates that it has to do, and nobody waits if
-    `means` is called once they have arrived.
+    """What meters took in, on its way to the host. A GPU sends it behind the updates that it has to
+    do, and nobody waits if `means` is called once they have arrived.
     """
 
     def __init__(
@@ -102,7 +104,9 @@ class Reading:
         return self._arrived is None or bool(self._arrived.query())
 
     def means(self, images: int) -> dict[Side, dict[str, float]]:
-        """The means by side and name; raises NotFinite naming the first net and term that went wrong."""
+        """The means by side and name; raises NotFinite
+        naming the first net and term that went wrong.
+        """
         if self._arrived is not None:
             self._arrived.synchronize()
         values: dict[Side, dict[str, list[float]]] = {"discriminator": {}, "generator": {}}
@@ -131,7 +135,9 @@ class Reading:
 
 
 def _sent(tensor: Tensor) -> Tensor:
-    """The tensor in memory of the host; from a GPU, it will be there once the device has come so far."""
+    """The tensor in memory of the host; from a GPU,
+    it will be there once the device has come so far.
+    """
     if tensor.device.type != "cuda":
         return tensor
     return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(

@@ -1,4 +1,6 @@
-"""progress.gif: what the generator drew from the same latents all through a run, made from the run's own pictures."""
+"""progress.gif: what the generator drew from the same
+latents all through a run, made from the run's own pictures.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,19 @@ FILE = "progress.gif"
 PICTURE = re.compile(r"([0-9]{9,15})\.png")
 LARGEST = 1 << 28  # bytes of a picture's file
 FRAMES = 64  # of more pictures, as many spread over the run
-LASTS = 6000  # milliseconds, all frames but the last together, as far as these are within SHORTEST and LONGEST
+# milliseconds, all frames but the last together, as far as these are within SHORTEST and LONGEST
+LASTS = 6000
 SHORTEST, LONGEST, HOLD = 60, 400, 1500  # milliseconds of a frame, and of the last one
 CAPTION = 16  # pixels, for the number of images
 
 
 def write(folder: Path, count: int, spec: Spec, images: int) -> None:
-    """Write the strip of a run of pictures of `count` samples each, up to so many images: of grids the first row, else all.
+    """Write the strip of a run of pictures of `count` samples
+    each, up to so many images: of grids the first row, else all.
 
-    Nothing is kept for it in memory or in checkpoints, so that a resumed run has it whole. Pictures of another size, links and
-    damaged files are passed over; where fewer than two are left there is nothing to show.
+    Nothing is kept for it in memory or in checkpoints, so that a resumed
+    run has it whole. Pictures of another size, links and damaged files are
+    passed over; where fewer than two are left there is nothing to show.
     """
     listed = [(PICTURE.fullmatch(p.name), p) for p in inside.listing(folder / "samples", folder)]
     found = [(int(name[1]), path) for name, path in listed if name]
@@ -42,7 +47,9 @@ def write(folder: Path, count: int, spec: Spec, images: int) -> None:
 
 
 def _frame(number: int, path: Path, run: Path, count: int, spec: Spec) -> Image.Image | None:
-    """A picture's part of the strip with the images shown until then; None for what was not drawn by this run."""
+    """A picture's part of the strip with the images shown
+    until then; None for what was not drawn by this run.
+    """
     size, first_row = sheet_of(count, spec)
     try:
         with inside.open_file(path, run) as file, Image.open(file, formats=["PNG"]) as picture:

@@ -1,4 +1,6 @@
-"""Going on with a run: what was saved decides, and nothing begins again unless that is asked for."""
+"""Going on with a run: what was saved decides, and
+nothing begins again unless that is asked for.
+"""
 
 from __future__ import annotations
 
@@ -163,7 +165,8 @@ def _differences(tree: Tree, written: Tree, config: Config, other: Config) -> li
         return [_decides(f"{runs.RUN_FILE} is cut short or emptied: it lacks {_some(missing)}")]
     before, after = runs.flat(config.tree()), runs.flat(other.tree())
     changed = [
-        f"{path} = {shown(after.get(path, 'not set'))} (saved: {shown(before.get(path, 'not set'))})"
+        f"{path} = {shown(after.get(path, 'not set'))} (saved: "
+        f"{shown(before.get(path, 'not set'))})"
         for path in sorted(before.keys() | after.keys())
         if before.get(path) != after.get(path)
     ]

@@ -12,12 +12,14 @@ from ..io import checkpoints as checkpoint
 from .loop import Training
 from .meters import NotFinite
 
-LIMIT = 3  # rollbacks in one run; one that still diverges at an eighth of its learning rate needs a person
+# Rollbacks in one run; one that still diverges at an eighth of its learning rate needs a person
+LIMIT = 3
 
 
 def run(training: Training, tell: Callable[[str], None]) -> None:
-    """Run the training; with `train.on_nan = "rollback"`, go on from the last good checkpoint with other random numbers and
-    half the learning rates, at most LIMIT times. Raises NotFinite when that is not asked for, not possible, or not enough.
+    """Run the training; with `train.on_nan = "rollback"`, go on from the last good checkpoint with
+    other random numbers and half the learning rates, at most LIMIT times. Raises NotFinite when
+    that is not asked for, not possible, or not enough.
     """
     while True:
         try:
@@ -38,12 +40,15 @@ def run(training: Training, tell: Callable[[str], None]) -> None:
             training.load_state_dict(found[0])
             training.roll_back(rollbacks, str(error))
             tell(
-                f"{error}; went back to {training.images:,} images with half the learning rates (rollback {rollbacks} of {LIMIT})"
+                f"{error}; went back to {training.images:,} images with half the learning rates "
+                f"(rollback {rollbacks} of {LIMIT})"
             )
 
 
 def _train(training: Training) -> None:
-    """The training; an error that is not ours and arose in a part's code becomes one that names the part and its plugin."""
+    """The training; an error that is not ours and arose in a
+    part's code becomes one that names the part and its plugin.
+    """
     try:
         with contained():
             training.run()

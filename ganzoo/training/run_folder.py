@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 from ..config.tree import Config, Tree
 
 RUN_FILE = "run.toml"
-# What may differ when a run is resumed: how long it goes, where it runs, what is kept. Anything else would make another run.
+# What may differ when a run is resumed: how long it goes, where
+# it runs, what is kept. Anything else would make another run.
 MAY_CHANGE = {
     "train.images",
     "train.device",
@@ -43,7 +44,9 @@ MAY_CHANGE = {
 
 
 def check_root(root: Path) -> None:
-    """Raises BadRun when no run folder can be made under `root`: better said before the data are read than after."""
+    """Raises BadRun when no run folder can be made under
+    `root`: better said before the data are read than after.
+    """
     check_folder(root, "out")
 
 
@@ -69,7 +72,8 @@ def new_folder(root: Path, config: Config) -> Path:
 
 
 class Lock:
-    """Held while a training writes to a run folder. The system lets go of it when the process dies, so it is never stale.
+    """Held while a training writes to a run folder. The system
+    lets go of it when the process dies, so it is never stale.
 
     left: the process that held it before and ended without letting go, if one did.
     """
@@ -84,7 +88,8 @@ class Lock:
             self._lock.acquire(blocking=False)
         except filelock.Timeout:
             raise BadRun(
-                f"{folder}: another training (process {self._holder()}) is writing to this run; wait for it or stop it"
+                f"{folder}: another training (process {self._holder()}) is writing to this run; "
+                f"wait for it or stop it"
             ) from None
         except OSError as error:
             raise BadRun(f"{folder}: cannot be written: {error.strerror}") from None
@@ -107,7 +112,9 @@ class Lock:
 
 
 def ended_badly(process: str, pipeline: Pipeline) -> str:
-    """The line on a process that ended in the middle of a training, which nobody could tell while it happened."""
+    """The line on a process that ended in the middle of a
+    training, which nobody could tell while it happened.
+    """
     ways = "it was killed, the machine went down, or a part called os._exit"
     others = [
         f"{section} of {owner}"
@@ -119,7 +126,9 @@ def ended_badly(process: str, pipeline: Pipeline) -> str:
 
 
 def describe(folder: Path, pipeline: Pipeline, command: str) -> None:
-    """Write run.toml: the complete configuration and its sum, with versions and the command line."""
+    """Write run.toml: the complete configuration
+    and its sum, with versions and the command line.
+    """
     content = {name: section for name, section in pipeline.config.tree().items() if section}
     document = tomlkit.document()
     about = {"command": command, "sha256": _sum(tomllib.loads(tomlkit.dumps(content)))}
@@ -174,7 +183,8 @@ def check_same(old: Config, new: Config, folder: Path) -> None:
                 shown(after.get(key, "not set")),
             )
             raise BadRun(
-                f"{key} was {old_value} and would be {new_value}; a resumed run keeps its parts and "
+                f"{key} was {old_value} and would be {new_value}; a resumed run keeps its parts "
+                f"and "
                 "settings (only its length, where it runs, and what is kept and logged may change)",
                 key="resume",
                 value=folder,
@@ -182,7 +192,9 @@ def check_same(old: Config, new: Config, folder: Path) -> None:
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The settings of a tree by their dotted paths; a section without any is there as an empty one."""
+    """The settings of a tree by their dotted paths;
+    a section without any is there as an empty one.
+    """
     found: dict[str, Any] = {}
     for key, value in tree.items():
         path = f"{prefix}{key}"
@@ -194,7 +206,9 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def check_installed(about: Mapping[str, Any], plugins: set[str], folder: Path) -> None:
-    """Raises BadRun naming the plugin that a part of this run came from and that is gone; `plugins` are those loaded."""
+    """Raises BadRun naming the plugin that a part of this run
+    came from and that is gone; `plugins` are those loaded.
+    """
     versions = dict(_table(about, "versions"))
     for section, owner in _table(about, "plugins"):
         if owner not in plugins:
@@ -208,19 +222,23 @@ def check_installed(about: Mapping[str, Any], plugins: set[str], folder: Path) -
 
 
 def check_versions(about: Mapping[str, Any], pipeline: Pipeline) -> list[str]:
-    """Lines on plugins whose version or owner differs from the run's; raises BadRun when a part now comes from another plugin."""
+    """Lines on plugins whose version or owner differs from the
+    run's; raises BadRun when a part now comes from another plugin.
+    """
     lines = []
     for section, owner in _table(about, "plugins"):
         now = pipeline.owners.get(section)
         if now is not None and now != owner:
             raise BadRun(
-                f"{section} came from {owner} and would now come from {now}: {install_line(owner.partition(':')[0])}"
+                f"{section} came from {owner} and would now come from {now}: "
+                f"{install_line(owner.partition(':')[0])}"
             )
     for distribution, version in _table(about, "versions"):
         now = pipeline.versions.get(distribution)
         if now is not None and now != version:
             lines.append(
-                f"{distribution} was {version} when this run began and is {now} now; results may differ"
+                f"{distribution} was {version} when this run began and is {now} now; results may "
+                f"differ"
             )
     return lines
 
@@ -233,7 +251,9 @@ def _table(about: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
 
 
 def find_generator(path: Path) -> Path:
-    """The generator file of a run folder, or the file itself; raises GanzooError when there is none."""
+    """The generator file of a run folder, or the file
+    itself; raises GanzooError when there is none.
+    """
     try:
         found = path
         if path.is_dir():
@@ -244,5 +264,6 @@ def find_generator(path: Path) -> Path:
     except OSError as error:  # a name that is too long
         raise GanzooError(f"{path}: {error.strerror}") from None
     raise GanzooError(
-        f"{path}: {'this run has saved no generator yet' if begun else 'no run or generator file there'}"
+        f"{path}: "
+        f"{'this run has saved no generator yet' if begun else 'no run or generator file there'}"
     )

@@ -1,1 +1,3 @@
-"""Parts that only the tests install: what later issues will add, in the smallest working form, each through the hooks alone."""
+"""Parts that only the tests install: what later issues will
+add, in the smallest working form, each through the hooks alone.
+"""

@@ -7,7 +7,8 @@ from ganzoo.contracts import Augmentation, NonNegativeFloat, PositiveFloat, Spec
 
 
 class AdaptiveAugmentation(Augmentation):
-    """Mirrors samples with a probability that rises while the discriminator is too sure of real ones (Karras et al. 2020).
+    """Mirrors samples with a probability that rises while the
+    discriminator is too sure of real ones (Karras et al. 2020).
 
     target: the mean sign of the real logits to hold
     rate: change of the probability per update

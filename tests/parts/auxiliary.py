@@ -34,7 +34,9 @@ class ClassifyingDiscriminator(Discriminator):
 
 
 class AuxiliaryClassifier(Regularizer):
-    """Both nets minimise the cross-entropy of the classes: L_C of AC-GAN (Odena et al. 2017, eq. 3)."""
+    """Both nets minimise the cross-entropy of the
+    classes: L_C of AC-GAN (Odena et al. 2017, eq. 3).
+    """
 
     side = "both"
     conditional = True

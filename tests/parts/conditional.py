@@ -34,7 +34,8 @@ class LabelledGenerator(Generator):
 
 
 class ProjectionDiscriminator(Discriminator):
-    """Adds the inner product of features and the class's vector to the logit (Miyato and Koyama 2018, eq. 3).
+    """Adds the inner product of features and the class's
+    vector to the logit (Miyato and Koyama 2018, eq. 3).
 
     width: units in the hidden layer
     """

@@ -1,4 +1,6 @@
-"""Consistency regularization: two views of one sample are to be judged alike (Zhang et al. 2020)."""
+"""Consistency regularization: two views of one
+sample are to be judged alike (Zhang et al. 2020).
+"""
 
 from ganzoo import hookimpl
 from ganzoo.contracts import NonNegativeFloat, PositiveInt, Regularizer, Step

@@ -1,4 +1,6 @@
-"""Distributions on disk that are no more than their metadata: what importlib.metadata finds for an installed plugin."""
+"""Distributions on disk that are no more than their metadata:
+what importlib.metadata finds for an installed plugin.
+"""
 
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, distributions

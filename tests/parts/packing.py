@@ -6,7 +6,8 @@ from ganzoo.errors import Incompatible
 
 
 class Packing(Augmentation):
-    """Stacks m samples along the channels, so that the discriminator sees a lack of variety (Lin et al. 2018).
+    """Stacks m samples along the channels, so that the
+    discriminator sees a lack of variety (Lin et al. 2018).
 
     m: samples judged at once
     """

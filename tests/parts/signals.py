@@ -1,4 +1,6 @@
-"""Signals of 8000 values end to end: data, a generator, and a part of every kind that remains, with a recipe for them."""
+"""Signals of 8000 values end to end: data, a generator, and
+a part of every kind that remains, with a recipe for them.
+"""
 
 import math
 from pathlib import Path

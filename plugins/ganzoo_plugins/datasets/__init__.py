@@ -1,4 +1,6 @@
-"""Data sets by name: small pictures for every purpose, and the mixtures of Gaussians that show mode collapse."""
+"""Data sets by name: small pictures for every purpose,
+and the mixtures of Gaussians that show mode collapse.
+"""
 
 from collections.abc import Callable
 from pathlib import Path

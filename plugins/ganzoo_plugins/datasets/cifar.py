@@ -20,8 +20,8 @@ def cifar10(
 ) -> Dataset:
     """Small photographs of ten classes, 50,000 in colour, 32x32 (Krizhevsky 2009).
 
-    Samples are [n, 3, h, w] uint8 with labels 0..9. torchvision refuses files whose checksum is not the published one.
-    Raises BadData when the files are neither there nor to be had.
+    Samples are [n, 3, h, w] uint8 with labels 0..9. torchvision refuses files whose checksum is not
+    the published one. Raises BadData when the files are neither there nor to be had.
 
     root: folder with cifar-10-batches-py/ in it
     resolution: height and width; none keeps 32x32

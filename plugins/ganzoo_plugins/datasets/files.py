@@ -32,7 +32,8 @@ def download(name: str, fetch: Callable[[], object], root: Path, looked: str) ->
         ValueError,
     ) as error:  # no network, no room, a wrong checksum, a hostile root
         raise BadData(
-            f"{name} is not in {looked}, and downloading it into {root} failed ({one_line(error)}); "
+            f"{name} is not in {looked}, and downloading it into {root} failed "
+            f"({one_line(error)}); "
             "give the folder that holds it as data.root, or set GANZOO_DATA"
         ) from None
 

@@ -1,4 +1,6 @@
-"""MNIST, Fashion-MNIST and Stacked MNIST, from IDX files as they were published, packed or not, or from torchvision."""
+"""MNIST, Fashion-MNIST and Stacked MNIST, from IDX files
+as they were published, packed or not, or from torchvision.
+"""
 
 import gzip
 import math
@@ -39,9 +41,11 @@ EMBEDDED = Path(__file__).parent / "mnist-test"  # MNIST's test files and their 
 
 
 def digits(*, resolution: tuple[int, int] | None = None) -> Dataset:
-    """Handwritten digits, 10,000 in grey, 28x28: MNIST's test set, embedded, no download (LeCun, Cortes, Burges 1998).
+    """Handwritten digits, 10,000 in grey, 28x28: MNIST's test
+    set, embedded, no download (LeCun, Cortes, Burges 1998).
 
-    Samples are [10000, 1, h, w] uint8 with labels 0..9. CC BY-SA 3.0: see the licence beside the files.
+    Samples are [10000, 1, h, w] uint8 with labels 0..9.
+    CC BY-SA 3.0: see the licence beside the files.
 
     resolution: height and width; none keeps 28x28
     """
@@ -57,7 +61,8 @@ def mnist(
 ) -> Dataset:
     """Handwritten digits, 60,000 in grey, 28x28 (LeCun, Cortes, Burges 1998).
 
-    Samples are [n, 1, h, w] uint8 with labels 0..9. Raises BadData when the files are neither there nor to be had.
+    Samples are [n, 1, h, w] uint8 with labels 0..9. Raises
+    BadData when the files are neither there nor to be had.
 
     root: folder with the IDX files, packed or not, itself or in mnist/ or MNIST/raw/
     resolution: height and width; none keeps 28x28
@@ -72,7 +77,8 @@ def fashion_mnist(
 ) -> Dataset:
     """Pictures of clothes, 60,000 in grey, 28x28 (Xiao et al. 2017).
 
-    Samples are [n, 1, h, w] uint8 with labels 0..9. Raises BadData when the files are neither there nor to be had.
+    Samples are [n, 1, h, w] uint8 with labels 0..9. Raises
+    BadData when the files are neither there nor to be had.
 
     root: folder with fashion-mnist/ or FashionMNIST/raw/ in it, IDX files packed or not
     resolution: height and width; none keeps 28x28
@@ -85,9 +91,11 @@ def fashion_mnist(
 def stacked_mnist(
     *, root: Path | None = None, resolution: tuple[int, int] | None = None, labelled: bool = False
 ) -> Dataset:
-    """Three MNIST digits in red, green and blue: 128,000 fixed triples with 1,000 modes (Metz et al. 2017).
+    """Three MNIST digits in red, green and blue: 128,000
+    fixed triples with 1,000 modes (Metz et al. 2017).
 
-    Samples are [128000, 3, h, w] uint8 of MNIST's training digits; a mode is a triple, 100 red + 10 green + blue.
+    Samples are [128000, 3, h, w] uint8 of MNIST's training
+    digits; a mode is a triple, 100 red + 10 green + blue.
 
     root: folder with MNIST, as for mnist
     resolution: height and width; none keeps 28x28
@@ -123,7 +131,9 @@ def _dataset(
 def _read(
     name: Literal["MNIST", "FashionMNIST"], root: Path, split: Split
 ) -> tuple[Tensor, Tensor]:
-    """Pictures [n, 1, 28, 28] and labels [n] of a set, downloaded by torchvision if they are nowhere."""
+    """Pictures [n, 1, 28, 28] and labels [n] of a set,
+    downloaded by torchvision if they are nowhere.
+    """
     fashion = name == "FashionMNIST"
     folders = [
         root / name / "raw",
@@ -141,13 +151,16 @@ def _read(
         found = _find(folders, stem)
     if found is None:
         raise BadData(
-            f"{name} is not in {folders[0]} after its download; give its folder as data.root or set GANZOO_DATA"
+            f"{name} is not in {folders[0]} after its download; give its folder as data.root or "
+            f"set GANZOO_DATA"
         )
     return _read_pair(found, name)
 
 
 def _read_pair(files: tuple[Path, Path], name: str) -> tuple[Tensor, Tensor]:
-    """Pictures [n, 1, 28, 28] and labels [n] of two IDX files; raises BadData when they do not belong together."""
+    """Pictures [n, 1, 28, 28] and labels [n] of two IDX
+    files; raises BadData when they do not belong together.
+    """
     images, labels = _idx(files[0], 3), _idx(files[1], 1)
     if (
         len(images) != len(labels)
@@ -174,7 +187,9 @@ def _find(folders: Sequence[Path], stem: str) -> tuple[Path, Path] | None:
 
 
 def _idx(path: Path, dimensions: int) -> Tensor:
-    """The uint8 tensor in an IDX file: two zeros, type 8, the number of dimensions, each as 32 bits, then the bytes."""
+    """The uint8 tensor in an IDX file: two zeros, type 8, the
+    number of dimensions, each as 32 bits, then the bytes.
+    """
     start = 4 + 4 * dimensions
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:

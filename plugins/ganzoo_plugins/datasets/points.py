@@ -1,6 +1,8 @@
-"""Mixtures of Gaussians in the plane, as VEEGAN (Srivastava et al. 2017) and PacGAN (Lin et al. 2018) train on them.
+"""Mixtures of Gaussians in the plane, as VEEGAN (Srivastava
+et al. 2017) and PacGAN (Lin et al. 2018) train on them.
 
-A sample is of high quality within 3 standard deviations of its nearest centre; a mode is covered by one such sample.
+A sample is of high quality within 3 standard deviations of
+its nearest centre; a mode is covered by one such sample.
 """
 
 import math
@@ -21,7 +23,8 @@ GRID_CENTRES = tuple((float(x), float(y)) for x in range(-4, 5, 2) for y in rang
 def ring() -> Dataset:
     """Eight Gaussians on a circle of radius 1, standard deviation 0.01: 100,000 fixed points.
 
-    Samples are [100000, 2] float32; the label of a point is its Gaussian, counted against the clock from (1, 0).
+    Samples are [100000, 2] float32; the label of a point
+    is its Gaussian, counted against the clock from (1, 0).
     """
     return _mixture(torch.tensor(RING_CENTRES), RING_STD)
 
@@ -29,7 +32,8 @@ def ring() -> Dataset:
 def grid() -> Dataset:
     """Twenty-five Gaussians on a grid of spacing 2, standard deviation 0.05: 100,000 fixed points.
 
-    Samples are [100000, 2] float32 between about -4 and 4; the label of a point is its Gaussian, column by column.
+    Samples are [100000, 2] float32 between about -4 and 4;
+    the label of a point is its Gaussian, column by column.
     """
     return _mixture(torch.tensor(GRID_CENTRES), GRID_STD)
 

@@ -1,6 +1,7 @@
 """DCGAN's nets for images of any height and width from 4 up.
 
-The canonical net is the one for 64x64; other sizes get as many stages as halve the smaller side to 4..7.
+The canonical net is the one for 64x64; other sizes
+get as many stages as halve the smaller side to 4..7.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ Size = tuple[int, int]
 def _sizes(spec: Spec) -> list[Size]:
     """Height and width at every stage, from the image down to the base.
 
-    Both sides are halved, rounded up, while the smaller is 8 or more. An image too small to halve gets one stage
-    that keeps its size. Raises Incompatible for what is no image or has a side below 4.
+    Both sides are halved, rounded up, while the smaller is 8 or more.
+    An image too small to halve gets one stage that keeps its size.
+    Raises Incompatible for what is no image or has a side below 4.
     """
     if spec.modality != "image":
         raise Incompatible(
@@ -46,7 +48,9 @@ def _widths(width: int, stages: int) -> list[int]:
 
 
 def _draw_weights(net: nn.Module) -> None:
-    """Weights from N(0, 0.02²) and scales of norms from N(1, 0.02²), as DCGAN's common implementations."""
+    """Weights from N(0, 0.02²) and scales of norms from
+    N(1, 0.02²), as DCGAN's common implementations.
+    """
     initialise(net, "normal")
     for module in net.modules():
         scale = getattr(module, "weight", None)
@@ -55,17 +59,21 @@ def _draw_weights(net: nn.Module) -> None:
 
 
 def _grow(inputs: int, outputs: int, small: Size, large: Size) -> nn.ConvTranspose2d:
-    """A transposed convolution from one size to another: kernel 4 to 2n, kernel 3 to 2n-1, each side by itself."""
+    """A transposed convolution from one size to another:
+    kernel 4 to 2n, kernel 3 to 2n-1, each side by itself.
+    """
     stride = (1, 1) if small == large else (2, 2)
     kernel = (4 if large[0] == 2 * small[0] else 3, 4 if large[1] == 2 * small[1] else 3)
     return nn.ConvTranspose2d(inputs, outputs, kernel, stride, 1, bias=False)
 
 
 class DCGANGenerator(Generator):
-    """The generator of DCGAN: transposed convolutions, batch norm, ReLU, tanh (Radford et al. 2016).
+    """The generator of DCGAN: transposed convolutions,
+    batch norm, ReLU, tanh (Radford et al. 2016).
 
-    Draws [n, c, h, w] for any c and any h, w from 4 up; the base is 4 to 7 on the smaller side. At 64x64x3, width 64,
-    latent 100, it has 3,576,704 parameters. Raises Incompatible for other samples.
+    Draws [n, c, h, w] for any c and any h, w from 4 up; the base is
+    4 to 7 on the smaller side. At 64x64x3, width 64, latent 100, it
+    has 3,576,704 parameters. Raises Incompatible for other samples.
 
     latent_dim: numbers in one latent vector
     width: channels of the last hidden stage; each stage below has twice as many, up to 8 times
@@ -92,7 +100,8 @@ class DCGANGenerator(Generator):
         _draw_weights(self)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        # Linear and reshape: the paper's transposed convolution on 1x1, the same function and faster.
+        # Linear and reshape: the paper's transposed
+        # convolution on 1x1, the same function and faster.
         samples: Tensor = self.body(self.project(latents).unflatten(1, self.base))
         return samples
 
@@ -100,12 +109,15 @@ class DCGANGenerator(Generator):
 class DCGANDiscriminator(Discriminator):
     """The discriminator of DCGAN: strided convolutions and leaky rectifiers (Radford et al. 2016).
 
-    Judges [n, c, h, w] for any c and any h, w from 4 up. At 64x64x3 and width 64 with batch norm it has 2,765,568
-    parameters: as in DCGAN's common implementations, its only biases are those of the norms. Without norms every
-    layer has one, or the net could only tell directions (D(3x) = 3 D(x)). Raises Incompatible for other samples.
+    Judges [n, c, h, w] for any c and any h, w from 4 up. At
+    64x64x3 and width 64 with batch norm it has 2,765,568
+    parameters: as in DCGAN's common implementations, its only biases are those
+        of the norms. Without norms every layer has one, or the net could only
+        tell directions (D(3x) = 3 D(x)). Raises Incompatible for other samples.
 
     width: channels of the first stage; each stage below has twice as many, up to 8 times
-    norm: normalisation of all stages but the first; auto is the paper's batch norm, which mixes the samples of a batch
+    norm: normalisation of all stages but the first; auto is the
+        paper's batch norm, which mixes the samples of a batch
     """
 
     modalities = ("image",)
@@ -141,7 +153,9 @@ class DCGANDiscriminator(Discriminator):
 def _shrink(
     channels: int, widths: list[int], sizes: list[Size], kind: str
 ) -> tuple[nn.Sequential, int, int]:
-    """The stages of the discriminator, and the height and width that they leave (odd sides halve rounding down)."""
+    """The stages of the discriminator, and the height and
+    width that they leave (odd sides halve rounding down).
+    """
     layers: list[nn.Module] = []
     height, breadth = sizes[0]
     for stage, ((before, after), width) in enumerate(zip(pairwise(sizes), widths, strict=True)):

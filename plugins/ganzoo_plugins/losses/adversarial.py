@@ -12,7 +12,8 @@ from ganzoo.contracts import Loss, Step
 
 
 class Minimax(Loss):
-    """The zero-sum game: the generator minimises what the discriminator maximises (Goodfellow et al. 2014, eq. 1).
+    """The zero-sum game: the generator minimises what the
+    discriminator maximises (Goodfellow et al. 2014, eq. 1).
 
     Its generator learns little while the discriminator rejects its samples with confidence.
     """
@@ -29,7 +30,9 @@ class Minimax(Loss):
 
 
 class NonSaturating(Minimax):
-    """Cross-entropy in which the generator maximises log D of its samples (Goodfellow et al. 2014, section 3)."""
+    """Cross-entropy in which the generator maximises log
+    D of its samples (Goodfellow et al. 2014, section 3).
+    """
 
     def generator(self, step: Step) -> Tensor:
         """-log sigma(D(fake)), averaged."""
@@ -51,7 +54,9 @@ class LeastSquares(Loss):
 
 
 class Wasserstein(Loss):
-    """The difference of mean logits, for a discriminator held Lipschitz otherwise (Arjovsky et al. 2017, eq. 2)."""
+    """The difference of mean logits, for a discriminator
+    held Lipschitz otherwise (Arjovsky et al. 2017, eq. 2).
+    """
 
     def discriminator(self, step: Step) -> Tensor:
         """D(fake) - D(real), averaged."""
@@ -63,7 +68,9 @@ class Wasserstein(Loss):
 
 
 class Hinge(Loss):
-    """Margins of one on either side for the discriminator, its plain logit for the generator (Lim and Ye 2017)."""
+    """Margins of one on either side for the discriminator,
+    its plain logit for the generator (Lim and Ye 2017).
+    """
 
     def discriminator(self, step: Step) -> Tensor:
         """max(0, 1 - D(real)) + max(0, 1 + D(fake)), averaged."""
@@ -75,9 +82,11 @@ class Hinge(Loss):
 
 
 class RelativisticPairing(Loss):
-    """Each real sample is to look more real than its fake partner (Jolicoeur-Martineau 2019; Huang et al. 2024).
+    """Each real sample is to look more real than its fake
+    partner (Jolicoeur-Martineau 2019; Huang et al. 2024).
 
-    The batch pairs sample i with fake i; no logit has a target of its own. Converges locally with r1 or r2.
+    The batch pairs sample i with fake i; no logit has a
+    target of its own. Converges locally with r1 or r2.
     """
 
     def discriminator(self, step: Step) -> Tensor:

@@ -17,7 +17,9 @@ EVERYWHERE = ("cpu", "cuda", "mps")
 def _form(
     params: Collection[nn.Parameter], fused_on: Collection[str] = (), capturable: bool = False
 ) -> dict[str, Any]:
-    """One kernel for all parameters where there is one, else one an operation; fit for CUDA graphs where possible."""
+    """One kernel for all parameters where there is one, else
+    one an operation; fit for CUDA graphs where possible.
+    """
     device = next(iter(params)).device.type
     form = {"fused": True} if device in fused_on else {"foreach": True}
     return form | ({"capturable": True} if capturable and device == "cuda" else {})
@@ -72,7 +74,8 @@ def rmsprop(
     momentum: NonNegativeFloat = 0.0,
     weight_decay: NonNegativeFloat = 0.0,
 ) -> optim.Optimizer:
-    """RMSprop with WGAN's rate: no momentum, which a critic that is trained far may not bear (Arjovsky et al. 2017).
+    """RMSprop with WGAN's rate: no momentum, which a critic
+    that is trained far may not bear (Arjovsky et al. 2017).
 
     lr: learning rate
     alpha: decay of the average of squared gradients
@@ -112,7 +115,8 @@ def adagrad(
     eps: PositiveFloat = 1e-10,
     weight_decay: NonNegativeFloat = 0.0,
 ) -> optim.Optimizer:
-    """Adagrad: a rate for each weight that falls with its squared gradients so far (Duchi et al. 2011).
+    """Adagrad: a rate for each weight that falls with
+    its squared gradients so far (Duchi et al. 2011).
 
     lr: learning rate
     eps: added to the root of the squared gradients
@@ -132,7 +136,8 @@ def adadelta(
     eps: PositiveFloat = 1e-6,
     weight_decay: NonNegativeFloat = 0.0,
 ) -> optim.Optimizer:
-    """Adadelta: changes scaled by their own running size, so that the rate is near one (Zeiler 2012).
+    """Adadelta: changes scaled by their own running
+    size, so that the rate is near one (Zeiler 2012).
 
     lr: factor of the change
     rho: decay of the averages of squared gradient and squared change

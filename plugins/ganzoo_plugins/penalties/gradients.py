@@ -1,7 +1,8 @@
-"""Penalties on g = dD/dx, the slope of the logit in the sample; how g is computed is the engine's business.
+"""Penalties on g = dD/dx, the slope of the logit in
+the sample; how g is computed is the engine's business.
 
-Where the discriminator sees samples through a view T (augmentation, noise), g is d D(T(x)) / dx, as in
-StyleGAN2-ADA and R3GAN; with `through` false it is the slope in what is seen, T(x).
+Where the discriminator sees samples through a view T (augmentation, noise), g is d D(T(x)) / dx, as
+in StyleGAN2-ADA and R3GAN; with `through` false it is the slope in what is seen, T(x).
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ from torch import Tensor
 
 from ganzoo.contracts import GradientPenalty, NonNegativeFloat, PositiveInt
 
-TINY = 1e-12  # inside the root, so that a slope of zero has a finite gradient; shifts a norm of one by 5e-13
+# Inside the root, so that a slope of zero has a finite gradient; shifts a norm of one by 5e-13
+TINY = 1e-12
 
 
 class UnitGradientPenalty(GradientPenalty):
     """Draws the slope's norm to one between real and generated samples: (|g| - 1)² (Gulrajani et al. 2017, eq. 3).
 
-    The default weight is the paper's lambda. The paper has no augmentation: samples are mixed before it.
+    The default weight is the paper's lambda. The paper
+    has no augmentation: samples are mixed before it.
 
-    through: whether the slope is in the samples, through augmentations and noise; else in what is seen
+    through: whether the slope is in the samples, through
+        augmentations and noise; else in what is seen
     """
 
     at = "between"
@@ -43,10 +47,11 @@ class UnitGradientPenalty(GradientPenalty):
 class Dragan(UnitGradientPenalty):
     """Draws the slope's norm to one around real samples: (|g| - 1)² (Kodali et al. 2017, section 2.3).
 
-    A point is a real sample moved a random part of the way along uniform noise of half the batch's deviation,
-    before any augmentation, which the paper has not.
+    A point is a real sample moved a random part of the way along uniform noise of half the batch's
+    deviation, before any augmentation, which the paper has not.
 
-    through: whether the slope is in the samples, through augmentations and noise; else in what is seen
+    through: whether the slope is in the samples, through
+        augmentations and noise; else in what is seen
     """
 
     at = "around"
@@ -55,10 +60,11 @@ class Dragan(UnitGradientPenalty):
 class R1(GradientPenalty):
     """Draws the slope to zero at real samples: |g|² / 2; the weight is gamma (Mescheder et al. 2018, eq. 9).
 
-    The default is the paper's gamma for images of 256x256; the right one grows with resolution² / batch size, and at
-    32x32 published runs use 0.01 to 1.
+    The default is the paper's gamma for images of 256x256; the right one grows with resolution² /
+    batch size, and at 32x32 published runs use 0.01 to 1.
 
-    through: whether the slope is in the samples, through augmentations and noise; else in what is seen
+    through: whether the slope is in the samples, through
+        augmentations and noise; else in what is seen
     """
 
     at = "real"
@@ -80,11 +86,13 @@ class R1(GradientPenalty):
 
 
 class R2(R1):
-    """Draws the slope to zero at generated samples: |g|² / 2; the weight is gamma (Mescheder et al. 2018, eq. 10).
+    """Draws the slope to zero at generated samples: |g|² /
+    2; the weight is gamma (Mescheder et al. 2018, eq. 10).
 
     Use it with r1 and the same weight (Huang et al. 2024).
 
-    through: whether the slope is in the samples, through augmentations and noise; else in what is seen
+    through: whether the slope is in the samples, through
+        augmentations and noise; else in what is seen
     """
 
     at = "fake"

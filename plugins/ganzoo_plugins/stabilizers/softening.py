@@ -14,11 +14,13 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
 class LabelSmoothing(Regularizer):
-    """One-sided label smoothing: real samples have the target 0.9 instead of 1 (Salimans et al. 2016, section 3.4).
+    """One-sided label smoothing: real samples have the target
+    0.9 instead of 1 (Salimans et al. 2016, section 3.4).
 
-    It adds (1 - target) times the mean real logit x to a loss with targets, which is exact in both families.
-    Cross-entropy: since softplus(x) = softplus(-x) + x, target * softplus(-x) + (1 - target) * softplus(x)
-    = softplus(-x) + (1 - target) * x. Least squares: (x - target)² / 2 = (x - 1)² / 2 + (1 - target) * x + a constant.
+    It adds (1 - target) times the mean real logit x to a loss with targets, which is
+    exact in both families. Cross-entropy: since softplus(x) = softplus(-x) + x, target
+    * softplus(-x) + (1 - target) * softplus(x) = softplus(-x) + (1 - target) * x.
+    Least squares: (x - target)² / 2 = (x - 1)² / 2 + (1 - target) * x + a constant.
 
     target: what the discriminator should say of real samples, above 0, at most 1
     """
@@ -35,7 +37,8 @@ class LabelSmoothing(Regularizer):
 
 
 class InstanceNoise(Regularizer):
-    """Gaussian noise on all that the discriminator sees, fading out (Sønderby et al. 2017; Arjovsky and Bottou 2017).
+    """Gaussian noise on all that the discriminator sees, fading
+    out (Sønderby et al. 2017; Arjovsky and Bottou 2017).
 
     The two distributions overlap while it lasts, so that their divergence has a slope to follow.
 

@@ -1,4 +1,6 @@
-"""Spectral norm whose forward pass changes no state: compiled updates, func.grad and jvp all need that."""
+"""Spectral norm whose forward pass changes no state:
+compiled updates, func.grad and jvp all need that.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,11 @@ START = (
 
 
 class UnitSpectrum(nn.Module):
-    """The parametrization W -> W / (u' W v), with u and v the first singular vectors, held as buffers.
+    """The parametrization W -> W / (u' W v), with u
+    and v the first singular vectors, held as buffers.
 
-    As constants they give the exact gradient of W / sigma(W): d sigma = u' dW v (Miyato et al. 2018, eq. 10).
+    As constants they give the exact gradient of W /
+    sigma(W): d sigma = u' dW v (Miyato et al. 2018, eq. 10).
     """
 
     u: Tensor
@@ -45,14 +49,17 @@ class UnitSpectrum(nn.Module):
         return (weight.transpose(0, 1) if self.transposed else weight).flatten(1)
 
     def forward(self, weight: Tensor) -> Tensor:
-        # Unit length again, since a net's running average averages u and v too; no matmul, which autocast would halve.
+        # Unit length again, since a net's running average averages
+        # u and v too; no matmul, which autocast would halve.
         u, v = normalize(self.u, dim=0), normalize(self.v, dim=0)
         return weight / (self.matrix(weight) * (u[:, None] * v)).sum()
 
 
 @torch.no_grad()
 def iterate(units: Sequence[UnitSpectrum], weights: Sequence[Tensor]) -> None:
-    """One power iteration of each, in steps for all of them: on a GPU, fewer kernels that each do next to nothing."""
+    """One power iteration of each, in steps for all of them:
+    on a GPU, fewer kernels that each do next to nothing.
+    """
     if not units:
         return
     matrices = [unit.matrix(weight) for unit, weight in zip(units, weights, strict=True)]
@@ -69,9 +76,11 @@ def _point(vectors: list[Tensor], along: list[Tensor]) -> None:
 
 
 class SpectralNorm(Regularizer):
-    """Divides every weight by its largest singular value: each layer is 1-Lipschitz (Miyato et al. 2018, eq. 8).
+    """Divides every weight by its largest singular value:
+    each layer is 1-Lipschitz (Miyato et al. 2018, eq. 8).
 
-    Norm layers, biases and weights that are frozen are left alone. One power iteration an update, after the optimizer's.
+    Norm layers, biases and weights that are frozen are left
+    alone. One power iteration an update, after the optimizer's.
 
     side: the net it acts on
     """
@@ -95,7 +104,9 @@ class SpectralNorm(Regularizer):
 
 
 def constrain(net: nn.Module) -> None:
-    """Give every module of a net with a trained weight of two or more dimensions the unit-spectrum parametrization."""
+    """Give every module of a net with a trained weight of
+    two or more dimensions the unit-spectrum parametrization.
+    """
     for module in list(net.modules()):
         weight = module._parameters.get("weight")
         if weight is not None and weight.dim() >= 2 and weight.requires_grad:

@@ -9,7 +9,8 @@ from ganzoo.contracts import NonNegativeFloat, PositiveFloat, PositiveInt, Regul
 
 
 class WeightClipping(Regularizer):
-    """Clips every parameter that is trained to [-bound, bound] after each update (Arjovsky et al. 2017, algorithm 1).
+    """Clips every parameter that is trained to [-bound, bound]
+    after each update (Arjovsky et al. 2017, algorithm 1).
 
     bound: largest absolute value left
     side: the net it acts on
@@ -55,7 +56,8 @@ class L1(Regularizer):
 
 
 class L2(L1):
-    """Half the sum of squared weights, over trained parameters of two or more dimensions: weight decay as part of the loss.
+    """Half the sum of squared weights, over trained parameters
+    of two or more dimensions: weight decay as part of the loss.
 
     side: the net it acts on
     """

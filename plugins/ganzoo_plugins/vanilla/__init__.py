@@ -1,4 +1,6 @@
-"""The first GAN: fully connected nets for samples of any shape, and its recipe (Goodfellow et al. 2014)."""
+"""The first GAN: fully connected nets for samples of
+any shape, and its recipe (Goodfellow et al. 2014).
+"""
 
 from collections.abc import Callable
 from pathlib import Path

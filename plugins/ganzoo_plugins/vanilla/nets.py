@@ -25,7 +25,8 @@ def _trunk(inputs: int, width: int, depth: int, norm: bool = False) -> nn.Sequen
 class MLPGenerator(Generator):
     """A fully connected generator for samples of any shape (Goodfellow et al. 2014).
 
-    Images end in tanh; signals and points are unbounded. The paper's own net for MNIST is width 1200, depth 2.
+    Images end in tanh; signals and points are unbounded.
+    The paper's own net for MNIST is width 1200, depth 2.
 
     latent_dim: numbers in one latent vector
     width: units in each hidden layer

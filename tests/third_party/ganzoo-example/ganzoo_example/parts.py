@@ -13,7 +13,8 @@ BASE = 4  # height and width of what is drawn first
 
 
 class UpsampleGenerator(Generator):
-    """Draws 4x4 features, enlarges them to the image's size and finishes with two convolutions (Odena et al. 2016).
+    """Draws 4x4 features, enlarges them to the image's size
+    and finishes with two convolutions (Odena et al. 2016).
 
     latent_dim: numbers in one latent vector
     width: channels of the features
