@@ -53,7 +53,9 @@ def generator(size: int, channels: int, width: int) -> nn.Sequential:
 
 
 def discriminator(size: int, channels: int, width: int, kind: str) -> nn.Sequential:
-    """Pictures to logits [n, 1, 1, 1]. Batch norm, but layer norm under a gradient penalty, for which batches may not mix."""
+    """Pictures to logits [n, 1, 1, 1]. Batch norm, but layer
+    norm under a gradient penalty, for which batches may not mix.
+    """
     stages = int(math.log2(size)) - 2
     narrow = width
     layers: list[nn.Module] = [

@@ -15,7 +15,8 @@ import torch
 from functools import partial
 from torch import nn
 from ganzoo import hookimpl
-from ganzoo.contracts import Augmentation, Dataset, Discriminator, Generator, Loss, Metric, Regularizer, GradientPenalty, Tracker
+from ganzoo.contracts import Augmentation, Dataset, Discriminator, Generator, GradientPenalty
+from ganzoo.contracts import Loss, Metric, Regularizer, Tracker
 
 class Draws(Generator):
     """Draws."""

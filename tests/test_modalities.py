@@ -1,4 +1,6 @@
-"""Trainings from the command line on data of every modality, made by the tests in the form that people have them in."""
+"""Trainings from the command line on data of every modality,
+made by the tests in the form that people have them in.
+"""
 
 import json
 import math

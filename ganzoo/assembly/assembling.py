@@ -125,8 +125,8 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
     doing("trying the nets on a few samples")
     probe(build, spec, seen, generator, discriminator)
     _prepare(build, regularizers, generator, discriminator)
-    # Forward over reverse trades a second derivative for a second forward pass, which pays on GPUs; on
-    # CPUs it is the slower one.
+    # Forward over reverse trades a second derivative for a second
+    # forward pass, which pays on GPUs; on CPUs it is the slower one.
     trial = _shared_slopes(regularizers) and device.type == "cuda"
     differentiation = choose_differentiation(discriminator, seen) if trial else "double_backward"
     slopes = any(isinstance(r, GradientPenalty) for r in regularizers.values())

@@ -20,8 +20,9 @@ from ._words import FLAGS, MANY, Words
 
 
 class Layers:
-    """The layers so far; `words` learns who gave each setting, so that a complaint names the flag or
-    file that a person can fix."""
+    """The layers so far; `words` learns who gave each setting, so
+    that a complaint names the flag or file that a person can fix.
+    """
 
     def __init__(
         self,

@@ -40,8 +40,9 @@ def command(
     """Review NAME: a distribution (ganzoo-soft), a plugin
     of one (losses), or one component (ganzoo-soft/soft).
 
-    Every check holds, does not hold (then it says how to fix it), does not apply, or notes a figure. The exit code is 1 when
-    something does not hold. On a machine with a GPU, updates are compiled and captured there.
+    Every check holds, does not hold (then it says how to fix it), does not
+    apply, or notes a figure. The exit code is 1 when something does not
+    hold. On a machine with a GPU, updates are compiled and captured there.
     """
     from ..testing.review import Review, line, subject_of, verdict
 

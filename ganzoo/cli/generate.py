@@ -79,7 +79,8 @@ def command(
         generator = load(source, registry)
     if out.suffix.lower() == ".csv" and generator.spec.modality != "points":
         raise UsageError(
-            f"--out {out}: only points are rows of a table; write .npy for numbers of {generator.spec.modality}s"
+            f"--out {out}: only points are rows of a table; write .npy for numbers of "
+            f"{generator.spec.modality}s"
         )
     made = generator.header
     version = registry.get(

@@ -160,8 +160,8 @@ class Regularizer(nn.Module):
 
 
 class GradientPenalty(Regularizer):
-    """A penalty on the slope of the discriminator: where to look, and a function of the slope there. How the slope is
-    computed is the engine's business.
+    """A penalty on the slope of the discriminator: where to look, and a function of the slope
+    there. How the slope is computed is the engine's business.
     """
 
     needs: ClassVar[Needs] = {
@@ -177,7 +177,9 @@ class GradientPenalty(Regularizer):
 
     @property
     def place(self) -> str | None:
-        """The named place whose pass this penalty can share, or None if it has a point or a height of its own."""
+        """The named place whose pass this penalty can share,
+        or None if it has a point or a height of its own.
+        """
         return self.at if self.judges and type(self).point is GradientPenalty.point else None
 
     def point(self, step: Step) -> Tensor:

@@ -39,11 +39,14 @@ class lazy(Generic[T]):  # noqa: N801  (used like functools.cached_property, whi
 class Step:
     """One update of one side.
 
-    data: real samples [n, *shape] before any view, given as they are stored: uint8 images are scaled to [-1, 1], and mirrored
-    where `flips` [n] says so, when they are first read. latents [n, ...]; labels [n] or None, shared by real and fake.
-    views: changes of what the discriminator sees, in order. slopes: the gradient penalties due in this update, gathered by the
-    point they look at and computed together; those at real and fake samples come out of the pass that gives the logits.
-    progress: how much of the training is done, 0..1 (a tensor, so that schedules go on inside a compiled update).
+    data: real samples [n, *shape] before any view, given as they are stored: uint8 images are
+        scaled to [-1, 1], and mirrored where `flips` [n] says so, when they are first read. latents
+        [n, ...]; labels [n] or None, shared by real and fake.
+    views: changes of what the discriminator sees, in order. slopes: the gradient penalties due in
+        this update, gathered by the point they look at and computed together; those at real and
+        fake samples come out of the pass that gives the logits.
+    progress: how much of the training is done, 0..1 (a tensor,
+        so that schedules go on inside a compiled update).
     """
 
     def __init__(
@@ -222,14 +225,18 @@ class Step:
         return sum(self._slope_sums, start=0.0)
 
     def _look(self, place: str) -> tuple[Tensor, Any]:
-        """Logits and features at a place, with the gradient penalties that look there in the same pass."""
+        """Logits and features at a place, with the gradient
+        penalties that look there in the same pass.
+        """
         for through in (True, False):
             if (place, through) in self._slopes:
                 return self._pass(self._slopes.pop((place, through)))
         return self.judge(self.point(place, seen=True))
 
     def _pass(self, due: list[tuple[str, GradientPenalty]]) -> tuple[Tensor, Any]:
-        """Compute all penalties of one place together; returns the values there and what came with them."""
+        """Compute all penalties of one place together;
+        returns the values there and what came with them.
+        """
         first = due[0][1]
 
         def of(slope: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

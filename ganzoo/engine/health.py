@@ -30,8 +30,9 @@ MISLED = 0.45
 
 
 def figures(judged: tuple[Tensor, ...], data: Tensor) -> tuple[tuple[str, ...], Tensor]:
-    """(names, a vector) of what tells a healthy training from a sick one; `judged` are the logits of real and of generated
-    samples and the generated samples themselves, `data` the real ones as they are stored.
+    """(names, a vector) of what tells a healthy training from a sick one;
+    `judged` are the logits of real and of generated samples and the
+    generated samples themselves, `data` the real ones as they are stored.
 
     rank: how often a real sample is judged above a generated
         one; 0.5 is not told apart, 1 always right.

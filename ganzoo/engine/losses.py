@@ -102,8 +102,8 @@ def _without_step(augmentation: Augmentation) -> View:
 
 
 def losses(parts: Parts, side: Side) -> Losses:
-    """The pure function of one side's update: (data, labels, latents, progress, due, flips) -> (scalar to minimise, names, report,
-    what a discriminator judged).
+    """The pure function of one side's update: (data, labels, latents, progress, due, flips) ->
+    (scalar to minimise, names, report, what a discriminator judged).
 
     data: real samples as they are stored, uint8 images included; flips [n] bool
         says which are mirrored. The report, a vector with a name for each
@@ -185,8 +185,8 @@ def _autocast(precision: str, device: str) -> contextlib.AbstractContextManager[
 
 
 def choose_differentiation(discriminator: nn.Module, spec: Spec, tolerance: float = 1e-6) -> str:
-    """Which form of a gradient penalty to use: "forward_over_reverse" where it gives this discriminator's
-    gradient in float64 as double backward does, else "double_backward".
+    """Which form of a gradient penalty to use: "forward_over_reverse" where it gives this
+    discriminator's gradient in float64 as double backward does, else "double_backward".
     """
     net = copy.deepcopy(discriminator).double().cpu()
     labels = (

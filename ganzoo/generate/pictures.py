@@ -89,7 +89,9 @@ def grid(images: Tensor) -> Image.Image:
 
 
 def sheet_of(count: int, spec: Spec) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
-    """Width and height of a picture of `count` samples, and the box of its first row; of plots, which have none, all."""
+    """Width and height of a picture of `count` samples, and
+    the box of its first row; of plots, which have none, all.
+    """
     if spec.modality == "image":
         places = layout(count, *spec.shape[1:])
         return places.size, places.first_row

@@ -5,8 +5,9 @@ In a plugin's own tests:
     @pytest.mark.parametrize("component", [c for c in ganzoo.list_components() if c.distribution ==
     "ganzoo-example"], ids=str) def test_component(component): ganzoo.testing.check(component)
 
-`check` raises AssertionError with one line: the component, what does not hold, how to fix it. `findings` goes through all checks
-and says what each found; `ganzoo check-plugin` prints that. Both run the same checks, on small samples, in seconds.
+`check` raises AssertionError with one line: the component, what does not hold, how to fix it.
+`findings` goes through all checks and says what each found; `ganzoo check-plugin` prints that. Both
+run the same checks, on small samples, in seconds.
 """
 
 from __future__ import annotations

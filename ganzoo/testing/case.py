@@ -140,7 +140,9 @@ class Case:
             raise Wrong(wrong, fix)
 
     def attempt(self, what: str, fix: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What the function returns; an error of it becomes Wrong, but for Incompatible, by which a part refuses."""
+        """What the function returns; an error of it becomes
+        Wrong, but for Incompatible, by which a part refuses.
+        """
         try:
             return function(*arguments)
         except Incompatible:
@@ -169,7 +171,10 @@ class Case:
                 built = self.build() if spec is None else self.build(spec)
             except BrokenPlugin as error:
                 what = "building it" + (f" for {describe(spec)}" if spec else "")
-                fix = "its constructor must run with its options; refuse what it cannot do with ganzoo.errors.Incompatible"
+                fix = (
+                    "its constructor must run with its options; refuse what it cannot do with "
+                    "ganzoo.errors.Incompatible"
+                )
                 raise Wrong(f"{what} fails: {error}", fix) from error
             contract = CONTRACTS[self.kind]
             fix = f"derive it from {contract.__module__}.{contract.__name__}"
@@ -194,7 +199,9 @@ class Case:
 
     @cached_property
     def taken(self) -> list[Spec]:
-        """The specs that it takes; it may refuse some with a GanzooError, but not all of a modality that it claims."""
+        """The specs that it takes; it may refuse some with a
+        GanzooError, but not all of a modality that it claims.
+        """
         modalities = getattr(self.component.load(), "modalities", None) or tuple(
             dict.fromkeys(spec.modality for spec in self.specs)
         )

@@ -298,7 +298,8 @@ def single(case: Case) -> Case:
     remedy = nets[0].adapts.get("per_sample")
     if not remedy:
         raise DoesNotApply(
-            "it mixes the samples of a batch, so that gradient penalties refuse it, and `adapts` names no remedy"
+            "it mixes the samples of a batch, so that gradient penalties refuse it, and `adapts` "
+            "names no remedy"
         )
     return case.with_options(remedy)
 
@@ -341,7 +342,9 @@ def _mixes(case: Case, spec: Spec) -> bool:
 
 
 def slopes(case: Case) -> str:
-    """The gradient of a slope's size as the engine takes it is right, where a gradient penalty may meet the net."""
+    """The gradient of a slope's size as the engine takes
+    it is right, where a gradient penalty may meet the net.
+    """
     other = single(case)
     for spec in other.taken:
         exact, classes = other.copy(spec).double(), labels_for(other.made(spec), spec)

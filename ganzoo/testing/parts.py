@@ -47,7 +47,9 @@ def _require_no_backward(case: Case, *nets: nn.Module) -> None:
 
 
 def loss_scalars(case: Case) -> str:
-    """Both sides' losses are finite scalars, for samples of every modality that the nets they need take."""
+    """Both sides' losses are finite scalars, for samples
+    of every modality that the nets they need take.
+    """
     seen, refused = [], ""
     for spec in firsts(case.specs):
         try:
@@ -199,7 +201,9 @@ def home(case: Case, part: Loss | Regularizer) -> Spec:
 
 
 def hooks(case: Case) -> str:
-    """Every hook does what it may: a view of the same shape, a scalar, sound weights; in every modality."""
+    """Every hook does what it may: a view of the same
+    shape, a scalar, sound weights; in every modality.
+    """
     taken, refused = [], ""
     for spec in firsts(case.specs):
         part = case.copy()
@@ -279,7 +283,9 @@ def _penalty_at(
 
 
 def second_order(case: Case) -> str:
-    """Each form of the engine against plain double backward in float64; a slope of zero must have a finite gradient."""
+    """Each form of the engine against plain double backward
+    in float64; a slope of zero must have a finite gradient.
+    """
     part = case.made()
     if not isinstance(part, GradientPenalty):
         raise DoesNotApply("it is no penalty on a slope")
@@ -308,7 +314,9 @@ def second_order(case: Case) -> str:
 def _slope_gradient(
     case: Case, part: GradientPenalty, side: Side, nets: Any, spec: Spec, form: str
 ) -> Tensor:
-    """Value and gradient of the penalty, its random numbers always the same: by a form of the engine, or by autograd alone."""
+    """Value and gradient of the penalty, its random numbers always
+    the same: by a form of the engine, or by autograd alone.
+    """
     generator, discriminator = copy.deepcopy(nets)
     mine, step = copy.deepcopy(part).double(), step_of(side, generator, discriminator, spec)
     fix = "compute in `of`, without a branch on a tensor"

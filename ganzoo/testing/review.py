@@ -131,7 +131,9 @@ def subject_of(zoo: Zoo, name: str) -> Subject:
 
 def line(finding: Finding) -> str:
     """One finding, to read: outcome, check, what was found; and below it how to fix it."""
-    text = f"  {finding.outcome.upper() if finding.outcome == 'does not hold' else finding.outcome:<{WIDTH}}  {finding.check:<12}"
+    outcome = finding.outcome
+    loud = outcome.upper() if outcome == "does not hold" else outcome
+    text = f"  {loud:<{WIDTH}}  {finding.check:<12}"
     text += f"  {plain_line(finding.found)}"
     return (
         f"{text}\n  {'':<{WIDTH}}  {'':<12}  fix: {plain_line(finding.fix)}"
@@ -155,5 +157,8 @@ def verdict(under: Review) -> str:
         if f.outcome == "does not hold"
     ]
     bad += [f"{plugin.who} does not load" for plugin in under.subject.broken]
-    summary = f"{len(under.found)} component{'s' * (len(under.found) != 1)}, {len(every)} checks: {', '.join(parts)}"
+    summary = (
+        f"{len(under.found)} component{'s' * (len(under.found) != 1)}, {len(every)} checks: "
+        f"{', '.join(parts)}"
+    )
     return f"{summary}, {len(bad)} to fix" + (f" ({'; '.join(bad)})" if bad else "")

@@ -24,7 +24,9 @@ Run = Callable[[], object]
 
 
 def speed(case: Case) -> str:
-    """The median time of what it computes (forward, a gradient penalty included where there is one) beside a reference's."""
+    """The median time of what it computes (forward, a gradient
+    penalty included where there is one) beside a reference's.
+    """
     spec = case.taken[0] if case.kind in TAKE_SPEC else IMAGE
     mine = _run(case, spec)
     rivals = _rivals(case, spec)

@@ -79,7 +79,9 @@ def _modules(parts: Parts) -> list[nn.Module]:
 
 
 def setting(case: Case, spec: Spec) -> Setting:
-    """An update with the component in it, and stand-ins for the rest; a discriminator meets a gradient penalty if it can."""
+    """An update with the component in it, and stand-ins for the
+    rest; a discriminator meets a gradient penalty if it can.
+    """
     torch.manual_seed(0)
     loss, name = PlainLoss(), case.component.name
     if case.kind == "generator":
@@ -161,7 +163,10 @@ def devices(case: Case) -> str:
     for spec in _each(case):
         chosen = setting(case, spec).to(device)
         for side in chosen.sides:
-            fix = "make new tensors where those at hand are (torch.zeros_like(x)), and hold fixed ones as buffers"
+            fix = (
+                "make new tensors where those at hand are (torch.zeros_like(x)), and hold fixed "
+                "ones as buffers"
+            )
             try:
                 total = case.attempt(
                     f"the {side}'s update on another device", fix, chosen.update, side

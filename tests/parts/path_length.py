@@ -44,7 +44,8 @@ class MappedGenerator(Generator):
 
 
 class PathLength(GradientPenalty):
-    """Steps of one size in w make changes of one size in the samples: (|J' y| - a)² (Karras et al. 2020, eq. 4).
+    """Steps of one size in w make changes of one size in
+    the samples: (|J' y| - a)² (Karras et al. 2020, eq. 4).
 
     decay: share of the running mean a that one update keeps
     """

@@ -103,7 +103,9 @@ class Flat(GradientPenalty):
 
 
 class OneSided(GradientPenalty):
-    """Only slopes steeper than one are bad (WGAN-LP), so that small weights are not changed at all."""
+    """Only slopes steeper than one are bad (WGAN-LP),
+    so that small weights are not changed at all.
+    """
 
     at = "between"
 

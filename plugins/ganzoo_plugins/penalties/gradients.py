@@ -16,7 +16,8 @@ TINY = 1e-12
 
 
 class UnitGradientPenalty(GradientPenalty):
-    """Draws the slope's norm to one between real and generated samples: (|g| - 1)² (Gulrajani et al. 2017, eq. 3).
+    """Draws the slope's norm to one between real and generated
+    samples: (|g| - 1)² (Gulrajani et al. 2017, eq. 3).
 
     The default weight is the paper's lambda. The paper
     has no augmentation: samples are mixed before it.
@@ -45,7 +46,8 @@ class UnitGradientPenalty(GradientPenalty):
 
 
 class Dragan(UnitGradientPenalty):
-    """Draws the slope's norm to one around real samples: (|g| - 1)² (Kodali et al. 2017, section 2.3).
+    """Draws the slope's norm to one around real samples:
+    (|g| - 1)² (Kodali et al. 2017, section 2.3).
 
     A point is a real sample moved a random part of the way along uniform noise of half the batch's
     deviation, before any augmentation, which the paper has not.
@@ -58,7 +60,8 @@ class Dragan(UnitGradientPenalty):
 
 
 class R1(GradientPenalty):
-    """Draws the slope to zero at real samples: |g|² / 2; the weight is gamma (Mescheder et al. 2018, eq. 9).
+    """Draws the slope to zero at real samples: |g|² / 2;
+    the weight is gamma (Mescheder et al. 2018, eq. 9).
 
     The default is the paper's gamma for images of 256x256; the right one grows with resolution² /
     batch size, and at 32x32 published runs use 0.01 to 1.
