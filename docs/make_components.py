@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import ganzoo
-from ganzoo.components.hooks import KINDS, PLURALS
+from ganzoo.components.kinds import KINDS
 from ganzoo.components.options import REQUIRED
 from ganzoo.components.registry import Component
 
@@ -41,7 +41,7 @@ def page() -> str:
         chosen = [c for c in components if c.kind == kind]
         if chosen:
             section = f" (section `{SECTIONS[kind]}`)" if kind in SECTIONS else ""
-            parts.append(f"\n## {PLURALS[kind].capitalize()}{section}\n")
+            parts.append(f"\n## {KINDS[kind].plural.capitalize()}{section}\n")
             parts += [described(c, recipes) for c in chosen]
     return "".join(parts)
 

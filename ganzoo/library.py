@@ -14,6 +14,7 @@ from . import config as configuration
 from .assembly import data_recipe as advice
 from .assembly.assembling import assemble
 from .components.catalogue import distributions, install_line
+from .components.kinds import KINDS
 from .components.loading import zoo
 from .components.registry import Component, Registry
 from .contracts import (
@@ -36,15 +37,9 @@ from .training import rollback as recovery
 from .training import run_folder as runs
 from .training.loop import Training
 
-TAKES = {  # kind -> what its components take first, as an example
-    **dict.fromkeys(("generator", "discriminator", "augmentation", "metric"), "Spec((3, 64, 64))"),
-    "optimizer": "net.parameters()",
-}
-
-
-WHAT = {
-    TAKES["generator"]: "a Spec, the shape of one sample,",
-    TAKES["optimizer"]: "the parameters that it trains",
+TAKES = {  # what a kind's components take first -> in words, and as an example
+    "spec": ("a Spec, the shape of one sample,", "Spec((3, 64, 64))"),
+    "params": ("the parameters that it trains", "net.parameters()"),
 }
 
 
@@ -81,11 +76,12 @@ def create(kind: str, name: str, *args: Any, **options: Any) -> Any:
     nearest name, BadOption with the nearest option or when the first argument is missing.
     """
     component = zoo().registry.get(kind, name)
-    example = TAKES.get(kind)
-    if example is not None and not args:
+    takes = KINDS[kind].takes
+    if takes and not args:
+        what, example = TAKES[takes]
         call = f"ganzoo.create({kind!r}, {name!r}, {example})"
-        raise BadOption(f"{kind} {name!r} takes {WHAT[example]} first, as in {call}")
-    if example == TAKES["generator"]:
+        raise BadOption(f"{kind} {name!r} takes {what} first, as in {call}")
+    if takes == "spec":
         args = (_spec(args[0], kind, name), *args[1:])
     return component.create(*args, **options)
 
@@ -95,7 +91,7 @@ def _spec(given: Any, kind: str, name: str) -> Spec:
     if isinstance(given, tuple | list) and all(type(side) is int for side in given):
         return Spec(tuple(given))
     if not isinstance(given, Spec):
-        example = TAKES["generator"]
+        _, example = TAKES["spec"]
         raise BadOption(f"{kind} {name!r} takes {example}, and got {shown(given)}")
     return given
 

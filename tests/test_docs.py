@@ -21,7 +21,7 @@ from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.cli import group
 from ganzoo.components import loading as plugins
-from ganzoo.components.hooks import KINDS
+from ganzoo.components.kinds import KINDS
 from ganzoo.errors import GanzooError
 from ganzoo.training.loop import Training
 

@@ -15,7 +15,7 @@ from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.assembly.memory import estimate
 from ganzoo.components import loading as plugins
-from ganzoo.components.hooks import KINDS
+from ganzoo.components.kinds import KINDS
 from ganzoo.components.registry import Component, Registry
 from ganzoo.contracts import Dataset, Step, Tracker
 from ganzoo.engine.losses import losses

@@ -11,7 +11,7 @@ from parts.fakes import entries
 
 import ganzoo
 from ganzoo.components import loading as plugins
-from ganzoo.components.hooks import KINDS, PLURALS
+from ganzoo.components.kinds import KINDS
 from ganzoo.components.registry import Component, Registry
 from ganzoo.errors import AmbiguousComponent, UnknownComponent
 
@@ -356,8 +356,9 @@ def test_without_any_plugin_the_reason_is_said():
 
 
 def test_every_kind_has_a_hook():
-    from ganzoo.components import hooks as hookspecs
+    from ganzoo.components.hooks import Hooks
 
-    assert {f"register_{PLURALS[kind]}" for kind in KINDS} == {
-        n for n in vars(hookspecs) if n.startswith("register_")
-    }
+    hooks = {name: hook for name, hook in vars(Hooks).items() if name.startswith("register_")}
+    assert hooks.keys() == {f"register_{kind.plural}" for kind in KINDS.values()}
+    for kind in KINDS.values():
+        assert kind.offers in getattr(Hooks, kind.hook).__doc__

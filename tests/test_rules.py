@@ -13,7 +13,7 @@ import pytest
 
 import ganzoo
 from ganzoo import cli
-from ganzoo.components.hooks import PLURALS
+from ganzoo.components.kinds import KINDS
 from ganzoo.components.loading import zoo
 
 ROOT = Path(__file__).parent.parent
@@ -224,13 +224,31 @@ def test_the_core_names_no_component(path):
             )
 
 
+@pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=name_of)
+def test_kinds_stand_in_one_table(path):
+    """What holds for each kind is a column of components/kinds.py; checks are the kit's."""
+    if name_of(path) in ("ganzoo.components.kinds", "ganzoo.testing"):
+        return
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.Dict):
+            held = [*node.keys, *node.values]
+        elif isinstance(node, ast.Tuple | ast.List | ast.Set):
+            held = node.elts
+        else:
+            continue
+        named = {n.value for n in held if isinstance(n, ast.Constant)} & KINDS.keys()
+        assert len(named) < 3, f"line {node.lineno}: a table of kinds ({', '.join(sorted(named))})"
+
+
 def test_the_catalogue_is_what_is_installed():
     table = tomllib.loads((ROOT / "registry.toml").read_text("utf-8"))
     assert table.keys() == {"schema", "plugins"} and table["schema"] == 1
     for plugin, entry in table["plugins"].items():
         assert isinstance(entry.pop("summary"), str), plugin
         distribution = entry.pop("distribution")
-        assert entry and entry.keys() <= set(PLURALS.values()), f"{plugin}: {entry.keys()}"
+        assert entry and entry.keys() <= {kind.plural for kind in KINDS.values()}, (
+            f"{plugin}: {entry.keys()}"
+        )
         table["plugins"][plugin] = (distribution, entry)
     listed = {
         plugin: entry
@@ -240,7 +258,7 @@ def test_the_catalogue_is_what_is_installed():
     live = {}
     for c in zoo().registry.components():
         if c.distribution == "ganzoo":
-            live.setdefault(c.plugin, {}).setdefault(PLURALS[c.kind], []).append(c.name)
+            live.setdefault(c.plugin, {}).setdefault(KINDS[c.kind].plural, []).append(c.name)
     assert listed == live, "registry.toml differs from what the built-in plugins register"
 
 

@@ -16,7 +16,7 @@ from parts.fakes import entries
 from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components import loading as plugins
-from ganzoo.components.hooks import KINDS
+from ganzoo.components.kinds import KINDS
 from ganzoo.components.registry import Component, Registry
 from ganzoo.contracts import Tracker
 from ganzoo.errors import UsageError

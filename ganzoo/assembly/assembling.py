@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from ..components.isolation import contained, off_stdout
+from ..components.kinds import FAMILIES
 from ..components.registry import Registry
-from ..config import FAMILIES
 from ..config.tree import Choice, Config
 from ..contracts import Dataset, GradientPenalty, Regularizer, Side, Spec
 from ..data.order import check_batch

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from .. import __version__
+from ..components.kinds import FAMILIES, KINDS
 from ..components.registry import Component, Registry
-from ..config import FAMILIES
 from ..config.tree import Choice, Config, Tree
 from ..contracts import Dataset
 from ..data import load_pictures, parse_resolution, resize
@@ -32,7 +32,6 @@ from ..errors import (
 )
 from ..io.activity import LARGE, doing, mebibytes
 
-NETS = ("generator", "discriminator", "augmentation", "loss", "regularizer")
 Progress = Callable[[int, int], None]
 
 
@@ -64,7 +63,7 @@ class Assembly:
         torch.manual_seed(derive(self.config.train.seed, "init", section))
         make = functools.partial(component.build, arguments, choice.options, section)
         try:
-            built = sizes.build(make, section, choice.options) if kind in NETS else make()
+            built = sizes.build(make, section, choice.options) if KINDS[kind].net else make()
         except GanzooError as error:
             said_of(error, section, choice.name)
             raise

@@ -33,9 +33,9 @@ def components(*kinds: str, files: bool = False, none: bool = False) -> Complete
 
 def kinds(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Completes kinds of components."""
-    from ..components.hooks import PLURALS
+    from ..components.kinds import KINDS
 
-    names = [*PLURALS, *PLURALS.values()]
+    names = [*KINDS, *(kind.plural for kind in KINDS.values())]
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 

@@ -10,13 +10,11 @@ from collections.abc import Mapping
 
 import click
 
+from ..components.kinds import FAMILIES, KINDS
 from ..errors import SHOWN
 
 FLAGS = {  # flag -> where it lands in the configuration
-    "gen": "gen.name",
-    "disc": "disc.name",
-    "loss": "loss.name",
-    "data": "data.name",
+    **{k.flag: f"{k.section}.name" for k in KINDS.values() if k.flag and k.section and not k.many},
     "data_root": "data.root",
     "resolution": "data.resolution",
     "images": "train.images",
@@ -28,8 +26,7 @@ FLAGS = {  # flag -> where it lands in the configuration
     "keep": "checkpoint.keep",
     "on_nan": "train.on_nan",
 }
-MANY = {"reg": "regularizer", "aug": "augmentation"}  # flags that repeat
-FAMILIES = (*MANY, "metric", "tracker")  # sections that hold parts by name
+MANY = {kind.flag: kind.name for kind in KINDS.values() if kind.many and kind.flag}
 FLAG_OF = {path: option for option, path in FLAGS.items()}
 
 

@@ -7,17 +7,16 @@ from typing import Any
 
 import click
 
-from ..components.hooks import KINDS, PLURALS
+from .. import config as configuration
+from ..components.kinds import KINDS, SINGLE, called
 from ..components.options import REQUIRED
 from ..components.registry import Component, Registry
 from ..components.traits import has, wants
-from ..config import FAMILIES
 from ..errors import GanzooError, UnknownComponent, nearest
 from ._complete import components, kinds
 from ._echo import echo
 from ._patience import patience
 from ._shared import loaded, plain, print_json, table
-from .list import _kind
 
 TRAITS = (
     "modalities",
@@ -36,14 +35,6 @@ SAID = {
     "at": "slope at",
     "conditional": "reads labels",
 }  # traits for a person
-PREFIX = {  # kind -> where --set finds its options
-    "generator": "gen.",
-    "discriminator": "disc.",
-    "loss": "loss.",
-    "optimizer": "optim.gen.",
-    "dataset": "data.",
-    **{kind: f"{family}.{{name}}." for family, kind in FAMILIES.items()},
-}
 
 
 @click.command("info", short_help="Show a component's options, traits and companions.")
@@ -57,7 +48,7 @@ def command(name: str, kind: str | None, as_json: bool) -> None:
     its traits, what it goes with, the recipes that use it.
     """
     registry = loaded().registry
-    found = _find(registry, name, _kind(kind) if kind else None)
+    found = _find(registry, name, called(kind) if kind else None)
     with patience():
         described = [describe(component, registry) for component in found]
     if as_json:
@@ -133,7 +124,7 @@ def companions(component: Component, factory: Any, registry: Registry) -> dict[s
     found: dict[str, list[str]] = {}
     if component.kind in ("generator", "discriminator"):
         other = "discriminator" if component.kind == "generator" else "generator"
-        found[PLURALS[other]] = [
+        found[KINDS[other].plural] = [
             c.name
             for c, net in _loaded(registry, other)
             if set(getattr(net, "modalities", ())) & set(getattr(factory, "modalities", ()))
@@ -141,9 +132,9 @@ def companions(component: Component, factory: Any, registry: Registry) -> dict[s
     for kind, trait in wants(factory):
         pairs = [(c.name, _gives(part, trait)) for c, part in _loaded(registry, kind)]
         able = [name + how for name, how in pairs if how is not None]
-        plural = PLURALS[kind]
+        plural = KINDS[kind].plural
         found[plural] = [name for name in found.get(plural, able) if name in able]
-    if component.kind in ("generator", "discriminator", "loss"):
+    if KINDS[component.kind].net and component.kind in SINGLE.values():
         found["regularizers"] = [
             c.name + how
             for c, part in _loaded(registry, "regularizer")
@@ -183,13 +174,8 @@ def _uses(source: Component, component: Component) -> bool:
         recipe = source.recipe()
     except GanzooError:
         return False
-    sections = {"generator": "gen", "discriminator": "disc", "loss": "loss", "dataset": "data"}
-    if component.kind in sections:
-        return bool(recipe.get(sections[component.kind], {}).get("name") == component.name)
-    if component.kind == "optimizer":
-        return any(part.get("name") == component.name for part in recipe.get("optim", {}).values())
-    family = next((family for family, kind in FAMILIES.items() if kind == component.kind), "")
-    return component.name in recipe.get(family, {})
+    used = {(kind, name) for _, kind, name in configuration.named(recipe)}
+    return (component.kind, component.name) in used
 
 
 def _default(value: str | None) -> str:
@@ -216,7 +202,7 @@ def _show(about: dict[str, Any]) -> None:
     echo(f"{about['kind']} {about['name']}: {plain(about['summary'])}")
     table("", ["", " "], [[f"  {key}", value] for key, value in rows if value], always=True)
     if about.get("options"):
-        prefix = PREFIX.get(about["kind"], "").format(name=about["name"])
+        prefix = KINDS[about["kind"]].options.format(name=about["name"])
         options = [
             [
                 prefix + name,

@@ -5,23 +5,12 @@ from __future__ import annotations
 import click
 
 from ..components.catalogue import install_line, offered
-from ..components.hooks import KINDS, PLURALS
+from ..components.kinds import KINDS, called
 from ..components.registry import Component
 from ..errors import GanzooError
 from ._complete import kinds
 from ._echo import echo
 from ._shared import drawn, loaded, print_json, table
-
-
-def _kind(text: str) -> str:
-    """A kind by its singular, its plural or its flag's short name."""
-    short = {
-        "gen": "generator",
-        "disc": "discriminator",
-        "reg": "regularizer",
-        "aug": "augmentation",
-    }
-    return short.get(text) or next((kind for kind in KINDS if text in (kind, PLURALS[kind])), text)
 
 
 @click.command("list", short_help="List the components that are installed.")
@@ -36,7 +25,7 @@ def _kind(text: str) -> str:
 def command(kind: str | None, everything: bool, as_json: bool) -> None:
     """List components: all, or those of one KIND (generators, losses, regularizers, ...)."""
     found = loaded()
-    wanted = _kind(kind) if kind else None
+    wanted = called(kind) if kind else None
     components = found.registry.components(wanted)
     here = {plugin.distribution for plugin in found.plugins}
     missing = (
@@ -96,7 +85,7 @@ def _draw(components: list[Component], missing: list[dict[str, str]]) -> None:
             if c.kind == each
         ]
         if rows:
-            table(PLURALS[each], ["", " ", "  "], rows, wrap=" ")
+            table(KINDS[each].plural, ["", " ", "  "], rows, wrap=" ")
             echo()
     if missing:
         rows = [

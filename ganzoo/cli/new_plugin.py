@@ -7,12 +7,11 @@ from pathlib import Path
 
 import click
 
-from ..components.hooks import KINDS
+from ..components.kinds import KINDS, called
 from ..components.loading import inventory
 from ..errors import UsageError, nearest
 from ._complete import kinds as complete_kinds
 from ._echo import echo
-from .list import _kind
 
 
 @click.command(
@@ -44,7 +43,7 @@ def command(name: str, kinds: tuple[str, ...], out: Path) -> None:
     """
     from ..scaffold.new_plugin import write_project
 
-    chosen = [_kind(kind) for kind in kinds]
+    chosen = [called(kind) for kind in kinds]
     for given, kind in zip(kinds, chosen, strict=True):
         if kind not in KINDS:
             raise UsageError(

@@ -6,7 +6,7 @@ from collections import Counter
 
 import click
 
-from ..components.hooks import PLURALS
+from ..components.kinds import KINDS
 from ..components.loading import inventory
 from ._shared import print_json, table
 
@@ -37,7 +37,9 @@ def command(as_json: bool) -> None:
             f"{p.distribution} {p.version}",
             f"BROKEN: {p.broken}"
             if p.broken
-            else ", ".join(f"{n} {kind if n == 1 else PLURALS[kind]}" for kind, n in count.items()),
+            else ", ".join(
+                f"{n} {kind if n == 1 else KINDS[kind].plural}" for kind, n in count.items()
+            ),
         ]
         for p, count in zip(plugins, counts, strict=True)
     ]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import config as configuration
+from ..components.kinds import KINDS
 from ..errors import UsageError
 from ._complete import components, settings
 from ._echo import echo
@@ -25,45 +26,27 @@ if TYPE_CHECKING:
     from ._layers import Layers
 
 
+def part_flags(function: Callable[..., int]) -> Callable[..., int]:
+    """A flag for each kind of component that has one."""
+    for kind in reversed(KINDS.values()):
+        if kind.flag:
+            paths = "FOLDER" in kind.metavar
+            function = click.option(
+                f"--{kind.flag}",
+                metavar=kind.metavar,
+                multiple=kind.many,
+                shell_complete=components(kind.name, files=paths, none=kind.many),
+                help=kind.help,
+            )(function)
+    return function
+
+
 @click.command("train", short_help="Train a GAN from named parts.")
-@click.option("--gen", metavar="NAME", shell_complete=components("generator"), help="Generator.")
-@click.option(
-    "--disc",
-    metavar="NAME",
-    shell_complete=components("discriminator"),
-    help="Discriminator; the generator's partner by default.",
-)
-@click.option("--loss", metavar="NAME", shell_complete=components("loss"), help="Adversarial loss.")
-@click.option(
-    "--reg",
-    metavar="NAME",
-    multiple=True,
-    shell_complete=components("regularizer", none=True),
-    help="Regularizer; may repeat; 'none' drops a recipe's.",
-)
-@click.option(
-    "--aug",
-    metavar="NAME",
-    multiple=True,
-    shell_complete=components("augmentation", none=True),
-    help="Augmentation; may repeat; 'none' drops a recipe's.",
-)
-@click.option(
-    "--data",
-    metavar="NAME|FOLDER|ZIP",
-    shell_complete=components("dataset", files=True),
-    help="Data set by name, or pictures.",
-)
+@part_flags
 @click.option(
     "--data-root", metavar="DIR", help="Where downloaded sets lie; GANZOO_DATA by default."
 )
 @click.option("--resolution", metavar="N|HxW", help="Resize pictures to this.")
-@click.option(
-    "--recipe",
-    metavar="NAME",
-    shell_complete=components("recipe"),
-    help="A complete published configuration to start from.",
-)
 @click.option(
     "--config",
     "config_file",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import shown
-from .hooks import PLURALS
+from .kinds import KINDS
 
 DISTRIBUTION = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,78}[A-Za-z0-9])?"
@@ -37,7 +37,7 @@ def catalogue() -> dict[str, Any]:
 def who_ships(kind: str, name: str) -> str | None:
     """The distribution whose plugin offers this component according to the catalogue, or None."""
     for plugin in catalogue().get("plugins", {}).values():
-        if name in plugin.get(PLURALS[kind], ()):
+        if name in plugin.get(KINDS[kind].plural, ()):
             return str(plugin["distribution"])
     return None
 
@@ -48,15 +48,15 @@ def offered() -> list[dict[str, str]]:
     """
     return [
         {
-            "kind": kind,
+            "kind": kind.name,
             "name": name,
             "plugin": plugin,
             "distribution": entry["distribution"],
             "summary": entry.get("summary", ""),
         }
         for plugin, entry in catalogue().get("plugins", {}).items()
-        for kind, plural in PLURALS.items()
-        for name in entry.get(plural, ())
+        for kind in KINDS.values()
+        for name in entry.get(kind.plural, ())
     ]
 
 

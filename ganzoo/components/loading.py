@@ -18,10 +18,10 @@ import pluggy
 
 from .. import __version__
 from ..errors import BrokenPlugin, one_line
-from . import hooks as hookspecs
 from .catalogue import install_line
-from .hooks import KINDS, PLURALS
+from .hooks import Hooks, Register
 from .isolation import contained, off_stdout
+from .kinds import KINDS
 from .registry import Component, Registry, examine
 
 GROUP = "ganzoo"
@@ -183,7 +183,7 @@ def _collect(module: Any, plugin: Plugin) -> list[Component]:
     manager is its own, so a broken one leaves nothing behind.
     """
     manager = pluggy.PluginManager("ganzoo")
-    manager.add_hookspecs(hookspecs)
+    manager.add_hookspecs(Hooks)
     manager.register(module, name=plugin.who)
     for caller in manager.get_hookcallers(module) or ():
         if not caller.has_spec() and not all(hook.optionalhook for hook in caller.get_hookimpls()):
@@ -191,23 +191,26 @@ def _collect(module: Any, plugin: Plugin) -> list[Component]:
                 f"unknown hook {caller.name!r} in ganzoo {__version__}; {_hint(caller.name)}"
             )
     components: list[Component] = []
-    for kind in KINDS:
-        hook = getattr(manager.hook, f"register_{PLURALS[kind]}")
+    for kind in KINDS.values():
+        hook = getattr(manager.hook, kind.hook)
         for implementation in hook.get_hookimpls():
             _trace(f"{plugin.who}: {hook.name}")
-            implementation.function(_register(kind, plugin, components))
+            implementation.function(_register(kind.name, plugin, components))
     return components
 
 
 def _hint(hook: str) -> str:
     """The hook that a misspelt one may be; only the part after `register_` tells hooks apart."""
     close = difflib.get_close_matches(
-        hook.removeprefix("register_"), PLURALS.values(), n=1, cutoff=0.7
+        hook.removeprefix("register_"),
+        [kind.plural for kind in KINDS.values()],
+        n=1,
+        cutoff=0.7,
     )
     return f"did you mean 'register_{close[0]}'?" if close else "a newer ganzoo may have it"
 
 
-def _register(kind: str, plugin: Plugin, components: list[Component]) -> hookspecs.Register:
+def _register(kind: str, plugin: Plugin, components: list[Component]) -> Register:
     """The `register` callback of one kind, bound to the plugin that will call it."""
 
     def register(name: str, factory: object, **about: str) -> None:

@@ -25,8 +25,8 @@ from ..errors import (
 )
 from . import options
 from .catalogue import install_line, who_ships
-from .hooks import KINDS
 from .isolation import contained, off_stdout
+from .kinds import KINDS
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,9 @@ class Registry:
                 f"no kind {kind!r}{nearest(kind, KINDS)} (kinds: {', '.join(KINDS)})"
             )
         chosen = [c for c in self._all if kind in (None, c.kind)]
-        return sorted(chosen, key=lambda c: (KINDS.index(c.kind), c.name, c.distribution, c.plugin))
+        return sorted(
+            chosen, key=lambda c: ([*KINDS].index(c.kind), c.name, c.distribution, c.plugin)
+        )
 
     def get(self, kind: str, name: str) -> Component:
         """The component of that name, or of the qualified

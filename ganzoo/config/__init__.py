@@ -1,7 +1,7 @@
 """A training's configuration: the typed tree, and the layers that are merged into it."""
 
+from ..components.kinds import FAMILIES
 from .layers import (
-    FAMILIES,
     SIZE,
     Meant,
     apply_settings,

@@ -13,18 +13,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ..components.kinds import FAMILIES, SINGLE
 from ..components.options import reason
 from ..errors import BadConfig, nearest, one_line, shown
 from ..io.untrusted_files import depth, read_limited
 from .tree import Config, Tree
 
-CHOICES = ("gen", "disc", "loss", "data")  # sections with one name
-FAMILIES = {
-    "reg": "regularizer",
-    "aug": "augmentation",
-    "metric": "metric",
-    "tracker": "tracker",
-}  # sections of many names
 SIZE = 1 << 17  # bytes; a run file has two thousand
 DOTS = 300  # in one line: tomllib's time and memory grow with the square of a key's parts
 DEPTH = 16  # of tables within tables
@@ -177,8 +171,7 @@ def _known(path: list[str]) -> list[str]:
 
 def named(tree: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """(section, kind, name) of every component that a tree names, which need not be whole."""
-    kinds = {"gen": "generator", "disc": "discriminator", "loss": "loss", "data": "dataset"}
-    sections = [(section, kind, tree.get(section)) for section, kind in kinds.items()]
+    sections = [(s, kind, tree.get(s)) for s, kind in SINGLE.items() if "." not in s]
     optimizers = tree.get("optim")
     for side, section in optimizers.items() if isinstance(optimizers, Mapping) else ():
         sections.append((f"optim.{side}", "optimizer", section))
@@ -213,17 +206,8 @@ def recorded(tree: Mapping[str, Any], owners: Any) -> Meant:
 
 
 def parts_of(config: Config) -> list[tuple[str, str, str]]:
-    """(section, kind, name) of every component that a configuration names."""
-    single = [
-        ("gen", "generator", config.gen.name),
-        ("disc", "discriminator", config.disc.name),
-        ("loss", "loss", config.loss.name),
-        ("optim.gen", "optimizer", config.optim.gen.name),
-        ("optim.disc", "optimizer", config.optim.disc.name),
-    ]
-    many = [
-        (f"{family}.{name}", kind, name)
-        for family, kind in FAMILIES.items()
-        for name in getattr(config, family)
-    ]
-    return single + many
+    """(section, kind, name) of every component that a configuration names.
+
+    But for its data, which may be pictures.
+    """
+    return [part for part in named(config.tree()) if part[1] != "dataset"]

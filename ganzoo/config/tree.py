@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeFloat
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    create_model,
+)
+
+from ..components.kinds import FAMILIES
 
 Tree = dict[str, Any]
 
@@ -115,16 +124,26 @@ class Log(Section):
     images: PositiveCount
 
 
-class Config(Section):
-    """The whole tree, in the order in which a run file is written."""
-
+class Parts(Section):
     gen: Net
     disc: Net
     loss: Choice
-    reg: dict[str, Tree] = {}
-    aug: dict[str, Tree] = {}
-    metric: dict[str, Tree] = {}
-    tracker: dict[str, Tree] = {}
+
+
+if TYPE_CHECKING:  # with a section for each kind of which there may be several
+
+    class Families(Parts):
+        reg: dict[str, Tree]
+
+else:
+    Families = create_model(
+        "Families", __base__=Parts, **{section: (dict[str, Tree], {}) for section in FAMILIES}
+    )
+
+
+class Config(Families):
+    """The whole tree, in the order in which a run file is written."""
+
     optim: Optimizers
     data: Data
     train: Train

@@ -170,8 +170,9 @@ def _faked(parts: Parts, mode: FakeTensorMode) -> Parts:
     """The parts with copies of all modules whose tensors have no storage, on the CPU."""
     faked = copy.copy(parts)
     with mode:
-        for name in ("generator", "discriminator", "loss"):
-            setattr(faked, name, _fake_module(getattr(parts, name), mode))
+        for name, part in vars(parts).items():
+            if isinstance(part, nn.Module):
+                setattr(faked, name, _fake_module(part, mode))
         faked.regularizers = {k: _fake_module(v, mode) for k, v in parts.regularizers.items()}
         faked.augmentations = {k: _fake_module(v, mode) for k, v in parts.augmentations.items()}
     return faked

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..components.hooks import KINDS, PLURALS
+from ..components.kinds import FAMILIES, KINDS, SINGLE
 from ..components.registry import Registry
 from ..errors import GanzooError, UsageError, shown
 from ..io.files import check_folder, sync_folder, write_text
@@ -25,20 +25,6 @@ NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 LONGEST = 30  # letters of a name
 WIDTH = 120  # of a line in a project
 RESERVED = ("auto", "none")  # words that mean something where a component's name stands
-SECTIONS = {  # kind -> where a configuration names a component of it
-    "generator": "gen",
-    "discriminator": "disc",
-    "loss": "loss",
-    "regularizer": "reg",
-    "augmentation": "aug",
-    "dataset": "data",
-    "metric": "metric",
-    "tracker": "tracker",
-}
-FUNCTIONS = {
-    "dataset": "load_",
-    "optimizer": "make_",
-}  # kinds whose factory is a function: how its name begins
 RECIPE_TEST = """
 
 
@@ -133,7 +119,7 @@ def project(name: str, kinds: Iterable[str]) -> dict[str, str]:
     files = {f"{module}/__init__.py": _hooks(name, kinds, text["DESCRIPTION"])}
     for kind in kinds:
         recipe = kind == "recipe"
-        path = f"{module}/recipes/{name}.toml" if recipe else f"{module}/{PLURALS[kind]}.py"
+        path = f"{module}/recipes/{name}.toml" if recipe else f"{module}/{KINDS[kind].plural}.py"
         files[path] = _fill(f"{kind}.toml.in" if recipe else f"{kind}.py.in", text)
     text["TABLE"] = "\n".join(f"| {kind} | `{name}` | {_summary(kind, files)} |" for kind in kinds)
     for path, template in {
@@ -184,14 +170,14 @@ def _hooks(name: str, kinds: Iterable[str], description: str) -> str:
     lines += ["", "from ganzoo import hookimpl"]
     for kind in kinds:
         factory = (
-            f"{FUNCTIONS[kind]}{name.replace('-', '_')}"
-            if kind in FUNCTIONS
+            f"{KINDS[kind].maker}{name.replace('-', '_')}"
+            if KINDS[kind].maker
             else _class(name) + kind.capitalize()
         )
-        what = f'"{_module(name)}.{PLURALS[kind]}:{factory}"'
+        what = f'"{_module(name)}.{KINDS[kind].plural}:{factory}"'
         if kind == "recipe":
             what = f'Path(__file__).parent / "recipes" / "{name}.toml"'
-        hook = f"def register_{PLURALS[kind]}(register: Callable[..., None]) -> None:"
+        hook = f"def register_{KINDS[kind].plural}(register: Callable[..., None]) -> None:"
         call = f'    register("{name}", {what})'
         if len(call) > WIDTH:
             call = f'    register(\n        "{name}",\n        {what},\n    )'
@@ -218,15 +204,13 @@ def _sections(name: str, kinds: Iterable[str]) -> dict[str, dict[str, Any]]:
     optimizer = name if "optimizer" in kinds else others.pop("optim")
     sections: dict[str, dict[str, Any]] = {
         section: {"name": name if kind in kinds else others[section]}
-        for kind, section in SECTIONS.items()
+        for section, kind in SINGLE.items()
         if section in others
     }
     sections["optim"] = {"gen": {"name": optimizer}, "disc": {"name": optimizer}}
     few = {"metric": {"count": 64}}
     sections |= {
-        section: {name: few.get(section, {})}
-        for kind, section in SECTIONS.items()
-        if kind in kinds and section not in sections
+        section: {name: few.get(section, {})} for section, kind in FAMILIES.items() if kind in kinds
     }
     return sections
 
@@ -241,11 +225,7 @@ def _command(name: str, kinds: Iterable[str]) -> str:
     """The command line that uses the project's components."""
     if "recipe" in kinds:
         return f"ganzoo train --recipe {name}"
-    flags = [
-        f"--{SECTIONS[kind]} {name}"
-        for kind in kinds
-        if kind in SECTIONS and SECTIONS[kind] not in ("metric", "tracker")
-    ]
+    flags = [f"--{KINDS[kind].flag} {name}" for kind in kinds if KINDS[kind].flag]
     flags += [f"--set optim.gen.name={name}"] if "optimizer" in kinds else []
     flags += [f"--set metric.{name}=true"] if "metric" in kinds else []
     flags += (
@@ -264,6 +244,8 @@ def _summary(kind: str, files: Mapping[str, str]) -> str:
             for path, text in files.items()
             if path.endswith(".toml")
         )
-    source = next(text for path, text in files.items() if path.endswith(f"/{PLURALS[kind]}.py"))
+    source = next(
+        text for path, text in files.items() if path.endswith(f"/{KINDS[kind].plural}.py")
+    )
     node = next(n for n in ast.parse(source).body if isinstance(n, ast.ClassDef | ast.FunctionDef))
     return (ast.get_docstring(node) or "").splitlines()[0].rstrip(".")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..components.options import REQUIRED, Option, convert
-from .case import TAKE_SPEC, Case, Check, describe, on
+from .case import Case, Check, describe, on
 from .state import alike, is_private, plain_state
 
 MOST_OPTIONS = 6
@@ -93,7 +93,7 @@ def builds(case: Case) -> str:
     """It is built by its options alone, for every spec that it
     claims, and has no parameters that nothing would update.
     """
-    if case.kind not in TAKE_SPEC:
+    if not case.takes_spec:
         built = case.made()
         _require_no_parameters(case, built)
         return f"with {', '.join(f'{k}={v}' for k, v in case.options.items()) or 'its defaults'}"
@@ -157,7 +157,7 @@ def state(use: Callable[[Case, Any], None]) -> Check:
     """
 
     def check(case: Case) -> str:
-        specs = case.taken if case.kind in TAKE_SPEC else [None]
+        specs = case.taken if case.takes_spec else [None]
         tensors = 0
         for spec in specs:
             arguments = () if spec is None else (spec,)

@@ -18,18 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from ..components.isolation import contained, off_stdout
+from ..components.kinds import KINDS
 from ..components.loading import zoo
 from ..components.registry import Component, Registry
-from ..contracts import (
-    Augmentation,
-    Discriminator,
-    Generator,
-    Loss,
-    Metric,
-    Regularizer,
-    Spec,
-    Tracker,
-)
+from ..contracts import Spec
 from ..errors import BadData, BrokenPlugin, GanzooError, Incompatible, one_line
 
 BATCH = 4
@@ -45,17 +37,6 @@ SPECS = (  # grey, RGB, RGBA, rectangular and odd images, points, signals
     Spec((1, 64), 3),
     Spec((2, 256), 3),
 )
-CONTRACTS: dict[str, type] = {
-    "generator": Generator,
-    "discriminator": Discriminator,
-    "loss": Loss,
-    "regularizer": Regularizer,
-    "augmentation": Augmentation,
-    "metric": Metric,
-    "tracker": Tracker,
-    "optimizer": torch.optim.Optimizer,
-}
-TAKE_SPEC = ("generator", "discriminator", "augmentation", "metric")
 Outcome = Literal["holds", "does not hold", "does not apply", "noted"]
 
 
@@ -127,6 +108,11 @@ class Case:
     def kind(self) -> str:
         return self.component.kind
 
+    @property
+    def takes_spec(self) -> bool:
+        """Whether its constructor is given a spec first."""
+        return KINDS[self.kind].takes == "spec"
+
     def with_options(self, options: Mapping[str, Any]) -> Case:
         """The same case with some options more."""
         return Case(
@@ -176,7 +162,7 @@ class Case:
                     "ganzoo.errors.Incompatible"
                 )
                 raise Wrong(f"{what} fails: {error}", fix) from error
-            contract = CONTRACTS[self.kind]
+            contract = KINDS[self.kind].load_base()
             fix = f"derive it from {contract.__module__}.{contract.__name__}"
             self.require(isinstance(built, contract), f"is no {contract.__name__}", fix)
             self._made[spec] = built

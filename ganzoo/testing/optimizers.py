@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..io.checkpoints import optimizer_state, restore_optimizer
-from .case import CONTRACTS, Case
+from .case import Case
 from .state import lost
 
 KEEP = "keep all state in `self.state` and the parameter groups"
@@ -31,7 +31,7 @@ def makes(case: Case) -> str:
         "its constructor must run with its options; it is given the parameters, and keyword options"
     )
     built = case.attempt("building it", fix, case.build, _weights())
-    contract = CONTRACTS["optimizer"]
+    contract = torch.optim.Optimizer
     case.require(isinstance(built, contract), "is no Optimizer", "return a torch.optim.Optimizer")
     return f"{type(built).__name__}, learning rate {float(built.param_groups[0]['lr']):g}"
 

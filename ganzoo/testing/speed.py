@@ -13,7 +13,7 @@ from ..assembly.pipeline import SIDES
 from ..components.registry import Component
 from ..contracts import GradientPenalty, Spec
 from ..errors import GanzooError
-from .case import TAKE_SPEC, Case, DoesNotApply, Noted, describe, labels_for, samples_of
+from .case import Case, DoesNotApply, Noted, describe, labels_for, samples_of
 from .parts import IMAGE, given_logits, home, nets_for
 from .stand_ins import step_of
 
@@ -27,7 +27,7 @@ def speed(case: Case) -> str:
     """The median time of what it computes (forward, a gradient
     penalty included where there is one) beside a reference's.
     """
-    spec = case.taken[0] if case.kind in TAKE_SPEC else IMAGE
+    spec = case.taken[0] if case.takes_spec else IMAGE
     mine = _run(case, spec)
     rivals = _rivals(case, spec)
     if not rivals:
@@ -35,7 +35,7 @@ def speed(case: Case) -> str:
     name, other = _reference(case, spec, rivals)
     own, theirs = _alternate(mine, other, case.device)
     ratio = own / theirs
-    where = f" on {describe(spec)}" if case.kind in TAKE_SPEC else ""
+    where = f" on {describe(spec)}" if case.takes_spec else ""
     found = f"{_duration(own)} a call{where}, {ratio:.2f} x the time of {name}"
     if case.budget is None:
         return Noted(found)

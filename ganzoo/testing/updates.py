@@ -16,7 +16,7 @@ from ..assembly.pipeline import SIDES
 from ..contracts import GradientPenalty, Side, Spec
 from ..engine.engine import Engine, only
 from ..engine.losses import Parts, choose_differentiation, losses
-from .case import BATCH, TAKE_SPEC, Case, DoesNotApply, on, samples_of
+from .case import BATCH, Case, DoesNotApply, on, samples_of
 from .nets import single
 from .parts import IMAGE, home, nets_for
 from .stand_ins import PlainDiscriminator, PlainGenerator, PlainLoss, PlainSlope
@@ -128,7 +128,7 @@ def _first(case: Case) -> Spec:
 
 
 def _each(case: Case) -> list[Spec]:
-    if case.kind in TAKE_SPEC:
+    if case.takes_spec:
         return case.one_of_each
     return [home(case, case.made())] if case.kind in ("loss", "regularizer") else [IMAGE]
 
