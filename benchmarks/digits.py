@@ -39,8 +39,17 @@ COLUMNS = {
     "classes": "{:.0f}",
     "images": "{:,.0f}",
     "seconds": "{:.0f} s",
+    "cpu_seconds": "{:.0f} s",
 }
-HEADS = ["recognised", "Frechet distance", "entropy of classes", "classes", "images", "time"]
+HEADS = [
+    "recognised",
+    "Frechet distance",
+    "entropy of classes",
+    "classes",
+    "images",
+    "time",
+    "CPU time",
+]
 DOCUMENT_MARK = "digits"
 
 

@@ -26,8 +26,9 @@ COLUMNS = {
     "kl": "{:.3f}",
     "images": "{:,.0f}",
     "seconds": "{:.0f} s",
+    "cpu_seconds": "{:.0f} s",
 }
-HEADS = ["within 3 deviations", "modes", "KL to uniform", "points", "time"]
+HEADS = ["within 3 deviations", "modes", "KL to uniform", "points", "time", "CPU time"]
 DOCUMENT_MARK = "ring"
 
 

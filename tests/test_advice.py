@@ -98,6 +98,14 @@ def test_another_generator_takes_its_own_partner(registry: Registry) -> None:
     assert started(registry, data="mine", gen="flat", disc="square")[0].disc.name == "square"
 
 
+def test_points_of_third_parties_may_start_from_ganzoo_s_recipe() -> None:
+    about = {"recipe": "rpgan-points"}
+    mine = Component("dataset", "mine", len, "plug", "ganzoo-plug", "1", about)
+    found, notes = started(Registry([*zoo().registry.components(), mine]), data="mine")
+    assert (found.data.name, found.gen.name) == ("mine", "mlp") and set(found.reg) == {"r1", "r2"}
+    assert notes == ["mine starts from its own recipe, rpgan-points; what is given goes over it"]
+
+
 def test_a_run_file_that_is_complete_is_not_changed(registry: Registry, tmp_path: Path) -> None:
     whole = config.check(config.merge(config.defaults(), {"data": {"name": "mine"}}))
     lines = {"gen": "flat", "disc": "square", "loss": "far", "data": "mine"}

@@ -121,6 +121,40 @@ def test_dcgan_without_norms_has_a_bias_in_every_layer():
     assert all(m.bias is not None and m.bias.abs().sum() == 0 for m in layers)
 
 
+def test_dcgan_is_told_the_class_where_that_is_asked_for_and_the_data_have_classes():
+    registry, labels = zoo().registry, torch.tensor([0, 1, 2])
+    for kind, takes in (
+        ("generator", torch.randn(3, 100)),
+        ("discriminator", torch.rand(3, 1, 8, 8)),
+    ):
+        plain = registry.create(kind, "dcgan", Spec((1, 8, 8), 4), width=4)
+        unlabelled = registry.create(kind, "dcgan", Spec((1, 8, 8)), width=4, labels=True)
+        assert not plain.conditional and not unlabelled.conditional
+        assert plain.state_dict().keys() == unlabelled.state_dict().keys()
+        torch.manual_seed(0)
+        net = registry.create(kind, "dcgan", Spec((1, 8, 8), 4), width=4, labels=True).eval()
+        assert net.conditional and len(net.classes.weight) == 4
+        found, other = net(takes, labels), net(takes, labels.roll(1))
+        same = (found - other).view(3, -1).abs().amax(1) == 0
+        assert not same.any()  # each is drawn or judged otherwise as another class
+    without = net.judge(net.features(takes)).squeeze(1)
+    inner = (net.features(takes) * net.classes.weight[labels]).sum(1)
+    assert torch.allclose(found, without + inner)
+
+
+def test_dcgan_gets_labels_from_a_pipeline_only_where_an_option_says_so():
+    def assembled(**sections):
+        tree = configuration.merge(configuration.defaults(), {"gen": {"width": 2}, **sections})
+        return assemble(configuration.check(tree), zoo().registry)
+
+    assert assembled().spec.classes == 0
+    told = assembled(gen={"labels": True, "width": 2}, disc={"labels": True})
+    assert told.spec.classes == 10
+    assert told.parts.generator.conditional and told.parts.discriminator.conditional
+    off = {"gen": {"labels": True}, "train": {"conditional": False}}
+    assert assembled(**off).parts.generator.conditional is False
+
+
 def test_dcgan_adapts_to_a_slope_penalty():
     factory = zoo().registry.get("discriminator", "dcgan").load()
     assert factory(Spec((1, 16, 16)), **factory.adapts["per_sample"]).per_sample

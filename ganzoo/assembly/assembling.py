@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -45,6 +46,7 @@ from .dry_run import rehearse
 from .pipeline import SECTION, SIDES, Pipeline
 from .precision_trial import MARGIN, bf16_gain
 
+CALIBRATING = 100_000  # points that nets see the data's scale in
 WAYS = {"forward_over_reverse": "forward over reverse", "double_backward": "double backward"}
 
 
@@ -122,6 +124,8 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
         if init != "auto":
             torch.manual_seed(derive(config.train.seed, "init", side))
             initialise(net, init)
+    if spec.modality == "points":
+        _calibrate(build, dataset, generator, discriminator)
     doing("trying the nets on a few samples")
     probe(build, spec, seen, generator, discriminator)
     _prepare(build, regularizers, generator, discriminator)
@@ -148,6 +152,23 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
     if device.type == "cpu":
         _settle_precision(build, parts, spec)
     return parts, spec
+
+
+def _calibrate(build: Assembly, dataset: Dataset, generator: Any, discriminator: Any) -> None:
+    """Show the nets where the points lie, and say what slopes are counted over if that is not 1."""
+    points = dataset.batch(torch.arange(min(len(dataset), CALIBRATING)))[0]
+    for section, net in (("gen", generator), ("disc", discriminator)):
+        try:
+            with contained():
+                net.calibrate(points)
+        except Exception as error:
+            who = f"{type(net).__name__} of {build.owners[section]}"
+            raise BrokenPlugin(
+                f"{who} fails to calibrate itself: {one_line(error)}", section=section
+            ) from error
+    unit = float(discriminator.unit)
+    if unit != 1.0:
+        build.notes.append(f"points: slopes and gamma are counted over {unit:.3g}, their deviation")
 
 
 def _settle_precision(build: Assembly, parts: Parts, spec: Spec) -> None:

@@ -30,18 +30,18 @@ def spec_for(build: Assembly, dataset: Dataset, regularizers: Mapping[str, Regul
     config = build.config
     spec = dataset.spec
     disc = discriminator_name(build)
-    factories = [
-        build.component("gen", "generator", config.gen.name).load(),
-        build.component("disc", "discriminator", disc).load(),
-        build.component("loss", "loss", config.loss.name).load(),
-        *regularizers.values(),
+    chosen = [
+        (build.component("gen", "generator", config.gen.name).load(), config.gen.options),
+        (build.component("disc", "discriminator", disc).load(), config.disc.options),
+        (build.component("loss", "loss", config.loss.name).load(), {}),
+        *((regularizer, {}) for regularizer in regularizers.values()),
     ]
-    wanted = any(getattr(factory, "conditional", False) for factory in factories)
-    has = dataset.labels is not None and spec.classes > 0
-    if config.train.conditional is True and not (wanted and has):
+    wanted = any(_reads_labels(part, options) for part, options in chosen)
+    labelled = dataset.labels is not None and spec.classes > 0
+    if config.train.conditional is True and not (wanted and labelled):
         why = "the data have no labels" if wanted else "no part of this pipeline reads labels"
         raise Incompatible(why, section="train", key="conditional", value=True)
-    if wanted and not has:
+    if wanted and not labelled:
         raise Incompatible(
             "has no labels, which this pipeline reads; put the pictures in one folder a class",
             section="data",
@@ -49,6 +49,13 @@ def spec_for(build: Assembly, dataset: Dataset, regularizers: Mapping[str, Regul
             value=config.data.name,
         )
     return spec if wanted and config.train.conditional is not False else Spec(spec.shape)
+
+
+def _reads_labels(part: Any, options: Mapping[str, Any]) -> bool:
+    """Whether a part has the trait `conditional`, of itself or by the options that give it."""
+    giving = dict(getattr(part, "adapts", {})).get("conditional", {})
+    given = bool(giving) and all(options.get(name) == to for name, to in giving.items())
+    return has(part, "conditional") or given
 
 
 def discriminator_name(build: Assembly) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .. import config as configuration
-from ..components.registry import Registry
+from ..components.registry import Component, Registry
 from ..config.tree import Tree
 from ..errors import AmbiguousComponent, UnknownComponent
 
@@ -43,7 +43,9 @@ def start(registry: Registry, chosen: Mapping[str, Any]) -> Advice | None:
     if not name:
         return None
     owner = f"{component.distribution}:{component.plugin}"
-    settings = configuration.settings(registry.get("recipe", f"{owner}/{name}").recipe())
+    recipe = _recipe(registry, owner, name)
+    settings = configuration.settings(recipe.recipe())
+    settings["data"] = {**settings.get("data", {}), "name": data}  # a recipe may be for several
     left = []
     if "reg" in chosen or _named(chosen, "loss"):
         asked = chosen.get("reg")
@@ -54,7 +56,15 @@ def start(registry: Registry, chosen: Mapping[str, Any]) -> Advice | None:
         settings.pop("disc", None)
     without = f", without its {' and '.join(left)}" if left else ""
     line = f"{data} starts from its own recipe, {name}{without}; what is given goes over it"
-    return Advice(settings, component.distribution, line)
+    return Advice(settings, recipe.distribution, line)
+
+
+def _recipe(registry: Registry, owner: str, name: str) -> Component:
+    """The recipe of that name that the data set's own plugin has, else ganzoo's."""
+    try:
+        return registry.get("recipe", f"{owner}/{name}")
+    except UnknownComponent:
+        return registry.get("recipe", f"ganzoo/{name}")
 
 
 def _named(tree: Mapping[str, Any], section: str) -> Any:

@@ -33,6 +33,9 @@ class Generator(nn.Module):
     modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can draw
     conditional: bool = False  # whether it reads labels
     partner: ClassVar[str | None] = None  # the discriminator to use when none is named
+    adapts: ClassVar[
+        Mapping[str, Mapping[str, Any]]
+    ] = {}  # trait -> the options that give it: {"conditional": {"labels": True}}
 
     def __init__(self, spec: Spec, *, latent_dim: PositiveInt = 128) -> None:
         super().__init__()
@@ -42,6 +45,12 @@ class Generator(nn.Module):
         """Latents [count, latent_dim] of a standard normal; override for another prior."""
         device = generator.device if generator is not None else None
         return torch.randn(count, self.latent_dim, generator=generator, device=device)
+
+    def calibrate(self, points: Tensor) -> None:
+        """Keep in buffers what is wanted of the data's scale; for points alone, once, at the start.
+
+        points: real ones, [n, d]
+        """
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Samples [n, *spec.shape], images in [-1, 1]."""
@@ -64,10 +73,17 @@ class Discriminator(nn.Module):
     adapts: ClassVar[
         Mapping[str, Mapping[str, Any]]
     ] = {}  # trait -> the options that give it: {"per_sample": {"norm": "layer"}}
+    unit: Tensor | float = 1.0  # distance between samples that slopes are counted over
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.spec = spec
+
+    def calibrate(self, points: Tensor) -> None:
+        """Keep in buffers what is wanted of the data's scale; for points alone, once, at the start.
+
+        points: real ones, [n, d], before any augmentation
+        """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

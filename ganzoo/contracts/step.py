@@ -190,8 +190,8 @@ class Step:
         total, _, _, _ = gradient_penalty(
             lambda x: penalty.height(self, x),
             point,
-            lambda slope: (penalty.of(slope), ()),
-            penalty.observe,
+            lambda slope: (penalty.of(self._counted(penalty, slope)), ()),
+            lambda slope: penalty.observe(self._counted(penalty, slope)),
             self._way(penalty),
             pull,
         )
@@ -206,6 +206,11 @@ class Step:
             if shared[1] is not None:
                 return shared
         return self._see(penalty.point(self), True)
+
+    def _counted(self, penalty: GradientPenalty, slope: Tensor) -> Tensor:
+        """A slope of the discriminator's logits over the distance that it counts in."""
+        unit = getattr(self.discriminator, "unit", 1.0) if penalty.judges else 1.0
+        return slope if isinstance(unit, float) and unit == 1.0 else slope * unit
 
     def _way(self, penalty: GradientPenalty) -> str:
         """Forward over reverse was tried on the discriminator only; a height of a penalty's own may
@@ -241,7 +246,9 @@ class Step:
 
         def of(slope: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
             values = {
-                name: scalar(penalty.of(full(slope)), f"reg.{name}", "its `of`")
+                name: scalar(
+                    penalty.of(self._counted(penalty, full(slope))), f"reg.{name}", "its `of`"
+                )
                 for name, penalty in due
             }
             total = sum(
@@ -252,7 +259,7 @@ class Step:
 
         def observe(slope: Tensor) -> None:
             for _, penalty in due:
-                penalty.observe(full(slope))
+                penalty.observe(self._counted(penalty, full(slope)))
 
         point, pull = self._start(first)
         total, values, heights, aux = gradient_penalty(

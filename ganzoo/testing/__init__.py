@@ -40,6 +40,7 @@ CHECKS: dict[str, dict[str, Check]] = {  # kind -> name -> check, in the order i
         "inputs": nets.reads_latents,
         "labels": nets.labels,
         "determinism": nets.repeats,
+        "adapts": nets.adapts,
         "gradients": nets.reached,
         "slopes": nets.bends,
         "state": basics.state(nets.use),

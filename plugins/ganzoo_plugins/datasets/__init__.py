@@ -16,11 +16,11 @@ def register_datasets(register: Callable[..., None]) -> None:
     register("fashion-mnist", f"{here}.mnist:fashion_mnist", paper="arXiv:1708.07747")
     register("stacked-mnist", f"{here}.mnist:stacked_mnist", paper="arXiv:1611.02163")
     register("cifar10", f"{here}.cifar:cifar10")
-    register("ring", f"{here}.points:ring", paper="arXiv:1705.07761", recipe="rpgan-ring")
-    register("grid", f"{here}.points:grid", paper="arXiv:1705.07761")
+    for name in ("ring", "grid"):
+        register(name, f"{here}.points:{name}", paper="arXiv:1705.07761", recipe="rpgan-points")
 
 
 @hookimpl
 def register_recipes(register: Callable[..., None]) -> None:
-    for name in ("rpgan-digits", "rpgan-ring"):
+    for name in ("rpgan-digits", "rpgan-points"):
         register(name, Path(__file__).parent / "recipes" / f"{name}.toml")

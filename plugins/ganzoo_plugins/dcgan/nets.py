@@ -71,19 +71,28 @@ class DCGANGenerator(Generator):
     """The generator of DCGAN: transposed convolutions,
     batch norm, ReLU, tanh (Radford et al. 2016).
 
-    Draws [n, c, h, w] for any c and any h, w from 4 up; the base is
-    4 to 7 on the smaller side. At 64x64x3, width 64, latent 100, it
-    has 3,576,704 parameters. Raises Incompatible for other samples.
+    Draws [n, c, h, w] for any c and any h, w from 4 up; the base is 4 to 7 on the smaller side.
+    At 64x64x3, width 64, latent 100, it has 3,576,704 parameters. With `labels` a vector for each
+    class is added to what the first layer gives, as if the class were a part of the latents
+    (Mirza and Osindero 2014). Raises Incompatible for other samples.
 
     latent_dim: numbers in one latent vector
     width: channels of the last hidden stage; each stage below has twice as many, up to 8 times
+    labels: whether it is told the class of what it is to draw, where the data have classes;
+        not in the paper
     """
 
     modalities = ("image",)
     partner = "dcgan"
+    adapts = {"conditional": {"labels": True}}  # noqa: RUF012  (typed in the contract)
 
     def __init__(
-        self, spec: Spec, *, latent_dim: PositiveInt = 100, width: PositiveInt = 64
+        self,
+        spec: Spec,
+        *,
+        latent_dim: PositiveInt = 100,
+        width: PositiveInt = 64,
+        labels: bool = False,
     ) -> None:
         super().__init__(spec, latent_dim=latent_dim)
         sizes = _sizes(spec)
@@ -97,31 +106,43 @@ class DCGANGenerator(Generator):
         self.body = nn.Sequential(
             *layers, _grow(widths[0], spec.shape[0], sizes[1], sizes[0]), nn.Tanh()
         )
+        self.conditional = labels and spec.classes > 0
+        if self.conditional:
+            self.classes = nn.Embedding(spec.classes, self.project.out_features)
         _draw_weights(self)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         # Linear and reshape: the paper's transposed
         # convolution on 1x1, the same function and faster.
-        samples: Tensor = self.body(self.project(latents).unflatten(1, self.base))
+        base = self.project(latents)
+        if self.conditional:
+            base = base + self.classes(labels)
+        samples: Tensor = self.body(base.unflatten(1, self.base))
         return samples
 
 
 class DCGANDiscriminator(Discriminator):
     """The discriminator of DCGAN: strided convolutions and leaky rectifiers (Radford et al. 2016).
 
-    Judges [n, c, h, w] for any c and any h, w from 4 up. At
-    64x64x3 and width 64 with batch norm it has 2,765,568
-    parameters: as in DCGAN's common implementations, its only biases are those
-        of the norms. Without norms every layer has one, or the net could only
-        tell directions (D(3x) = 3 D(x)). Raises Incompatible for other samples.
+    Judges [n, c, h, w] for any c and any h, w from 4 up. At 64x64x3 and width 64 with batch norm
+    it has 2,765,568 parameters: as in DCGAN's common implementations, its only biases are those
+    of the norms. Without norms every layer has one, or the net could only tell directions
+    (D(3x) = 3 D(x)). With `labels` the logit has one more term, the inner product of the features
+    and a vector for the class (Miyato and Koyama 2018, eq. 3). Raises Incompatible for other
+    samples.
 
     width: channels of the first stage; each stage below has twice as many, up to 8 times
     norm: normalisation of all stages but the first; auto is the
         paper's batch norm, which mixes the samples of a batch
+    labels: whether it is told the class of what it judges, where the data have classes;
+        not in the paper
     """
 
     modalities = ("image",)
-    adapts = {"per_sample": {"norm": "layer"}}  # noqa: RUF012  (typed in the contract)
+    adapts = {  # noqa: RUF012  (typed in the contract)
+        "per_sample": {"norm": "layer"},
+        "conditional": {"labels": True},
+    }
 
     def __init__(
         self,
@@ -129,6 +150,7 @@ class DCGANDiscriminator(Discriminator):
         *,
         width: PositiveInt = 64,
         norm: Literal["auto", "batch", "layer", "instance", "none"] = "auto",
+        labels: bool = False,
     ) -> None:
         super().__init__(spec)
         kind = "batch" if norm == "auto" else norm
@@ -137,6 +159,9 @@ class DCGANDiscriminator(Discriminator):
         widths = _widths(width, len(sizes) - 1)
         self.body, height, breadth = _shrink(spec.shape[0], widths, sizes, kind)
         self.judge = nn.Linear(widths[-1] * height * breadth, 1, bias=kind == "none")
+        self.conditional = labels and spec.classes > 0
+        if self.conditional:
+            self.classes = nn.Embedding(spec.classes, self.judge.in_features)
         _draw_weights(self)
 
     def features(self, samples: Tensor) -> Tensor:
@@ -147,6 +172,8 @@ class DCGANDiscriminator(Discriminator):
     def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         """Logits [n]."""
         logits: Tensor = self.judge(features).squeeze(1)
+        if self.conditional:
+            logits = logits + (self.classes(labels) * features).sum(1)
         return logits
 
 

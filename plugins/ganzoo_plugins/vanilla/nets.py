@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from ganzoo.contracts import Discriminator, Generator, PositiveInt, Spec
@@ -22,10 +23,32 @@ def _trunk(inputs: int, width: int, depth: int, norm: bool = False) -> nn.Sequen
     return nn.Sequential(*layers)
 
 
+class Frame(nn.Module):
+    """Where points lie and how far they scatter: nets see mean 0 and deviation 1."""
+
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(spec.numel))
+        self.register_buffer("scale", torch.ones(()))
+
+    def fit(self, points: Tensor) -> None:
+        """Mean of points [n, d], and their deviation from it, all coordinates alike."""
+        mean = points.mean(0)
+        scale = (points - mean).square().mean().sqrt()
+        self.centre.copy_(
+            mean.repeat(len(self.centre) // len(mean))
+        )  # several, if points are packed
+        self.scale.copy_(scale if scale > 0 else torch.ones_like(scale))
+
+
 class MLPGenerator(Generator):
     """A fully connected generator for samples of any shape (Goodfellow et al. 2014).
 
-    Images end in tanh; signals and points are unbounded.
+    Images end in tanh; signals and points are unbounded, points
+    moved and scaled to the data's mean and deviation.
     The paper's own net for MNIST is width 1200, depth 2.
 
     latent_dim: numbers in one latent vector
@@ -48,9 +71,17 @@ class MLPGenerator(Generator):
         super().__init__(spec, latent_dim=latent_dim)
         self.trunk = _trunk(latent_dim, width, depth, norm == "batch")
         self.draw = nn.Linear(width, spec.numel)
+        self.frame = Frame(spec) if spec.modality == "points" else None
+
+    def calibrate(self, points: Tensor) -> None:
+        """Take the mean and the deviation of points [n, d]."""
+        if self.frame is not None:
+            self.frame.fit(points)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         samples: Tensor = self.draw(self.trunk(latents))
+        if self.frame is not None:
+            samples = samples * self.frame.scale + self.frame.centre
         bounded = samples.tanh() if self.spec.modality == "image" else samples
         return bounded.view(-1, *self.spec.shape)
 
@@ -58,7 +89,9 @@ class MLPGenerator(Generator):
 class MLPDiscriminator(Discriminator):
     """A fully connected discriminator for samples of any shape (Goodfellow et al. 2014).
 
-    Leaky rectifiers stand for the paper's maxout units, and nothing mixes the batch.
+    Leaky rectifiers stand for the paper's maxout units, and nothing mixes the batch. Points are
+    judged by where they lie from the data's mean in units of their deviation, which slopes are
+    counted over, too.
 
     width: units in each hidden layer
     depth: hidden layers
@@ -68,10 +101,24 @@ class MLPDiscriminator(Discriminator):
         super().__init__(spec)
         self.trunk = _trunk(spec.numel, width, depth)
         self.judge = nn.Linear(width, 1)
+        self.frame = Frame(spec) if spec.modality == "points" else None
+
+    def calibrate(self, points: Tensor) -> None:
+        """Take the mean and the deviation of points [n, d]."""
+        if self.frame is not None:
+            self.frame.fit(points)
+
+    @property
+    def unit(self) -> Tensor | float:  # type: ignore[override]
+        """The deviation of points."""
+        return 1.0 if self.frame is None else self.frame.scale
 
     def features(self, samples: Tensor) -> Tensor:
         """What the last hidden layer says, [n, width]."""
-        units: Tensor = self.trunk(samples.flatten(1))
+        flat = samples.flatten(1)
+        if self.frame is not None:
+            flat = (flat - self.frame.centre) / self.frame.scale
+        units: Tensor = self.trunk(flat)
         return units
 
     def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
