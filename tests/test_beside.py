@@ -7,6 +7,7 @@ import contextlib
 import threading
 import time
 from collections import deque
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -154,6 +155,20 @@ def test_a_stream_through_the_ring_gives_the_same_batches(monkeypatch):
     for event in unread:
         event.done.set()
     ringed.close()
+
+
+def test_a_batch_that_was_sent_is_marked_on_its_devices_stream(monkeypatch):
+    asked, marked = [], []
+    there = SimpleNamespace(record_event=lambda: "an event")
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: asked.append(device) or there)
+    stream = object.__new__(feed_module._Stream)
+    stream.feed = SimpleNamespace(device=torch.device("cuda:1"))
+    stream.ring = SimpleNamespace(sent=lambda *given: marked.append(given))
+    stream.sent(3)
+    assert asked == [torch.device("cuda:1")] and marked == [(3, "an event")]
+    stream.ring = None  # nothing is pinned, and nothing asked of CUDA
+    stream.sent(0)
+    assert len(asked) == 1
 
 
 def test_an_epochs_order_is_drawn_ahead(monkeypatch):

@@ -74,7 +74,16 @@ def test_budget_decides():
     assert Feed(data(), order, CPU, "auto", size).resident
     assert not Feed(data(), order, CPU, "auto", size - 1).resident
     assert Feed(data(), order, CPU, "auto", budget_bytes(0, CPU)).resident
+    assert Feed(data(), order, CPU).resident, "without a budget"
     assert budget_bytes(3, CPU) == 3 << 20
+
+
+def test_samples_lie_where_they_are_gathered():
+    there = torch.device("meta")  # any device that is not the host
+    for resident, where in (("gpu", "meta"), ("host", "cpu")):
+        order = Order(50, 8, 1, flip=True)
+        found = Feed(data(), order, there, resident)
+        assert {found.samples.device.type, found.labels.device.type, order.device.type} == {where}
 
 
 def test_an_error_in_the_stream_reaches_the_training():

@@ -6,6 +6,7 @@ import json
 import math
 from typing import ClassVar
 
+import by_hand
 import pytest
 import torch
 from parts.conditional import LabelledGenerator, ProjectionDiscriminator
@@ -14,7 +15,7 @@ from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.components.registry import Component, Registry
-from ganzoo.contracts import Dataset, Generator, Regularizer, Spec, Tracker
+from ganzoo.contracts import Dataset, Generator, Metric, Regularizer, Spec, Tracker
 from ganzoo.engine.losses import Report
 from ganzoo.errors import BrokenPlugin
 from ganzoo.generate.sampling import sample
@@ -294,18 +295,103 @@ def test_a_rollback_goes_on_with_other_random_numbers(tmp_path):
     )
     found.pipeline.parts.regularizers = {"witness": witness, "spoilt": spoilt}
 
+    said = []
+
     def told(line):
+        said.append(line)
         spoilt.after = 10**6
 
     recovery.run(found, told)
     assert found.rollbacks == 1 and found.images == 96
+    wanted = "loss term 'spoilt' is not finite after 44 images"
+    assert len(said) == 1 and wanted in said[0] and said[0].endswith("(rollback 1 of 3)")
+    assert "went back to 40 images" in said[0]
     events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    images = next(event["images"] for event in events if event.get("event") == "rollback")
+    (event,) = (event for event in events if event.get("event") == "rollback")
+    images = event["images"]
+    assert wanted in event["reason"] and event["rollbacks"] == 1
     latents = [drawn for side, _, _, drawn in witness.seen if side == "discriminator"]
     before, after = images // 4, 11  # the first update that is done again: then and now
     assert not torch.equal(latents[before], latents[after])
     others = [drawn for drawn in latents[:after] if torch.equal(drawn, latents[after])]
     assert others == []
+
+
+def test_a_rollback_reads_no_larger_checkpoint_than_it_can_have_written(tmp_path, monkeypatch):
+    found, asked = training(tmp_path, Spoilt(0, math.nan), train={"on_nan": "rollback"}), []
+    monkeypatch.setattr(checkpoint, "newest", lambda *given: asked.append(given))
+    with pytest.raises(NotFinite, match="no checkpoint to go back to"):
+        recovery.run(found, print)
+    assert asked == [(tmp_path, print, found.largest_state)]
+
+
+def test_an_error_of_a_part_names_the_part():
+    class Fails(LabelledGenerator):
+        """Draws until its time has come."""
+
+        ends: ClassVar = False
+
+        def forward(self, latents, labels=None):
+            if self.ends:
+                raise KeyError("of its own")
+            return super().forward(latents, labels)
+
+    found = training(known=swapped("generator", "labelled", Fails))
+    Fails.ends = True
+    with pytest.raises(BrokenPlugin, match=r"gen of .*of its own") as caught:
+        recovery.run(found, print)
+    assert "ganzoo-tests" in str(caught.value) and isinstance(caught.value.__cause__, KeyError)
+
+    def tick(images):
+        raise KeyError("of the caller")
+
+    found = training()
+    found.tick = tick
+    with pytest.raises(KeyError, match="of the caller"):
+        recovery.run(found, print)
+
+
+# What is said.
+
+
+def test_the_clock_of_a_log_line(monkeypatch):
+    """Updates take half a second each here, and so does what comes after them."""
+    now, lines = [0.0], []
+
+    def clock():
+        now[0] += 0.5
+        return now[0]
+
+    monkeypatch.setattr("ganzoo.training.time.perf_counter", clock)
+    found = training(log={"images": 4}, train={"images": 12})
+    found.listeners.append(Lines(lines))
+    found.run()
+    assert [line["seconds"] for line in lines] == [0.5, 1.5, 2.5]
+    assert [line["images_per_second"] for line in lines] == [8.0, 5.3, 4.8]
+    assert [(line["images"], line["updates"]) for line in lines] == [(4, 1), (8, 2), (12, 3)]
+
+
+def test_pictures_and_scores_are_of_their_own_seeds():
+    """By streams of the training's seed that go by their use, as docs/how-a-run-flows.md has it."""
+    measured = []
+
+    class Keeps(Metric):
+        def measure(self, real, fake):
+            measured.append((real, fake))
+            return {"one": 1.0}
+
+    found = training(train={"images": 8, "seed": 7})
+    found.pipeline.metrics = {"keeps": Keeps(found.pipeline.spec, count=5)}
+    found.run()
+    net, spec = found.pipeline.average.net, found.pipeline.spec
+    shown = sample(net, 4, by_hand.seed_for(7, "evaluation"), spec=spec)
+    assert torch.equal(found.samples(), shown)
+    seed = by_hand.seed_for(7, "metric", "keeps")
+    ((real, fake),) = measured
+    assert torch.equal(fake, sample(net, 5, seed, spec=spec))
+    chosen = torch.randint(12, (5,), generator=torch.Generator().manual_seed(seed))
+    assert torch.equal(real, numbered().samples[chosen] / 127.5 - 1)
+    assert found.scores == {"keeps.one": 1.0}
 
 
 # Sampling.

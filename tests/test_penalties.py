@@ -307,3 +307,34 @@ def test_compiles_as_one_graph_and_agrees(loss, names, way):
         found.append((value.item(), gradients(value, net)))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
     assert (found[0][1] - found[1][1]).norm() < 1e-4 * found[0][1].norm()
+
+
+SLOPE = {"weight": 10.0, "every": 1, "final": None, "through": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "defaults"),
+    [
+        ("gp", SLOPE),  # lambda of Gulrajani et al. 2017
+        ("dragan", SLOPE),
+        ("r1", SLOPE),
+        ("r2", SLOPE),
+        ("clip", {"bound": 0.01, "side": "discriminator"}),  # Arjovsky et al. 2017
+        ("l1", {"weight": 1e-5, "every": 1, "final": None, "side": "discriminator"}),
+        ("l2", {"weight": 1e-4, "every": 1, "final": None, "side": "discriminator"}),
+        ("sn", {"side": "discriminator"}),
+        ("smooth", {"target": 0.9}),  # Salimans et al. 2016
+        ("noise", {"std": 0.1, "until": 0.5, "side": "both"}),
+    ],
+)
+def test_defaults_are_those_of_the_papers(name, defaults):
+    """Of the class itself too, as a plugin may make it without the registry; and none of them is lost on the way."""
+    made = create(name)
+    own = type(made)()
+    assert {key: getattr(made, key) for key in defaults} == defaults
+    assert {key: getattr(own, key) for key in defaults} == defaults
+    if "weight" in defaults:
+        given = {key: {"weight": 3.0, "every": 2, "final": 0.5}.get(key) for key in defaults}
+        given |= {"through": False} if "through" in defaults else {"side": "both"}
+        other = type(made)(**given)
+        assert {key: getattr(other, key) for key in defaults} == given

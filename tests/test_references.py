@@ -246,6 +246,8 @@ def test_training_by_hand(name, precise):
         assert torch.dist(flat(net), start) > 1e-3 * start.norm()  # it has learnt something
         assert (found - flat(net)).abs().max() < close
     assert len(hand.losses) == case["updates"] * (1 + case["n_critic"])
+    average = pipeline.average.net
+    assert not average.training and not any(p.requires_grad for p in average.parameters())
 
 
 # Nets

@@ -7,8 +7,14 @@ import torch
 from torch import nn
 
 from ganzoo.contracts import Discriminator, Spec
+<<<<<<< HEAD
 from ganzoo.contracts.step import Step
 from ganzoo.engine.losses import choose_differentiation
+=======
+from ganzoo.plugins import zoo
+from ganzoo.step import Step
+from ganzoo.update import choose_way
+>>>>>>> 113bedb (Short trainings end in bands measured over five seeds; tests of the writer, of defaults, of what a rollback says)
 
 N = 4000
 
@@ -56,6 +62,28 @@ class Judge(Discriminator):
 
     def score(self, features, labels=None):
         return self.net(features).squeeze(1)
+
+
+@pytest.mark.parametrize("way", ["double", "dual"])
+@pytest.mark.parametrize(("name", "place"), [("r1", "data"), ("r2", "drawn")])
+def test_a_slope_in_a_pass_of_its_own(name, place, way):
+    """What a penalty's `penalty` gives where it is called by hand: its formula, and its gradient in the weights."""
+    torch.manual_seed(0)
+    judge = Judge(Spec((3,)), nn.Identity()).double()
+    real, fake = torch.randn(2, 5, 3, dtype=torch.float64)
+    latents = torch.zeros(5, 1)
+    step = Step("discriminator", lambda *_: fake, judge, real, latents, way=way)
+    found = step.slope_of(zoo().registry.create("regularizer", name))
+    x = getattr(step, place).clone().requires_grad_()
+    (slope,) = torch.autograd.grad(judge(x).sum(), x, create_graph=True)
+    wanted = slope.square().sum(1).mean() / 2
+    torch.testing.assert_close(found, wanted, rtol=1e-10, atol=0)
+    weights = list(judge.parameters())
+    one, other = (
+        torch.autograd.grad(value, weights, allow_unused=True, materialize_grads=True)
+        for value in (found, wanted)
+    )
+    torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-14)
 
 
 def test_the_way_is_dual_where_it_is_exact_and_double_where_it_is_not():
