@@ -21,6 +21,7 @@ from ganzoo.data import loader as feed_module
 from ganzoo.data import order as order_module
 from ganzoo.data.loader import AHEAD, Batch, Ring
 from ganzoo.io import transfer
+from ganzoo.io.background_writer import PENDING, Writer
 from ganzoo.io.transfer import Transfer
 from ganzoo.training import spacing
 from ganzoo.training.loop import Training
@@ -259,3 +260,83 @@ def test_a_run_on_a_fast_device_keeps_its_files_apart(tiny, tmp_path, monkeypatc
     tiny.checkpoints, tiny.pictures = Spacing(1000.0), Spacing(1000.0)
     tiny.run()
     assert saved == [16, 192] and drawn.count(192) == 1 and len(drawn) <= 4
+
+
+# The thread that writes: one job at a time, in order, and what they raise comes back.
+
+hangs = pytest.mark.timeout(30)  # where something is wrong
+
+
+@pytest.fixture
+def writer():
+    found = Writer()
+    yield found
+    found.close()
+
+
+@hangs
+def test_jobs_run_one_at_a_time_in_order(writer):
+    at_once, most, done = [], [], []
+
+    def job(number):
+        at_once.append(number)
+        most.append(len(at_once))
+        threading.Event().wait(0.02)
+        at_once.remove(number)
+        done.append(number)
+
+    for number in range(PENDING):
+        writer.submit(lambda number=number: job(number))
+    writer.wait()
+    assert done == list(range(PENDING)) and set(most) == {1}
+    assert not writer._jobs, "what is done is forgotten"
+
+
+@hangs
+def test_a_job_too_many_waits_until_one_is_done(writer):
+    gate = threading.Event()
+    for _ in range(PENDING):
+        writer.submit(lambda: gate.wait(10))  # these hold copies of the state
+    late = threading.Thread(target=writer.submit, args=[lambda: None])
+    late.start()
+    late.join(0.1)
+    waited = late.is_alive()
+    gate.set()
+    late.join(10)
+    assert waited and not late.is_alive()
+
+
+@hangs
+def test_an_error_comes_back_at_the_next_call(writer):
+    """To the one who submits when the job is done, else to the one who waits; only once."""
+
+    def fail():
+        raise OSError("no space left")
+
+    for call in (lambda: writer.submit(lambda: None), writer.wait):
+        writer.submit(fail)
+        writer.settle()  # says nothing
+        with pytest.raises(OSError, match="no space left"):
+            call()
+        writer.wait()
+
+
+@hangs
+def test_settling_waits_for_running_jobs(writer):
+    done = []
+    writer.submit(lambda: (threading.Event().wait(0.05), done.append(1)))
+    writer.settle()
+    assert done == [1] and len(writer._jobs) == 1, "its result is still to be had"
+
+
+@hangs
+def test_closing_finishes_what_is_queued_whatever_it_raises():
+    writer, done = Writer(), []
+    writer.submit(lambda: done.append(threading.current_thread().name))
+    writer.submit(lambda: 1 / 0)
+    writer.submit(lambda: done.append(2))
+    writer.close()
+    assert len(done) == 2 and done[0].startswith("ganzoo-writer")
+    assert writer._jobs == []
+    with pytest.raises(RuntimeError, match="shutdown"):
+        writer.submit(lambda: None)
