@@ -1,8 +1,10 @@
-"""Where short trainings end: `python -m benchmarks.convergence` trains each of CASES with five seeds and keeps their scores.
+"""Where short trainings end: `python -m benchmarks.convergence` trains each of CASES with five
+seeds, and keeps their scores.
 
-What it finds is what tests/test_convergence.py holds the next seed to, so that a change which spoils the mathematics without
-an error is seen. A case says every setting that matters, and depends on no recipe; each takes half a minute on one thread.
-`--broken` trains what BROKEN spoils on purpose instead, says where it ends, and keeps nothing.
+What it finds is what tests/test_convergence.py holds the next seed to, so that a change which
+spoils the mathematics without an error is seen. A case says every setting that matters, and
+depends on no recipe; each takes half a minute on one thread. `--broken` trains what BROKEN spoils
+on purpose instead, says where it ends, and keeps nothing.
 """
 
 from __future__ import annotations
@@ -21,13 +23,13 @@ from torch import Tensor
 
 from ganzoo import config as configuration
 from ganzoo import create
-from ganzoo.assembly import assemble
-from ganzoo.ceiling import machine
-from ganzoo.files import write_text
-from ganzoo.pipeline import Pipeline
-from ganzoo.plugins import zoo
-from ganzoo.sampling import sample
-from ganzoo.training import Training
+from ganzoo.assembly.assembling import assemble
+from ganzoo.assembly.pipeline import Pipeline
+from ganzoo.bench.machine_limits import machine
+from ganzoo.components.loading import zoo
+from ganzoo.generate.sampling import sample
+from ganzoo.io.files import write_text
+from ganzoo.training.loop import Training
 
 from .digits import frechet
 from .quality import Scores
@@ -37,8 +39,9 @@ SEEDS = range(5)
 SAMPLES = 2500
 DIRECTIONS = 512  # of the sliced distance
 COMPONENTS = 64  # of the digits' pixels
-# Where a sixth value of a normal distribution lies with 99 %, in deviations of five values from their mean: Student's t with
-# four degrees of freedom, times sqrt(1 + 1/5), since the mean is known from five values only.
+# Where a sixth value of a normal distribution lies with 99 %, in deviations of five values from
+# their mean: Student's t with four degrees of freedom, times sqrt(1 + 1/5), since the mean is known
+# from five values only.
 REACH = 4.604 * (1 + 1 / len(SEEDS)) ** 0.5
 
 Tree = dict[str, Any]
@@ -48,7 +51,10 @@ Tree = dict[str, Any]
 
 
 def sliced_distance(one: Tensor, other: Tensor) -> float:
-    """The sliced Wasserstein-2 distance of two sets [n, ...] of one size, over fixed directions (Bonneel et al. 2015)."""
+    """The sliced Wasserstein-2 distance of two sets [n, ...] of one size (Bonneel et al. 2015).
+
+    The directions are the same in every call.
+    """
     stream = torch.Generator().manual_seed(0)
     directions = torch.randn(one[0].numel(), DIRECTIONS, generator=stream)
     directions = directions / directions.norm(dim=0)
@@ -57,7 +63,7 @@ def sliced_distance(one: Tensor, other: Tensor) -> float:
 
 
 def ring_scores(points: Tensor) -> Scores:
-    """Share within 3 deviations of a centre, centres that have such a point, sliced distance from as many real points."""
+    """Share within 3 deviations of a centre, centres with such a point, sliced distance."""
     distance, mode = torch.cdist(points, torch.tensor(RING_CENTRES)).min(1)
     near = distance < 3 * RING_STD
     real, _ = create("dataset", "ring").batch(torch.arange(len(points)))
@@ -69,10 +75,10 @@ def ring_scores(points: Tensor) -> Scores:
 
 
 def grid_scores(points: Tensor) -> Scores:
-    """Centres that 1 % of the points are nearest to, how far from equal their shares are, and the sliced distance.
+    """Centres that 1 % of the points are nearest to, how uneven their shares are, sliced distance.
 
-    The distance of shares is half the sum of differences (total variation). So short a training puts few points within
-    3 deviations of a centre, and their share says little.
+    Uneven is the total variation from equal shares. So short a training puts few points within 3
+    deviations of a centre, and their share says little.
     """
     nearest = torch.cdist(points, torch.tensor(GRID_CENTRES)).argmin(1)
     shares = torch.bincount(nearest, minlength=len(GRID_CENTRES)).double() / len(points)
@@ -85,7 +91,7 @@ def grid_scores(points: Tensor) -> Scores:
 
 
 def digit_scores(pictures: Tensor) -> Scores:
-    """Distances from real digits: sliced, and Frechet's in the first principal components of their pixels."""
+    """Distances from real digits: sliced, and Frechet's in principal components of the pixels."""
     data = create("dataset", "digits")
     real, _ = data.batch(torch.arange(len(data)))
     pixels = real.flatten(1).double()
@@ -179,7 +185,7 @@ BROKEN = {function.__name__: function for function in (turned, unpenalised, hast
 
 
 def trained(case: str, seed: int, change: Callable[[Pipeline], None] = unchanged) -> Scores:
-    """One training from its configuration alone, in fp32 and eager; what its averaged generator scores."""
+    """What the averaged generator scores after one training, in fp32 and eager."""
     plain = {
         "train": {"seed": seed, "device": "cpu", "engine": "eager", "precision": "fp32"},
         "checkpoint": {"images": 0, "minutes": 0},

@@ -362,7 +362,7 @@ def test_the_clock_of_a_log_line(monkeypatch):
         now[0] += 0.5
         return now[0]
 
-    monkeypatch.setattr("ganzoo.training.time.perf_counter", clock)
+    monkeypatch.setattr("ganzoo.training.loop.time.perf_counter", clock)
     found = training(log={"images": 4}, train={"images": 12})
     found.listeners.append(Lines(lines))
     found.run()

@@ -328,7 +328,7 @@ SLOPE = {"weight": 10.0, "every": 1, "final": None, "through": True}
     ],
 )
 def test_defaults_are_those_of_the_papers(name, defaults):
-    """Of the class itself too, as a plugin may make it without the registry; and none of them is lost on the way."""
+    """Of the class itself too, which may be made without the registry; no option is lost."""
     made = create(name)
     own = type(made)()
     assert {key: getattr(made, key) for key in defaults} == defaults

@@ -6,15 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from ganzoo.components.loading import zoo
 from ganzoo.contracts import Discriminator, Spec
-<<<<<<< HEAD
 from ganzoo.contracts.step import Step
 from ganzoo.engine.losses import choose_differentiation
-=======
-from ganzoo.plugins import zoo
-from ganzoo.step import Step
-from ganzoo.update import choose_way
->>>>>>> 113bedb (Short trainings end in bands measured over five seeds; tests of the writer, of defaults, of what a rollback says)
 
 N = 4000
 
@@ -64,15 +59,15 @@ class Judge(Discriminator):
         return self.net(features).squeeze(1)
 
 
-@pytest.mark.parametrize("way", ["double", "dual"])
+@pytest.mark.parametrize("way", ["double_backward", "forward_over_reverse"])
 @pytest.mark.parametrize(("name", "place"), [("r1", "data"), ("r2", "drawn")])
 def test_a_slope_in_a_pass_of_its_own(name, place, way):
-    """What a penalty's `penalty` gives where it is called by hand: its formula, and its gradient in the weights."""
+    """A penalty that is called by hand: its formula, and its gradient in the weights."""
     torch.manual_seed(0)
     judge = Judge(Spec((3,)), nn.Identity()).double()
     real, fake = torch.randn(2, 5, 3, dtype=torch.float64)
     latents = torch.zeros(5, 1)
-    step = Step("discriminator", lambda *_: fake, judge, real, latents, way=way)
+    step = Step("discriminator", lambda *_: fake, judge, real, latents, differentiation=way)
     found = step.slope_of(zoo().registry.create("regularizer", name))
     x = getattr(step, place).clone().requires_grad_()
     (slope,) = torch.autograd.grad(judge(x).sum(), x, create_graph=True)
