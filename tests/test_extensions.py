@@ -177,9 +177,18 @@ def test_labels_reach_both_nets_and_change_what_they_say(registry):
 
 
 def test_average_of_a_conditional_generator_draws_every_class(registry):
+    """The classes in turn, and each sample is what the net gives for its own."""
     training = Training(pipeline(registry, IDEAS["projection"]))
     update(training, 8)
-    assert training.samples().shape == (4, 1, 8, 8)
+    net, drawn = training.pipeline.average.net, []
+    net.register_forward_hook(lambda module, given, found: drawn.append((*given, found)))
+    samples = training.samples()
+    latents, labels, found = (torch.cat(values) for values in zip(*drawn, strict=True))
+    assert labels.tolist() == [0, 1, 2, 0] and torch.equal(samples, found)
+    for label in range(3):
+        with torch.no_grad():
+            same = net(latents, torch.full((4,), label)).isclose(samples, atol=1e-6)
+        assert same.flatten(1).all(1).tolist() == (labels == label).tolist()
 
 
 def test_conditional_parts_train_without_labels_when_told_to(registry):
@@ -268,14 +277,14 @@ def test_probability_is_observed_once_a_discriminator_update_and_saved(registry)
     found = pipeline(
         registry,
         {"aug": {"adaptive": {"rate": 0.25, "target": 0.0}}},
-        train={"n_critic": 2, "images": 16},
+        train={"n_critic": 3, "images": 48},  # two rounds of three updates and one
     )
     part = found.parts.augmentations["adaptive"]
     calls, observe = [], part.observe
     part.observe = lambda logits: (calls.append(logits), observe(logits))
     training = Training(found)
     training.run()
-    assert len(calls) == 2 and all(not logits.requires_grad for logits in calls)
+    assert len(calls) == 6 and all(not logits.requires_grad for logits in calls)
     assert training.state_dict()["parts"]["aug.adaptive:p"] == part.p
 
 
