@@ -11,6 +11,8 @@ With `whole`, what is killed is the whole of `ganzoo train --resume`, and what i
 lies in the run folder.
 """
 
+import contextlib
+import importlib
 import json
 import os
 import random
@@ -23,6 +25,7 @@ from pathlib import Path
 
 import torch
 
+from ganzoo import cli
 from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
@@ -153,9 +156,9 @@ SMALL += ["--set", "checkpoint.images=64", "--set", "checkpoint.keep=2"]
 SMALL += ["--set", "samples.images=160", "--set", "log.images=160"]
 
 
-def doomed(command, kill_at, delay):
-    """In a child: run a command; so many stages of writing from
-    its start, a thread kills the process within `delay` seconds.
+def doomed(command, kill_at, delay, modules):
+    """In a child: run a command; so many stages of writing from its start, a thread kills the
+    process within `delay` seconds. If it comes to its end, what it has imported is written down.
     """
     passed = 0
 
@@ -170,23 +173,21 @@ def doomed(command, kill_at, delay):
         time.sleep(delay)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    from ganzoo.cli import run
-
     files.stage = stage
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
-    os._exit(run([str(word) for word in command]))
+    code = cli.run([str(word) for word in command])
+    modules.write_text("\n".join(sys.modules))
+    os._exit(code)
 
 
-def in_child(command, kill_at=0, delay=0.0):
-    """Whether the command, in a child of its own, was
-    killed; an error of its own is none that it may have.
-    """
+def in_child(command, modules, kill_at=0, delay=0.0):
+    """Whether the command, in a child of its own, was killed; any other error is a failure."""
     pid = os.fork()
     if pid == 0:
         try:
-            doomed(command, kill_at, delay)
+            doomed(command, kill_at, delay, modules)
         finally:
             os._exit(3)
     _, status = os.waitpid(pid, 0)
@@ -213,15 +214,20 @@ def whole(trials):
     torch.set_num_threads(1)  # a forked child has no thread pool
     chance = random.Random(0)
     with tempfile.TemporaryDirectory() as root:
-        assert not in_child(["train", *SMALL, "--images", 192, "--out", root])
-        (run,) = Path(root).iterdir()
+        modules, runs = Path(root) / "modules", Path(root) / "runs"
+        assert not in_child(["train", *SMALL, "--images", 192, "--out", runs], modules)
+        for name in modules.read_text().split():  # once, here, and not in each child
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+        (run,) = runs.iterdir()
         found = []
         for n in range(trials):
             images = 192 + 640 * (n + 1)  # ten checkpoints more, of which it writes some
             command = ["train", "--resume", run, "--images", images]
-            killed = in_child(command, chance.randint(2, 60), chance.choice([0.0, 0.01, 0.1]))
+            at, delay = chance.randint(2, 60), chance.choice([0.0, 0.01, 0.1])
+            killed = in_child(command, modules, at, delay)
             found.append({"killed": killed, **lying(run)})
-        in_child(["train", "--resume", run, "--images", images + 640])
+        assert not in_child(["train", "--resume", run, "--images", images + 640], modules)
         after = lying(run)
     kinds = ("checkpoints", "broken", "temporary", "others")
     return {
