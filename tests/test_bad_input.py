@@ -321,7 +321,25 @@ def test_damaged_generator_files(here: Path, cli: Cli, trained: Path) -> None:
     refused(cli, 1, "generate", "x" * 300, says=("xxx",))
 
 
-def test_a_label_for_a_generator_without_labels(cli: Cli, trained: Path) -> None:
+def test_a_label_that_no_class_has(cli: Cli, trained: Path) -> None:
     refused(
-        cli, 2, "generate", trained, "--seed", 1, "--label", 3, says=("--label 3", "without labels")
+        cli,
+        2,
+        "generate",
+        trained,
+        "--seed",
+        1,
+        "--label",
+        10,
+        says=("--label 10", "classes 0 to 9"),
+    )
+
+
+def test_a_label_for_a_generator_without_labels(
+    cli: Cli, ran: Cli, small: tuple[str, ...], here: Path
+) -> None:
+    ran("train", "--set", "train.conditional=false", *small, "--out", here)
+    (run,) = here.glob("0001-*")
+    refused(
+        cli, 2, "generate", run, "--seed", 1, "--label", 3, says=("--label 3", "without labels")
     )
