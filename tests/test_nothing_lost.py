@@ -447,6 +447,20 @@ def test_broken_checkpoints_and_temporary_files_are_cleaned(tmp_path):
     assert names == ["000000100", "000000200"]
 
 
+def test_a_resume_takes_away_what_a_killed_process_could_not(run, cli):
+    newest = run / "checkpoints" / "000000256"
+    keep = configuration.defaults()["checkpoint"]["keep"]
+    for images in range(0, 256, 32):
+        shutil.copytree(newest, newest.with_name(f"{images:09d}"))
+    broken = newest.with_name("000000300.broken")
+    shutil.copytree(newest, broken)
+    done = cli("train", "--resume", run)
+    assert done.code == 0 and "has shown its 256 images already" in done.err, done.err
+    left = sorted(path.name for path in newest.parent.iterdir())
+    whole = [f"{images:09d}" for images in range(0, 257, 32)]
+    assert left == [*whole[-keep:], "000000300.broken"]
+
+
 # 8: what cannot be read is not damaged.
 
 

@@ -401,9 +401,11 @@ def sweep(run: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def prune(run: Path, keep: int) -> None:
+def prune(run: Path, keep: int, aside: int = 0) -> None:
     """Delete all but the newest `keep` whole checkpoints, and what is broken or unfinished once a
     newer one is whole; the last whole one never, nor one that cannot be read just now.
+
+    aside: how many of those that were set aside as broken are left
     """
     whole = 0
     for folder in folders(run):
@@ -420,7 +422,7 @@ def prune(run: Path, keep: int) -> None:
             (folder / MANIFEST).unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
     if whole:
-        forget_broken(run, keep=0)
+        forget_broken(run, keep=aside)
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:

@@ -247,6 +247,8 @@ def restore(opened: Opened, training: Training, tell: Callable[[str], None]) -> 
             raise _lost(f"{opened.folder}: its checkpoint is gone")
         _load(found, training, opened.new_epoch)
         checkpoint.set_aside(found, tell)
+        # A process that was killed between a checkpoint and this leaves one too many.
+        checkpoint.prune(opened.folder, training.config.checkpoint.keep, aside=1)
     checkpoint.sweep(opened.folder)
     logbook.forget_after(opened.folder, training.images)
 
