@@ -4,6 +4,7 @@ step by their distributions, the way by a trial.
 
 import pytest
 import torch
+from parts.conditional import ProjectionDiscriminator
 from torch import nn
 
 from ganzoo.components.loading import zoo
@@ -79,6 +80,13 @@ def test_a_slope_in_a_pass_of_its_own(name, place, way):
         for value in (found, wanted)
     )
     torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-14)
+
+
+def test_the_trial_of_a_conditional_discriminator_is_given_labels():
+    torch.manual_seed(0)
+    spec = Spec((1, 2, 2), 3)
+    judge = ProjectionDiscriminator(spec, width=4)
+    assert choose_differentiation(judge, spec) == "forward_over_reverse"
 
 
 def test_the_way_is_dual_where_it_is_exact_and_double_where_it_is_not():
