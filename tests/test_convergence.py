@@ -46,6 +46,7 @@ def test_a_band_is_that_of_a_sixth_value() -> None:
     bands = [convergence.band(five) for *five, _ in draws]
     misses = [not low <= six <= high for (low, high), (*_, six) in zip(bands, draws, strict=True)]
     assert statistics.mean(misses) == pytest.approx(0.01, abs=0.005)
+    assert convergence.band([25] * 5) == (22.5, 27.5) and convergence.band([0.5] * 5) == (0.5, 0.5)
 
 
 def test_the_sliced_distance_of_sets_whose_distance_is_known() -> None:

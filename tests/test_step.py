@@ -4,7 +4,6 @@ step by their distributions, the way by a trial.
 
 import pytest
 import torch
-from parts.conditional import ProjectionDiscriminator
 from torch import nn
 
 from ganzoo.components.loading import zoo
@@ -82,11 +81,19 @@ def test_a_slope_in_a_pass_of_its_own(name, place, way):
     torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-14)
 
 
+class Labelled(Judge):
+    """Turns a sample's slope by its class, and cannot do without one."""
+
+    conditional = True
+
+    def score(self, features, labels=None):
+        return super().score(features) * (labels + 1)
+
+
 def test_the_trial_of_a_conditional_discriminator_is_given_labels():
     torch.manual_seed(0)
-    spec = Spec((1, 2, 2), 3)
-    judge = ProjectionDiscriminator(spec, width=4)
-    assert choose_differentiation(judge, spec) == "forward_over_reverse"
+    spec = Spec((3,), 2)
+    assert choose_differentiation(Labelled(spec, nn.Identity()), spec) == "forward_over_reverse"
 
 
 def test_the_way_is_dual_where_it_is_exact_and_double_where_it_is_not():
