@@ -201,7 +201,7 @@ def trained(case: str, seed: int, change: Callable[[Pipeline], None] = unchanged
 
 
 def band(values: list[float]) -> tuple[float, float]:
-    """Where the score of another seed is expected with 99 %; of counts, at least SLACK to a side."""
+    """Where another seed's score is expected with 99 %; of counts, at least SLACK to a side."""
     mean, reach = statistics.mean(values), REACH * statistics.stdev(values)
     if all(isinstance(value, int) for value in values):
         reach = max(reach, SLACK * mean)

@@ -15,6 +15,7 @@ from ganzoo.components.loading import zoo
 from ganzoo.contracts import Regularizer
 from ganzoo.engine import capture
 from ganzoo.engine.engine import SIDES
+from ganzoo.engine.snapshot import Snapshot
 from ganzoo.spec import as_samples
 from ganzoo.training import loop as training_module
 from ganzoo.training.loop import Training
@@ -454,3 +455,24 @@ def test_a_recording_takes_inputs_of_its_own_kind_only(cuda):
         captured.prepare((as_samples(batch.samples), None, latents, None), ((), False))
     with pytest.raises(ValueError, match="came or went"):
         captured.prepare((batch.samples, batch.labels, latents, None), ((), False))
+
+
+def test_what_a_part_keeps_in_containers_is_looked_into():
+    """A list, table or set may be there, and be another with the same content; not change."""
+    part = torch.nn.Identity()
+    part.seen, part.table, part.names = [1, 2], {"a": 1, "b": 2}, {"x"}
+    before = Snapshot({"reg.own": part}, torch.device("cpu"))
+    part.seen = [1, 2]
+    before.check()
+    for change, name in (
+        (lambda: part.seen.append(3), "seen"),
+        (lambda: part.seen.__setitem__(1, 5), "seen"),
+        (lambda: part.table.update(b=5), "table"),
+        (lambda: part.table.update(c=part.table.pop("b")), "table"),
+        (lambda: part.names.add("y"), "names"),
+        (lambda: setattr(part, "late", []), "late"),
+    ):
+        before = Snapshot({"reg.own": part}, torch.device("cpu"))
+        change()
+        with pytest.raises(RuntimeError, match=f"reg.own: {name} changes in an update"):
+            before.check()

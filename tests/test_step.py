@@ -87,7 +87,7 @@ class Labelled(Judge):
     conditional = True
 
     def score(self, features, labels=None):
-        return super().score(features) * (labels + 1)
+        return super().score(features) * (1 + nn.functional.one_hot(labels, 2)[:, 0])
 
 
 def test_the_trial_of_a_conditional_discriminator_is_given_labels():
