@@ -318,8 +318,13 @@ def test_a_rollback_goes_on_with_other_random_numbers(tmp_path):
 
 
 def test_a_rollback_reads_no_larger_checkpoint_than_it_can_have_written(tmp_path, monkeypatch):
-    found, asked = training(tmp_path, Spoilt(0, math.nan), train={"on_nan": "rollback"}), []
+    asked = []
     monkeypatch.setattr(checkpoint, "newest", lambda *given: asked.append(given))
+    for folder, on_nan in ((tmp_path / "one", "stop"), (None, "rollback"), (None, "stop")):
+        with pytest.raises(NotFinite):  # not asked for, or nowhere to go back to
+            recovery.run(training(folder, Spoilt(0, math.nan), train={"on_nan": on_nan}), print)
+    assert asked == []
+    found = training(tmp_path, Spoilt(0, math.nan), train={"on_nan": "rollback"})
     with pytest.raises(NotFinite, match="no checkpoint to go back to"):
         recovery.run(found, print)
     assert asked == [(tmp_path, print, found.largest_state)]

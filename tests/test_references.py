@@ -336,6 +336,7 @@ def test_average_is_its_formula(half_life):
         assert average.net.num_batches_tracked.item() == value
     if half_life == 64:  # where the ramp is over, half a step is forgotten in 64 images
         assert average.keep(64, 10**6) == pytest.approx(0.5)
+        assert average.keep(1, 10) == pytest.approx(0.25)  # half an image is the half-life there
 
 
 # Dirac-GAN through the engine
