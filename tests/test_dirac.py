@@ -51,10 +51,9 @@ def update(state, loss, penalties=(), differentiation="double_backward"):
         discriminator,
         data,
         latents,
-        slopes=slopes,
-        differentiation=differentiation,
     )
-    total = loss.discriminator(step) + step.finish_slopes()
+    penalties, _ = step.penalise(slopes, differentiation)
+    total = loss.discriminator(step) + penalties
     psi = torch.autograd.grad(total, discriminator.psi)[0]
     step = Step("generator", generator, discriminator, data, latents)
     theta = torch.autograd.grad(loss.generator(step), generator.theta)[0]

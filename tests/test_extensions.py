@@ -235,12 +235,10 @@ def test_path_length_has_the_gradient_of_plain_double_backward(registry, also):
     net, penalty = parts.generator.double(), parts.regularizers["path-length"].double()
     penalty.mean.fill_(0.5)
     reference = copy.deepcopy(penalty)
-    at = step(
-        found, "generator", slopes=[("path-length", penalty)], differentiation=parts.differentiation
-    )
+    at = step(found, "generator")
     at.latents = at.latents.double()
     torch.manual_seed(5)
-    total = at.finish_slopes()
+    total, _ = at.penalise([("path-length", penalty)], parts.differentiation)
     found = torch.autograd.grad(total, list(net.draw.parameters()), allow_unused=True)
     torch.manual_seed(5)
     w = net.mapping(at.latents).detach().requires_grad_()

@@ -22,7 +22,7 @@ def nets():
     return Shift(SPEC).double(), Smooth(SPEC).double()
 
 
-def step_with(parts, view, penalties, differentiation="double_backward"):
+def step_with(parts, view):
     torch.manual_seed(3)
     generator, discriminator = parts
     data, latents = torch.randn(2, 6, 4, dtype=torch.float64)
@@ -33,17 +33,19 @@ def step_with(parts, view, penalties, differentiation="double_backward"):
         data,
         latents,
         views=[view],
-        slopes=[(f"{n}", penalty) for n, penalty in enumerate(penalties)],
-        differentiation=differentiation,
     )
 
 
 def found(view, penalties, differentiation="double_backward", also=lambda step: 0.0):
     """The terms by name, and the gradient of their sum and of something else."""
     parts = nets()
-    step = step_with(parts, view, penalties, differentiation)
-    total = step.finish_slopes() + also(step)
-    return step.penalties, gradients(total, parts[1])
+    step = step_with(parts, view)
+    total, values = step.penalise(named(penalties), differentiation)
+    return values, gradients(total + also(step), parts[1])
+
+
+def named(penalties):
+    return [(f"{n}", penalty) for n, penalty in enumerate(penalties)]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -66,7 +68,7 @@ def test_value_and_gradient_through_a_view_are_those_of_finite_differences(name,
     generator, discriminator = nets()
 
     def value():
-        step = step_with((generator, discriminator), bent, [])
+        step = step_with((generator, discriminator), bent)
         with torch.no_grad():
             points, state = penalty.point(step), torch.get_rng_state()
             ends = []
@@ -97,22 +99,23 @@ def test_value_and_gradient_through_a_view_are_those_of_finite_differences(name,
 
 @pytest.mark.parametrize("way", WAYS)
 def test_logits_and_penalty_share_one_view(way):
-    """Both come out of one pass, whoever asks first."""
+    """Both come out of one pass, where the penalties come first."""
     calls = []
 
     def counted(samples, step):
         calls.append(len(samples))
         return bent(samples, step)
 
-    for first in ("real", "real_logits", "finish_slopes"):
-        calls.clear()
-        parts = nets()
-        step = step_with(parts, counted, [create("r1"), create("r2")], way)
-        _ = step.finish_slopes() if first == "finish_slopes" else getattr(step, first)
-        assert torch.equal(step.real_logits, parts[1](step.real))
-        assert torch.equal(step.fake_logits, parts[1](step.fake))
-        step.finish_slopes()
-        assert calls == [6, 6]
+    parts = nets()
+    step = step_with(parts, counted)
+    step.penalise(named([create("r1"), create("r2")]), way)
+    assert torch.equal(step.real_logits, parts[1](step.real))
+    assert torch.equal(step.fake_logits, parts[1](step.fake))
+    assert calls == [6, 6]
+    late = step_with(parts, counted)
+    assert late.real.shape == late.data.shape
+    with pytest.raises(RuntimeError, match="penalise comes first"):
+        late.penalise(named([create("r1")]), way)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -134,7 +137,7 @@ def test_noise_has_the_identity_for_a_jacobian():
 @pytest.mark.parametrize("way", WAYS)
 def test_compiles_as_one_graph_through_a_view_and_agrees(way):
     penalties, (generator, discriminator) = [create(name) for name in PENALTIES], nets()
-    slopes = [(f"{n}", penalty) for n, penalty in enumerate(penalties)]
+    slopes = named(penalties)
 
     def terms(data, latents):
         step = Step(
@@ -144,10 +147,9 @@ def test_compiles_as_one_graph_through_a_view_and_agrees(way):
             data,
             latents,
             views=[bent],
-            slopes=slopes,
-            differentiation=way,
         )
-        return (step.fake_logits - step.real_logits).mean() + step.finish_slopes()
+        total, _ = step.penalise(slopes, way)
+        return (step.fake_logits - step.real_logits).mean() + total
 
     data, latents = torch.randn(2, 6, 4, dtype=torch.float64)
     results = []
@@ -165,7 +167,7 @@ def test_a_height_of_its_own_gets_its_point_as_it_is():
             return point.square().sum(1), ()
 
     penalty = Own()
-    step = step_with(nets(), bent, [penalty])
-    step.finish_slopes()
+    step = step_with(nets(), bent)
+    _, values = step.penalise([("0", penalty)])
     assert penalty.given.shape == step.data.shape
-    assert step.penalties["0"].item() == pytest.approx(2 * step.data.square().sum(1).mean().item())
+    assert values["0"].item() == pytest.approx(2 * step.data.square().sum(1).mean().item())

@@ -223,7 +223,12 @@ def probe(build: Assembly, spec: Spec, seen: Spec, generator: Any, discriminator
         tried = copy.deepcopy(net).train()
         try:
             with contained():
-                problem = _problem(call(tried), expected, tried)
+                found = call(tried)
+                several = (
+                    found if section == "disc" and isinstance(found, list | tuple) else [found]
+                )
+                problems = [_problem(one, expected, tried) for one in several]
+                problem = next(filter(None, problems), "" if problems else "gives no logits")
         except Exception as error:
             raise BrokenPlugin(f"{who} fails: {one_line(error)}", section=section) from error
         if problem:
@@ -234,7 +239,9 @@ def _problem(found: Any, expected: tuple[int, ...], net: nn.Module) -> str:
     """What keeps an update from using what a net gave, or nothing."""
     if not isinstance(found, Tensor):
         return f"gives a {type(found).__name__}, not a tensor"
-    if tuple(found.shape) != expected:
+    start = tuple(found.shape)[: len(expected)]  # a discriminator's logits may be a map of patches
+    column = found.dim() == 2 and found.shape[1] == 1
+    if start != expected or column or (len(expected) > 1 and found.dim() != len(expected)):
         return f"gives {tuple(found.shape)}, not {expected}"
     if not found.is_floating_point():
         return f"gives {found.dtype}, not floating-point numbers"

@@ -20,6 +20,7 @@ from ..spec import Dataset, Spec
 from .step import Step
 
 Side = Literal["discriminator", "generator"]
+Logits = Tensor | list[Tensor]
 Sides = Literal["discriminator", "generator", "both"]
 Needs = Mapping[str, str | tuple[str, ...]]  # kind -> trait or traits that its part must have
 
@@ -90,19 +91,23 @@ class Discriminator(nn.Module):
         if cls.forward is Discriminator.forward and cls.score is Discriminator.score:
             raise TypeError(f"{cls.__name__} must define score (with features), or forward")
 
-    def features(self, samples: Tensor) -> Tensor:
+    def features(self, samples: Tensor) -> Any:
         """What `score` and feature-based losses read; the samples themselves unless defined."""
         return samples
 
-    def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Logits [n] from features."""
-        logits: Tensor = self.forward(
-            features, labels
-        )  # a net that defines forward alone has the samples as features
+    def score(self, features: Any, labels: Tensor | None = None) -> Logits:
+        """Logits from features: one a sample [n], a map of patches [n, ...], or a list
+        of either, one for each scale or judge. No sigmoid: larger means more real.
+
+        Losses see one judge at a time, its patches as [n, k], and are averaged over judges; a
+        gradient penalty climbs the mean over patches and judges of each sample.
+        """
+        # a net that defines forward alone has the samples as features
+        logits: Logits = self.forward(features, labels)
         return logits
 
-    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Logits [n], no sigmoid: larger means more real."""
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Logits:
+        """What `score` gives for the features of samples [n, *spec.shape]."""
         return self.score(self.features(samples), labels)
 
 
@@ -208,7 +213,7 @@ class GradientPenalty(Regularizer):
         """(values [n], anything): the function whose slope is meant, at the point as seen; the
         discriminator's logits unless defined. One of its own gets the point without any view.
         """
-        return step.judge(point)
+        return step.height(point)
 
     def observe(self, slope: Tensor) -> None:
         """Update buffers from the slope, without gradient (path length's running mean)."""
@@ -219,7 +224,7 @@ class GradientPenalty(Regularizer):
 
     def penalty(self, step: Step) -> Tensor | None:
         """The unweighted penalty by itself; the engine shares passes instead (Step.slopes)."""
-        return step.slope_of(self)
+        return step.penalty_of(self)
 
 
 class Augmentation(nn.Module):

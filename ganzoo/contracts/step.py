@@ -30,23 +30,29 @@ class lazy(Generic[T]):  # noqa: N801  (used like functools.cached_property, whi
         self.function, self.key, self.__doc__ = function, "_" + function.__name__, function.__doc__
 
     def __get__(self, owner: Any, kind: type | None = None) -> T:
+        if owner._whole is not None:
+            owner = owner._whole  # what is computed for all judges is computed once
         if self.key not in owner.__dict__:
             owner.__dict__[self.key] = self.function(owner)
         value: T = owner.__dict__[self.key]
         return value
 
 
-class Step:
-    """One update of one side.
+Judges = tuple[Tensor, ...]  # each judge's logits: [n], or [n, k] of a map of patches
 
-    data: real samples [n, *shape] before any view, given as they are stored: uint8 images are
-        scaled to [-1, 1], and mirrored where `flips` [n] says so, when they are first read. latents
-        [n, ...]; labels [n] or None, shared by real and fake.
-    views: changes of what the discriminator sees, in order. slopes: the gradient penalties due in
-        this update, gathered by the point they look at and computed together; those at real and
-        fake samples come out of the pass that gives the logits.
-    progress: how much of the training is done, 0..1 (a tensor,
-        so that schedules go on inside a compiled update).
+
+class Step:
+    """One update of one side: a pair of real and generated samples, judged by one discriminator.
+
+    data: real samples [n, *shape] before any view, given as they are stored: uint8 images
+        are scaled to [-1, 1], and mirrored where `flips` [n] says so, when they are first read.
+    latents [n, ...]; labels [n] or None, shared by real and fake.
+    views: changes of what the discriminator sees, in order.
+    progress: how much of the training is done, 0..1 (a
+        tensor, so that schedules go on inside a compiled update).
+
+    What is costly is computed when first read, and once. Gradient penalties come first, all in
+    one call of `penalise`: those at real and fake samples give the logits in the same pass.
     """
 
     def __init__(
@@ -59,22 +65,16 @@ class Step:
         labels: Tensor | None = None,
         *,
         views: Sequence[View] = (),
-        slopes: Sequence[tuple[str, GradientPenalty]] = (),
         progress: Tensor | float = 0.0,
-        differentiation: str = "double_backward",
         flips: Tensor | None = None,
     ) -> None:
         self.side, self.generator, self.discriminator = side, generator, discriminator
         self._stored, self._flips = data, flips
         self.latents, self.labels = latents, labels
-        self.views, self.progress, self.differentiation = views, progress, differentiation
-        self.penalties: dict[str, Tensor] = {}  # name -> unweighted value, for the report
-        self._slope_sums: list[Tensor] = []  # weighted and differentiable
-        self._slopes: dict[tuple[str, bool], list[tuple[str, GradientPenalty]]] = {}
-        for name, penalty in slopes:
-            place = (penalty.place or name, penalty.through)
-            self._slopes.setdefault(place, []).append((name, penalty))
-        self._through = {place for place, through in self._slopes if through}
+        self.views, self.progress = views, progress
+        self._through: frozenset[str] = frozenset()  # places that penalties see through the views
+        self._whole: Step | None = None  # of a step for one judge of several: that for all
+        self._number = 0
 
     @property
     def net(self) -> Any:
@@ -82,18 +82,54 @@ class Step:
         return self.discriminator if self.side == "discriminator" else self.generator
 
     def view(self, samples: Tensor) -> Tensor:
-        """Samples as the discriminator sees them: augmented,
-        noised, packed; random anew at every call.
+        """Samples as the discriminator sees them: augmented, noised, packed; random anew at every
+        call.
         """
         for change in self.views:
             samples = change(samples, self)
         return samples
 
     def judge(self, samples: Tensor) -> tuple[Tensor, Any]:
-        """Logits [n] (float32 or wider) and features of samples as seen (after `view`)."""
+        """Logits (as in `real_logits`) and features of samples as seen (after `view`)."""
+        judges, features = self._judge(samples)
+        return self._chosen(judges), features
+
+    def _judge(self, samples: Tensor) -> tuple[Judges, Any]:
         labels = self.labels if getattr(self.discriminator, "conditional", False) else None
         features = self.discriminator.features(samples)
-        return full(self.discriminator.score(features, labels)), features
+        return as_judges(self.discriminator.score(features, labels)), features
+
+    @property
+    def judges(self) -> list[Step]:
+        """This update for each judge of the discriminator alone: what a loss is called with."""
+        judged = self._at_real if self.side == "discriminator" else self._at_fake
+        count = len(judged[0])
+        if count == 1:
+            return [self]
+        return [self._of_one(number) for number in range(count)]
+
+    def _of_one(self, number: int) -> Step:
+        one = Step(
+            self.side,
+            self.generator,
+            self.discriminator,
+            self._stored,
+            self.latents,
+            self.labels,
+            views=self.views,
+            progress=self.progress,
+            flips=self._flips,
+        )
+        one._whole, one._number = self, number
+        return one
+
+    def _chosen(self, judges: Judges) -> Tensor:
+        """The logits of the judge that this step is for; of all of them, joined, where it is for
+        all.
+        """
+        if self._whole is not None:
+            return judges[self._number]
+        return joined(judges)
 
     @lazy
     def data(self) -> Tensor:
@@ -110,8 +146,8 @@ class Step:
         return self._see(self.data, "real" in self._through)
 
     def _see(self, samples: Tensor, through: bool) -> tuple[Tensor, Pull | None]:
-        """Samples as seen and, where a slope is to be
-        taken through the views, what takes it back.
+        """Samples as seen and, where a slope is to be taken through
+        the views, what takes it back.
         """
         if not (through and self.views):
             return self.view(samples), None
@@ -142,31 +178,42 @@ class Step:
 
     @property
     def real_logits(self) -> Tensor:
-        return self._at_real[0]
+        """Logits of real samples, [n], or [n, k] of patches, float32 or wider; larger is more
+        real.
+        """
+        return self._chosen(self._at_real[0])
 
     @property
     def fake_logits(self) -> Tensor:
-        return self._at_fake[0]
+        """Logits of generated samples, in the same shape."""
+        return self._chosen(self._at_fake[0])
 
     @property
     def real_features(self) -> Any:
+        """What the discriminator's `features` gave for real samples."""
         return self._at_real[1]
 
     @property
     def fake_features(self) -> Any:
+        """What the discriminator's `features` gave for generated samples."""
         return self._at_fake[1]
 
-    @lazy
-    def _at_real(self) -> tuple[Tensor, Any]:
-        return self._look("real")
+    @property
+    def verdicts(self) -> tuple[Tensor, Tensor]:
+        """One number a sample [n], real and generated: the mean over patches and judges."""
+        return mean_of(self._at_real[0]), mean_of(self._at_fake[0])
 
     @lazy
-    def _at_fake(self) -> tuple[Tensor, Any]:
-        return self._look("fake")
+    def _at_real(self) -> tuple[Judges, Any]:
+        return self._judge(self.real)
+
+    @lazy
+    def _at_fake(self) -> tuple[Judges, Any]:
+        return self._judge(self.fake)
 
     def point(self, at: str, seen: bool = False) -> Tensor:
-        """Samples at a named place: "real", "fake", "between"
-        the two (one mixing weight a sample), "around" real.
+        """Samples at a named place: "real", "fake", "between" the
+        two (one mixing weight a sample), "around" real.
 
         Before any view, or among samples as `seen`.
         """
@@ -178,13 +225,40 @@ class Step:
         mix = torch.rand_like(real.flatten(1)[:, 0]).view(-1, *[1] * (real.dim() - 1))
         if at == "between":
             return real.lerp(self.fake if seen else self.drawn, mix)
-        if (
-            at == "around"
-        ):  # DRAGAN: uniform noise of half the batch's deviation, a random part of the way
+        if at == "around":
+            # DRAGAN: uniform noise of half the batch's deviation, a random part of the way
             return real + mix * 0.5 * real.std() * torch.rand_like(real)
         raise ValueError(f"no place {at!r} for a slope: real, fake, between or around")
 
-    def slope_of(self, penalty: GradientPenalty) -> Tensor:
+    def penalise(
+        self,
+        due: Sequence[tuple[str, GradientPenalty]],
+        differentiation: str = "double_backward",
+    ) -> tuple[Tensor | float, dict[str, Tensor]]:
+        """(weighted sum, unweighted values by name) of the gradient penalties of an update.
+
+        Those that look at one place share a pass, and at real and fake samples that pass gives the
+        logits too. To be called before anything else is read of the step.
+        """
+        if self.views and any(name in self.__dict__ for name in ("__real_seen", "__fake_seen")):
+            raise RuntimeError("penalise comes first: samples as seen were read already")
+        groups: dict[tuple[str, bool], list[tuple[str, GradientPenalty]]] = {}
+        for name, penalty in due:
+            place = penalty.place or f"{name}'s own"
+            groups.setdefault((place, penalty.through), []).append((name, penalty))
+        self._through = frozenset(place for place, through in groups if through)
+        order = [place for place in groups if place[1]] + [p for p in groups if not p[1]]
+        total: Tensor | float = 0.0
+        values: dict[str, Tensor] = {}
+        for key in order:
+            weighted, found, judged = self._pass(groups[key], differentiation)
+            total = total + weighted
+            values |= {name: value.detach() for name, value in found.items()}
+            if key[0] in ("real", "fake"):
+                self.__dict__.setdefault(f"__at_{key[0]}", judged)
+        return total, {name: values[name] for name, _ in due}
+
+    def penalty_of(self, penalty: GradientPenalty) -> Tensor:
         """One penalty's unweighted value, in a pass of its own."""
         point, pull = self._start(penalty)
         total, _, _, _ = gradient_penalty(
@@ -192,7 +266,7 @@ class Step:
             point,
             lambda slope: (penalty.of(self._counted(penalty, slope)), ()),
             lambda slope: penalty.observe(self._counted(penalty, slope)),
-            self._way(penalty),
+            "double_backward",
             pull,
         )
         return total
@@ -212,37 +286,17 @@ class Step:
         unit = getattr(self.discriminator, "unit", 1.0) if penalty.judges else 1.0
         return slope if isinstance(unit, float) and unit == 1.0 else slope * unit
 
-    def _way(self, penalty: GradientPenalty) -> str:
-        """Forward over reverse was tried on the discriminator only; a height of a penalty's own may
-        draw noise, or need other nets.
-        """
-        return self.differentiation if penalty.place else "double_backward"
-
-    def finish_slopes(self) -> Tensor | float:
-        """The weighted sum of all gradient penalties due, those not yet looked at included."""
-        for place, _ in list(self._slopes):
-            if place == "real":
-                _ = self._at_real
-            elif place == "fake":
-                _ = self._at_fake
-        for key in list(self._slopes):
-            self._pass(self._slopes.pop(key))
-        return sum(self._slope_sums, start=0.0)
-
-    def _look(self, place: str) -> tuple[Tensor, Any]:
-        """Logits and features at a place, with the gradient
-        penalties that look there in the same pass.
-        """
-        for through in (True, False):
-            if (place, through) in self._slopes:
-                return self._pass(self._slopes.pop((place, through)))
-        return self.judge(self.point(place, seen=True))
-
-    def _pass(self, due: list[tuple[str, GradientPenalty]]) -> tuple[Tensor, Any]:
-        """Compute all penalties of one place together;
-        returns the values there and what came with them.
+    def _pass(
+        self, due: list[tuple[str, GradientPenalty]], differentiation: str
+    ) -> tuple[Tensor, dict[str, Tensor], Any]:
+        """All penalties of one place together: their weighted sum, their values, and what the
+        height gave beside its values.
         """
         first = due[0][1]
+        if not first.place:
+            # Forward over reverse was tried on the discriminator only; a height of a
+            # penalty's own may draw noise, or need other nets.
+            differentiation = "double_backward"
 
         def of(slope: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
             values = {
@@ -262,9 +316,33 @@ class Step:
                 penalty.observe(self._counted(penalty, full(slope)))
 
         point, pull = self._start(first)
-        total, values, heights, aux = gradient_penalty(
-            lambda x: first.height(self, x), point, of, observe, self._way(first), pull
+        total, values, _, judged = gradient_penalty(
+            lambda x: first.height(self, x), point, of, observe, differentiation, pull
         )
-        self._slope_sums.append(total)
-        self.penalties.update({name: value.detach() for name, value in values.items()})
-        return heights, aux
+        return total, values, judged
+
+    def height(self, samples: Tensor) -> tuple[Tensor, Any]:
+        """What a gradient penalty climbs at samples as seen: one number a sample [n], the mean
+        over patches and judges; and the judgement that it is the mean of.
+        """
+        judged = self._judge(samples)
+        return mean_of(judged[0]), judged
+
+
+def as_judges(logits: Tensor | Sequence[Tensor]) -> Judges:
+    """Every judge's logits, [n] or, of a map of patches, [n, k], in float32 at least."""
+    each = [logits] if isinstance(logits, Tensor) else logits
+    return tuple(full(one if one.dim() == 1 else one.flatten(1)) for one in each)
+
+
+def joined(judges: Judges) -> Tensor:
+    """The logits of all judges in one tensor: [n] of a single one, else [n, k]."""
+    if len(judges) == 1:
+        return judges[0]
+    return torch.cat([logits.view(len(logits), -1) for logits in judges], 1)
+
+
+def mean_of(judges: Judges) -> Tensor:
+    """One number a sample [n]: the mean over judges of the mean over patches."""
+    means = [logits if logits.dim() == 1 else logits.mean(1) for logits in judges]
+    return means[0] if len(means) == 1 else torch.stack(means).mean(0)

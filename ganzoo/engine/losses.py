@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..contracts import Augmentation, GradientPenalty, Loss, Regularizer, Side, Spec
 from ..contracts.gradients import gradient_penalty
-from ..contracts.step import Step, View
+from ..contracts.step import Step, View, as_judges, mean_of
 from ..contracts.values import scalar
 from .blame import culprit
 
@@ -129,15 +129,14 @@ def losses(parts: Parts, side: Side) -> Losses:
             latents,
             labels,
             views=views,
-            slopes=slopes,
             progress=progress,
-            differentiation=parts.differentiation,
             flips=flips,
         )
         judged: Judged = ()
         with _autocast(parts.precision, data.device.type):
-            value = getattr(parts.loss, side)(step)
-            total = scalar(value, "loss", f"its value for the {side}", reaches=True)
+            # First, since the pass of a penalty at real or fake samples gives the logits there.
+            penalties, penalised = step.penalise(slopes, parts.differentiation)
+            total = _adversarial(parts.loss, step)
             report = {"adversarial": total.detach()}
             for name, regularizer in acting:
                 if isinstance(regularizer, GradientPenalty):
@@ -147,19 +146,28 @@ def losses(parts: Parts, side: Side) -> Losses:
                     penalty = scalar(penalty, f"reg.{name}", f"its penalty for the {side}")
                     total = total + regularizer.scale(progress) * penalty
                     report[name] = penalty.detach()
-            total = total + step.finish_slopes()
-            report |= step.penalties
+            total = total + penalties
+            report |= penalised
             if side == "discriminator":
+                real, fake = (verdict.detach() for verdict in step.verdicts)
                 for augmentation in parts.augmentations.values():
-                    augmentation.observe(step.real_logits.detach())
-                logits = step.real_logits.detach(), step.fake_logits.detach()
-                judged = (*logits, step.drawn.detach())
+                    augmentation.observe(real)
+                judged = real, fake, step.drawn.detach()
         # One vector: fewer kernels, and under inductor a
         # total that comes out twice loses its gradient.
         report["total"] = total.detach()
         return total, tuple(report), torch.stack(list(report.values())), judged
 
     return compute
+
+
+def _adversarial(loss: Loss, step: Step) -> Tensor:
+    """The loss's value for the side of a step, averaged over the discriminator's judges."""
+    what = f"its value for the {step.side}"
+    values = [
+        scalar(getattr(loss, step.side)(one), "loss", what, reaches=True) for one in step.judges
+    ]
+    return values[0] if len(values) == 1 else torch.stack(values).mean()
 
 
 def arrange(parts: Parts, spec: Spec, device: torch.device) -> None:
@@ -196,7 +204,7 @@ def choose_differentiation(discriminator: nn.Module, spec: Spec, tolerance: floa
     )
 
     def height(x: Tensor) -> tuple[Tensor, tuple[()]]:
-        return net.score(net.features(x), labels), ()  # type: ignore[operator]
+        return mean_of(as_judges(net.score(net.features(x), labels))), ()  # type: ignore[operator]
 
     def of(slope: Tensor) -> tuple[Tensor, tuple[()]]:
         lengths = slope.flatten(1).square().sum(1)

@@ -321,6 +321,18 @@ def labels_for(net: nn.Module, spec: Spec, shift: int = 0) -> Tensor | None:
     )
 
 
+def judging(net: Callable[..., Any]) -> Callable[..., Tensor]:
+    """The net with one tensor for an outcome: maps flattened, those of several judges joined."""
+
+    def call(*arguments: Any) -> Tensor:
+        found = net(*arguments)
+        if isinstance(found, Tensor):
+            return found if found.dim() == 1 else found.flatten(1)
+        return torch.cat([logits.view(len(logits), -1) for logits in found], 1)
+
+    return call
+
+
 def seeded(net: Callable[..., Any], *arguments: Any) -> Tensor:
     """A call whose random numbers are always the same."""
     torch.manual_seed(7)

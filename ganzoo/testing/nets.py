@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..contracts import Spec
+from ..contracts.step import as_judges, mean_of
 from ..engine.losses import choose_differentiation
 from ..errors import GanzooError
 from .case import (
@@ -21,6 +22,7 @@ from .case import (
     Noted,
     Wrong,
     describe,
+    judging,
     labels_for,
     on,
     samples_of,
@@ -156,7 +158,8 @@ def repeats(case: Case) -> str:
     """The same seed gives the same weights and the same outcome."""
     for spec in case.taken:
         net, other = case.made(spec), case.build(spec)
-        one, two = (seeded(n, inputs_of(case, spec), labels_for(net, spec)) for n in (net, other))
+        given, classes = inputs_of(case, spec), labels_for(net, spec)
+        one, two = (seeded(judging(n), given, classes) for n in (net, other))
         same = (
             torch.allclose(one, two, rtol=1e-4, atol=1e-6)
             if case.kind == "discriminator"
@@ -172,7 +175,7 @@ def reached(case: Case) -> str:
     for spec in case.taken:
         moved, what = case.moved(spec), f"on {describe(spec)}"
         given = inputs_of(case, spec)
-        outcome = seeded(moved, given, labels_for(moved, spec))
+        outcome = seeded(judging(moved), given, labels_for(moved, spec))
         for head in getattr(
             moved, "heads", ()
         ):  # what reads the features beside the score, for other losses
@@ -243,11 +246,11 @@ def logits(case: Case) -> str:
             labels_for(case.made(spec), spec),
         )
         fix = "forward(samples, labels) must take [n, *spec.shape] and [n]"
-        found = case.attempt(f"judging samples {what}", fix, seeded, net, samples, classes)
+        found = case.attempt(f"judging samples {what}", fix, seeded, judging(net), samples, classes)
         case.require(
-            tuple(found.shape) == (BATCH,),
+            len(found) == BATCH and not _is_column(net(samples, classes)),
             f"gives {tuple(found.shape)} {what}",
-            "return one logit a sample: [n]",
+            "return one logit a sample, [n], a map of them, [n, ...], or a list of either",
         )
         case.require(
             found.dtype == torch.float32,
@@ -257,14 +260,18 @@ def logits(case: Case) -> str:
         case.require(
             found.isfinite().all(), f"gives logits that are not finite {what}", "check its scales"
         )
-        parts = seeded(_in_two(net), samples, classes)
+        parts = seeded(judging(_in_two(net)), samples, classes)
         same = found.shape == parts.shape and torch.allclose(found, parts, rtol=1e-4, atol=1e-6)
         fix = "define `features` and `score`, or `forward` alone"
         case.require(same, f"forward is not score(features) {what}", fix)
     return f"[n], forward is score(features), {on(case.taken)}"
 
 
-def _in_two(net: Any) -> Callable[..., Tensor]:
+def _is_column(found: Any) -> bool:
+    return isinstance(found, Tensor) and found.dim() == 2 and found.shape[1] == 1
+
+
+def _in_two(net: Any) -> Callable[..., Any]:
     return lambda samples, labels: net.score(net.features(samples), labels)
 
 
@@ -336,7 +343,7 @@ def _mixes(case: Case, spec: Spec) -> bool:
     exact, samples = case.moved(spec).double(), samples_of(spec).double()
     others = torch.cat([samples[:1], 3 * samples[1:].roll(1, -1) + 0.5])
     before, after = (
-        seeded(exact, batch, labels_for(exact, spec))[0] for batch in (samples, others)
+        seeded(judging(exact), batch, labels_for(exact, spec))[0] for batch in (samples, others)
     )
     return not torch.allclose(before, after, rtol=1e-9, atol=1e-12)
 
@@ -359,7 +366,7 @@ def slopes(case: Case) -> str:
 
 
 def _height(net: Any, classes: Tensor | None, x: Tensor) -> Tensor:
-    return seeded(net, x, classes)
+    return mean_of(as_judges(seeded(net, x, classes)))
 
 
 def differentiation(case: Case) -> str:

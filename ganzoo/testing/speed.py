@@ -13,7 +13,7 @@ from ..assembly.pipeline import SIDES
 from ..components.registry import Component
 from ..contracts import GradientPenalty, Spec
 from ..errors import GanzooError
-from .case import Case, DoesNotApply, Noted, describe, labels_for, samples_of
+from .case import Case, DoesNotApply, Noted, describe, judging, labels_for, samples_of
 from .parts import IMAGE, given_logits, home, nets_for
 from .stand_ins import step_of
 
@@ -113,7 +113,8 @@ def _run(case: Case, spec: Spec) -> Run:
     classes = labels_for(part, spec)
     classes = None if classes is None else classes.repeat(COUNT // len(classes)).to(device)
     given = part.draw_latents(COUNT).to(device) if case.kind == "generator" else data
-    return lambda: part(given, classes).sum().backward()
+    called = judging(part)
+    return lambda: called(given, classes).sum().backward()
 
 
 def _regularizer(case: Case, device: torch.device) -> Run:
