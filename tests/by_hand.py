@@ -40,22 +40,40 @@ def batches(count, size, seed, flip):
 # Nets
 
 
-class Points(nn.Module):
-    """Linear layers with leaky rectifiers between them, any samples; either side."""
+class Scale(nn.Module):
+    """The mean of points, by coordinate, and how far they lie from it, in all of them alike."""
 
-    def __init__(self, sizes, shape=(), bounded=False):
+    def __init__(self, points):
+        super().__init__()
+        count = points.shape[0]
+        mean = points.sum(0) / count
+        self.register_buffer("mean", mean)
+        self.register_buffer("deviation", ((points - mean) ** 2).mean().sqrt())
+
+
+class Points(nn.Module):
+    """Linear layers with leaky rectifiers between them, for points; either side."""
+
+    def __init__(self, sizes, points, shape=()):
         super().__init__()
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
-        self.shape, self.bounded = shape, bounded
+        self.scale, self.shape = Scale(points), shape
+
+    @property
+    def unit(self):
+        """Slopes are counted over the deviation."""
+        return self.scale.deviation
 
     def forward(self, x, labels=None):
         x = x.flatten(1)
+        if not self.shape:
+            x = (x - self.scale.mean) / self.scale.deviation
         for layer in self.layers[:-1]:
             x = F.leaky_relu(layer(x), 0.2)
         x = self.layers[-1](x)
         if not self.shape:
             return x[:, 0]
-        return (x.tanh() if self.bounded else x).reshape(len(x), *self.shape)
+        return (x * self.scale.deviation + self.scale.mean).reshape(len(x), *self.shape)
 
 
 class LabelledMaker(nn.Module):
@@ -126,7 +144,8 @@ class ConvCritic(nn.Module):
 
 
 def copied(net, source):
-    """The net with the values of another's parameters and buffers, which come in the same order.
+    """The net with the values of another's parameters, which come in the same order; its buffers,
+    computed here, are compared.
 
     A linear layer beside a convolution over all of a map is the same numbers in another shape.
     """
@@ -139,7 +158,7 @@ def copied(net, source):
             else:  # the first of a generator: [outputs, latent] beside [latent, c, h, w]
                 mine.copy_(theirs.t().reshape(mine.shape))
         for mine, theirs in zip(net.buffers(), source.buffers(), strict=True):
-            mine.copy_(theirs)
+            torch.testing.assert_close(mine, theirs)
     return net
 
 
@@ -177,7 +196,7 @@ def slopes(critic, x, labels):
     """|dD/dx|² of each sample, differentiable."""
     x = x.detach().requires_grad_()
     (slope,) = torch.autograd.grad(critic(x, labels).sum(), x, create_graph=True)
-    return (slope**2).flatten(1).sum(1)
+    return ((slope * getattr(critic, "unit", 1)) ** 2).flatten(1).sum(1)
 
 
 def penalty(name, critic, real, fake, labels):

@@ -197,8 +197,9 @@ def nets_by_hand(case):
     if case["nets"] == "labelled":
         maker = by_hand.LabelledMaker(latent, 20, 3, shape)
         return maker, by_hand.Projection(inputs, 24, 3)
-    maker = by_hand.Points([latent, 20, 20, inputs], shape, bounded=False)
-    return maker, by_hand.Points([inputs, 24, 24, 1])
+    points = DATA[case["data"]][0]
+    maker = by_hand.Points([latent, 20, 20, inputs], points, shape)
+    return maker, by_hand.Points([inputs, 24, 24, 1], points)
 
 
 def flat(net):
