@@ -43,8 +43,7 @@ COMPONENTS = 64  # of the digits' pixels
 # their mean: Student's t with four degrees of freedom, times sqrt(1 + 1/5), since the mean is known
 # from five values only.
 REACH = 4.604 * (1 + 1 / len(SEEDS)) ** 0.5
-# Five equal counts do not say that a sixth is the same: five seeds cover all 25 modes of the grid,
-# and the next one covers 23.
+# Five equal counts do not say that a sixth is the same.
 SLACK = 0.1
 
 Tree = dict[str, Any]
