@@ -49,7 +49,8 @@ def test_each_layer_wins_over_the_one_before(tmp_path: Path) -> None:
         "wgan",
         10.0,
     )
-    assert recipe.samples == layered().samples, "what the recipe does not say is the default"
+    default = config.check(config.defaults())
+    assert recipe.samples == default.samples, "what the recipe does not say is the default"
     file = tmp_path / "run.toml"
     file.write_text('[train]\nn_critic = 3\nseed = 4\nimages = "10k"\n[optim.gen]\nlr = 0.1\n')
     over = layered(recipe="wgan-gp", config_file=file)

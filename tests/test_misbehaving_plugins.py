@@ -163,7 +163,7 @@ def misbehaving(site, tmp_path, monkeypatch):
             del sys.modules[module]
         return plugins.load(found)
 
-    for place in ("plugins", "cli.plugins", "cli.check_plugin"):
+    for place in ("components.loading", "cli.plugins", "cli.check_plugin"):
         monkeypatch.setattr(f"ganzoo.{place}.inventory", load)
 
 
@@ -322,7 +322,7 @@ QUITTING += ["--device", "cpu", "--engine", "eager", "--set", "checkpoint.images
 def test_a_part_that_leaves_in_the_training_is_named_and_nothing_is_lost(
     way, site, cli, tmp_path, monkeypatch
 ):
-    found = site(quits=QUITS.format(differentiation=way))
+    found = site(quits=QUITS.format(way=way))
     loaded = plugins.load([*plugins.entry_points(group=plugins.GROUP), *found])
     monkeypatch.setattr(plugins, "inventory", lambda: loaded)
     done = cli("train", *QUITTING, "--out", tmp_path / "runs")
@@ -337,7 +337,7 @@ def test_a_part_that_leaves_in_the_training_is_named_and_nothing_is_lost(
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the way a killed process ends on POSIX")
 def test_the_resume_after_a_part_ended_the_process_says_so(site, cli, tmp_path, monkeypatch):
     # What is being written beside the training has the time to be written.
-    found = site(quits=QUITS.format(differentiation="time.sleep(5); os._exit(0)"))
+    found = site(quits=QUITS.format(way="time.sleep(5); os._exit(0)"))
     code = "from ganzoo.cli import main; main()"
     command = [sys.executable, "-c", code, "train", *QUITTING, "--out", str(tmp_path / "runs")]
     env = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
@@ -348,7 +348,7 @@ def test_the_resume_after_a_part_ended_the_process_says_so(site, cli, tmp_path, 
         "the one after was not done"
     )
 
-    (tmp_path / "mis_quits.py").write_text(QUITS.format(differentiation="pass"))
+    (tmp_path / "mis_quits.py").write_text(QUITS.format(way="pass"))
     loaded = plugins.load([*plugins.entry_points(group=plugins.GROUP), *found])
     monkeypatch.setattr(plugins, "inventory", lambda: loaded)
     done = cli("train", "--resume", run)

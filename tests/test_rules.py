@@ -133,6 +133,16 @@ def test_a_module_imports_what_lies_below(module):
     assert module not in closure(module), "modules import each other in a circle"
 
 
+def test_the_architecture_page_shows_what_imports_what():
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    shown = re.findall(r"^\| `(\w+)(?:\.py|/)` \|[^|]*\| ([^|]*) \|$", text, re.M)
+    assert [name for name, _ in shown] == list(LAYERS)
+    for name, imported in shown:
+        found = {module_of(d) for m in GRAPH if module_of(m) == name for d in OURS[m]}
+        wanted = [other for other in LAYERS if other in found - {name, ""}]
+        assert imported == (", ".join(wanted) or "-"), name
+
+
 def test_the_loop_knows_no_registry_and_no_terminal():
     """The loop and the engine, and all that they need, work with parts that anybody built."""
     roots = [name for name in GRAPH if module_of(name) in ("engine", "contracts")]

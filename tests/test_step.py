@@ -59,7 +59,7 @@ class Judge(Discriminator):
         return self.net(features).squeeze(1)
 
 
-@pytest.mark.parametrize("way", ["double_backward", "forward_over_reverse"])
+@pytest.mark.parametrize("way", [None, "double_backward", "forward_over_reverse"])
 @pytest.mark.parametrize(("name", "place"), [("r1", "data"), ("r2", "drawn")])
 def test_a_slope_in_a_pass_of_its_own(name, place, way):
     """A penalty that is called by hand: its formula, and its gradient in the weights."""
@@ -67,8 +67,12 @@ def test_a_slope_in_a_pass_of_its_own(name, place, way):
     judge = Judge(Spec((3,)), nn.Identity()).double()
     real, fake = torch.randn(2, 5, 3, dtype=torch.float64)
     latents = torch.zeros(5, 1)
-    step = Step("discriminator", lambda *_: fake, judge, real, latents, differentiation=way)
-    found = step.slope_of(zoo().registry.create("regularizer", name))
+    step = Step("discriminator", lambda *_: fake, judge, real, latents)
+    penalty = zoo().registry.create("regularizer", name)
+    if way is None:
+        found = penalty.penalty(step)
+    else:
+        found = step.penalise([(name, penalty)], way)[0] / penalty.weight
     x = getattr(step, place).clone().requires_grad_()
     (slope,) = torch.autograd.grad(judge(x).sum(), x, create_graph=True)
     wanted = slope.square().sum(1).mean() / 2

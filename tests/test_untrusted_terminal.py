@@ -132,7 +132,13 @@ def hostile_plugins(nasty):
 
 @pytest.mark.parametrize("nasty", NASTY[:-1], ids=ascii)
 def test_words_of_plugins_are_cleaned_wherever_they_are_printed(monkeypatch, cli, nasty):
-    for module in ("plugins", "cli._shared", "cli.plugins", "cli.check_plugin", "cli.new_plugin"):
+    for module in (
+        "components.loading",
+        "cli._shared",
+        "cli.plugins",
+        "cli.check_plugin",
+        "cli.new_plugin",
+    ):
         for name in ("zoo", "inventory"):
             found = importlib.import_module(f"ganzoo.{module}")
             if hasattr(found, name):

@@ -84,11 +84,6 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically."""
-    write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
-
-
 def tensor_bytes(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
     """Tensors in the safetensors format, on the CPU and each with memory of its own. Equal ones
     make equal bytes: safetensors itself writes several metadata in a random order.
