@@ -53,6 +53,13 @@ class Generator(nn.Module):
         points: real ones, [n, d]
         """
 
+    def observe(self, latents: Tensor, labels: Tensor | None = None) -> None:
+        """Move buffers (a mean of w), after each update of this net and without gradient.
+
+        latents: those of the update, [n, ...]. A buffer that `forward` moves would move in passes
+        for gradients too, and in those of the discriminator's updates.
+        """
+
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Samples [n, *spec.shape], images in [-1, 1]."""
         raise TypeError(f"{type(self).__name__} must define forward")
@@ -90,6 +97,12 @@ class Discriminator(nn.Module):
         super().__init_subclass__(**kwargs)
         if cls.forward is Discriminator.forward and cls.score is Discriminator.score:
             raise TypeError(f"{cls.__name__} must define score (with features), or forward")
+
+    def observe(self, samples: Tensor, labels: Tensor | None = None) -> None:
+        """Move buffers, after each update of this net and without gradient.
+
+        samples: the real ones of the update, [n, *shape], before any view.
+        """
 
     def features(self, samples: Tensor) -> Any:
         """What `score` and feature-based losses read; the samples themselves unless defined."""

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..contracts import Side
+from ..contracts import Discriminator, Generator, Side
+from ..spec import as_samples
 from .capture import Captured, Recorder
 from .health import figures
 from .losses import Judged, Losses, Parts, Report, losses
@@ -113,6 +114,7 @@ class Engine:
             names, values = names + more, torch.cat([values, numbers])
         report = Report(names, values)
         self._step(side, report, measure)
+        self._observe(side, given)
         return report
 
     def _gradients(self, side: Side, given: Inputs, due: tuple[str, ...]) -> Computed:
@@ -169,6 +171,16 @@ class Engine:
                 if regularizer.on(side):
                     regularizer.after_update(net)
 
+    @torch.no_grad()
+    def _observe(self, side: Side, given: Inputs) -> None:
+        """Let the updated net move its buffers, where it defines that."""
+        data, labels, latents, flips = given
+        net: Any = self.parts.net(side)
+        if not moves(net):
+            return
+        seen = latents if side == "generator" else as_samples(data, flips)
+        net.observe(seen, labels if getattr(net, "conditional", False) else None)
+
     # Capture.
 
     def _runner(self, side: Side) -> Callable[..., Report]:
@@ -221,6 +233,12 @@ class Engine:
         self.rewrite()
         if slower == "eager":
             self.losses = dict(self.plain)
+
+
+def moves(net: nn.Module) -> bool:
+    """Whether a net defines `observe`."""
+    own = getattr(type(net), "observe", None)
+    return own not in (None, Generator.observe, Discriminator.observe)
 
 
 def compiler_errors() -> tuple[type[Exception], ...]:

@@ -206,6 +206,9 @@ def use(case: Case, net: Any) -> None:
         given,
         classes,
     )
+    with torch.no_grad():
+        fix = "observe(latents or samples, labels) moves buffers and returns nothing"
+        case.attempt(f"observing on {describe(net.spec)}", fix, net.observe, given, classes)
 
 
 def bends(case: Case) -> str:
