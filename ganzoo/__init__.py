@@ -13,6 +13,7 @@ from .components.hooks import hookimpl
 from .errors import GanzooError
 
 if TYPE_CHECKING:
+    from .engine.average import Average
     from .library import create, list_components, load, train
 
 # Read once in a process, at the first matrix product on
@@ -24,7 +25,23 @@ try:
 except PackageNotFoundError:  # a checkout that was never installed
     __version__ = "0+unknown"
 
-__all__ = ["GanzooError", "__version__", "create", "hookimpl", "list_components", "load", "train"]
+LATE = {  # what needs torch, imported when first used
+    "Average": ".engine.average",
+    "create": ".library",
+    "list_components": ".library",
+    "load": ".library",
+    "train": ".library",
+}
+__all__ = [
+    "Average",
+    "GanzooError",
+    "__version__",
+    "create",
+    "hookimpl",
+    "list_components",
+    "load",
+    "train",
+]
 
 
 def __dir__() -> list[str]:
@@ -34,6 +51,6 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> object:
     """The library's functions, imported when first used."""
-    if name in ("create", "list_components", "load", "train"):
-        return getattr(import_module(".library", __name__), name)
+    if name in LATE:
+        return getattr(import_module(LATE[name], __name__), name)
     raise AttributeError(f"module 'ganzoo' has no attribute {name!r}")

@@ -200,6 +200,20 @@ def test_plugins_use_what_third_parties_can(path):
                 )
 
 
+def test_documents_import_what_is_public():
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for page in pages:
+        for code in re.findall(
+            r"^```py(?:thon)?[^\n]*\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S
+        ):
+            for node in ast.walk(ast.parse(code)):
+                if isinstance(node, ast.ImportFrom) and not node.level:
+                    ours = node.module.split(".")[0] == "ganzoo"
+                    assert not ours or node.module in PUBLIC | {"ganzoo.testing"}, (
+                        f"{page.name}: {node.module} is not public"
+                    )
+
+
 # Names.
 
 
