@@ -15,18 +15,12 @@ from ganzoo.contracts import GradientPenalty, NonNegativeFloat, PositiveInt
 TINY = 1e-12
 
 
-class UnitGradientPenalty(GradientPenalty):
-    """Draws the slope's norm to one between real and generated
-    samples: (|g| - 1)² (Gulrajani et al. 2017, eq. 3).
-
-    The default weight is the paper's lambda. The paper
-    has no augmentation: samples are mixed before it.
+class Weighted(GradientPenalty):
+    """A penalty of weight 10 by default, with a choice of where the slope is taken.
 
     through: whether the slope is in the samples, through
         augmentations and noise; else in what is seen
     """
-
-    at = "between"
 
     def __init__(
         self,
@@ -38,6 +32,17 @@ class UnitGradientPenalty(GradientPenalty):
     ) -> None:
         super().__init__(weight=weight, every=every, final=final)
         self.through = through
+
+
+class UnitGradientPenalty(Weighted):
+    """Draws the slope's norm to one between real and generated
+    samples: (|g| - 1)² (Gulrajani et al. 2017, eq. 3).
+
+    The default weight is the paper's lambda. The paper
+    has no augmentation: samples are mixed before it.
+    """
+
+    at = "between"
 
     def of(self, slope: Tensor) -> Tensor:
         """(|g| - 1)², averaged over the samples of a slope [n, ...]."""
@@ -51,37 +56,20 @@ class Dragan(UnitGradientPenalty):
 
     A point is a real sample moved a random part of the way along uniform noise of half the batch's
     deviation, before any augmentation, which the paper has not.
-
-    through: whether the slope is in the samples, through
-        augmentations and noise; else in what is seen
     """
 
     at = "around"
 
 
-class R1(GradientPenalty):
+class R1(Weighted):
     """Draws the slope to zero at real samples: |g|² / 2;
     the weight is gamma (Mescheder et al. 2018, eq. 9).
 
     The default is the paper's gamma for images of 256x256; the right one grows with resolution² /
     batch size, and at 32x32 published runs use 0.01 to 1.
-
-    through: whether the slope is in the samples, through
-        augmentations and noise; else in what is seen
     """
 
     at = "real"
-
-    def __init__(
-        self,
-        *,
-        weight: NonNegativeFloat = 10.0,
-        every: PositiveInt = 1,
-        final: NonNegativeFloat | None = None,
-        through: bool = True,
-    ) -> None:
-        super().__init__(weight=weight, every=every, final=final)
-        self.through = through
 
     def of(self, slope: Tensor) -> Tensor:
         """|g|² / 2, averaged over the samples of a slope [n, ...]."""
@@ -93,9 +81,6 @@ class R2(R1):
     2; the weight is gamma (Mescheder et al. 2018, eq. 10).
 
     Use it with r1 and the same weight (Huang et al. 2024).
-
-    through: whether the slope is in the samples, through
-        augmentations and noise; else in what is seen
     """
 
     at = "fake"
