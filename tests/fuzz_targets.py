@@ -25,6 +25,7 @@ from ganzoo import data
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.data import Order
+from ganzoo.engine.optimizer_state import restore_optimizer
 from ganzoo.errors import GanzooError
 from ganzoo.generate import sampling
 from ganzoo.io import checkpoints as checkpoint
@@ -298,9 +299,7 @@ def restore(state):
     """Put the parts of a state back that the checkpoint module knows how to."""
     net = torch.nn.Linear(2, 2)
     for side in ("discriminator", "generator"):
-        checkpoint.restore_optimizer(
-            torch.optim.Adam(net.parameters()), state.get(f"optim_{side}", {})
-        )
+        restore_optimizer(torch.optim.Adam(net.parameters()), state.get(f"optim_{side}", {}))
     order = state.get("counters", {}).get("order", {})
     Order(64, 4, 0).load_state_dict(order)
 

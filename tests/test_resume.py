@@ -11,6 +11,7 @@ from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.contracts import Dataset
+from ganzoo.engine.optimizer_state import optimizer_state, restore_optimizer
 from ganzoo.io import checkpoints as checkpoint
 from ganzoo.training import log_file as logbook
 from ganzoo.training import run_folder as runs
@@ -131,11 +132,11 @@ def test_optimizer_state_gets_its_parameters_layout(name):
 
     update(nets[0], optimizers[0], gradients[0])
     update(nets[0], optimizers[0], gradients[1])
-    flat = checkpoint.optimizer_state(optimizers[0])
+    flat = optimizer_state(optimizers[0])
     flat = {
         k: v.clone().contiguous() if isinstance(v, torch.Tensor) else v for k, v in flat.items()
     }  # as from a file
-    checkpoint.restore_optimizer(optimizers[1], flat)
+    restore_optimizer(optimizers[1], flat)
     nets[1].load_state_dict(nets[0].state_dict())
     for net, optimizer in zip(nets, optimizers, strict=True):
         update(net, optimizer, gradients[2])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..io.checkpoints import optimizer_state, restore_optimizer
+from ..engine.optimizer_state import optimizer_state, restore_optimizer
 from .case import Case
 from .state import lost
 

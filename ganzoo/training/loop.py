@@ -19,6 +19,7 @@ from ..contracts import Side, Tracker
 from ..data import Order
 from ..data.loader import Batch, Feed, budget_bytes
 from ..engine.engine import Engine
+from ..engine.optimizer_state import optimizer_state, restore_optimizer
 from ..engine.randomness import Streams, derive
 from ..errors import BadFile, GanzooError, one_line
 from ..generate import sampling
@@ -112,8 +113,7 @@ class Training:
     def state_dict(self) -> State:
         """Everything that changes during training."""
         optimizers = {
-            f"optim_{side}": checkpoint.optimizer_state(self.pipeline.optimizers[side])
-            for side in SIDES
+            f"optim_{side}": optimizer_state(self.pipeline.optimizers[side]) for side in SIDES
         }
         counters = {
             "images": self.images,
@@ -152,7 +152,7 @@ class Training:
     def _restore(self, state: State) -> None:
         self.pipeline.load_state_dict(state)
         for side in SIDES:
-            checkpoint.restore_optimizer(self.pipeline.optimizers[side], state[f"optim_{side}"])
+            restore_optimizer(self.pipeline.optimizers[side], state[f"optim_{side}"])
         counters = state["counters"]
         if not self.streams.load_state_dict(state["streams"], int(counters["images"])):
             self.tell(
