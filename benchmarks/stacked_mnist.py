@@ -192,7 +192,25 @@ def train(given: argparse.Namespace, seed: int, net: Classifier) -> dict[str, An
     }
 
 
-def main() -> None:
+def trained(given: argparse.Namespace, seed: int, net: Classifier) -> dict[str, Any]:
+    """One seed's results, printed as well."""
+    result = train(given, seed, net)
+    print(
+        f"seed {seed}: {result['images']:,} images in {result['training_seconds']:.1f} s, "
+        f"compilation included",
+        flush=True,
+    )
+    print(
+        f"  {result['update_seconds']:.1f} s without it, {result['images_per_second']:,.0f} "
+        f"images/s by {result['engine']}"
+    )
+    for name in ("raw", "averaged"):
+        print(f"  {name}: {result[name]['modes']} modes, KL {result[name]['kl']:.4f}", flush=True)
+    return result
+
+
+def arguments() -> argparse.Namespace:
+    """What was given on the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -207,7 +225,11 @@ def main() -> None:
         "--data-root", type=Path, default=SHARED, help="folder with MNIST (default: ../shared/data)"
     )
     parser.add_argument("--out", type=Path, help="a JSON file for the results")
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = arguments()
     pipeline_device = (
         "cuda"
         if given.device == "auto" and torch.cuda.is_available()
@@ -230,23 +252,7 @@ def main() -> None:
         f"a perfect sampler of uniform modes: KL {least['kl']:.4f} +- {least['deviation']:.4f}",
         flush=True,
     )
-    found = []
-    for seed in map(int, given.seeds.split(",")):
-        result = train(given, seed, net)
-        found.append(result)
-        print(
-            f"seed {seed}: {result['images']:,} images in {result['training_seconds']:.1f} s, "
-            f"compilation included",
-            flush=True,
-        )
-        print(
-            f"  {result['update_seconds']:.1f} s without it, {result['images_per_second']:,.0f} "
-            f"images/s by {result['engine']}"
-        )
-        for name in ("raw", "averaged"):
-            print(
-                f"  {name}: {result[name]['modes']} modes, KL {result[name]['kl']:.4f}", flush=True
-            )
+    found = [trained(given, seed, net) for seed in map(int, given.seeds.split(","))]
     about = {
         "machine": machine(device),
         "classifier": accuracy,
