@@ -177,10 +177,13 @@ def test_every_part_of_the_tour_trains(written, tmp_path):
 
 
 def test_discriminator_with_forward_alone_trains(written):
-    train(
+    training = train(
         written,
         {"gen": {"name": "shallow"}, "disc": {"name": "linear"}, "reg": {"flat": {}, "r1": {}}},
     )
+    assert training.updates == 5
+    values = training.pipeline.parts.discriminator.state_dict().values()
+    assert all(value.isfinite().all() for value in values)
 
 
 def test_qualified_name(written):

@@ -224,7 +224,7 @@ def test_auxiliary_loss_is_cross_entropy_and_reaches_both_nets(registry):
 
 @pytest.mark.parametrize("also", [{}, {"r1": {}}], ids=["alone", "beside r1"])
 def test_path_length_has_the_gradient_of_plain_double_backward(registry, also):
-    """Beside r1 the engine may take the dual way for the
+    """Beside r1 the engine may take forward over reverse for the
     discriminator; LayerNorm in the generator has no right dual.
     """
     found = pipeline(

@@ -11,6 +11,7 @@ from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.components.registry import Component, Registry
 from ganzoo.contracts import Dataset, Discriminator, Generator
+from ganzoo.errors import BrokenPlugin
 from ganzoo.testing import findings
 from ganzoo.training.loop import Training
 
@@ -107,6 +108,26 @@ def test_what_moved_is_resumed_and_sampled_from():
         a, b = (getattr(t.pipeline.parts, side).state_dict() for t in (whole, rest))
         assert all(torch.equal(a[name], b[name]) for name in a), side
     assert torch.equal(whole.pipeline.average.net.w_avg, rest.pipeline.average.net.w_avg)
+
+
+class Broken(Mapped):
+    """Reads in `observe` what it does not have."""
+
+    def observe(self, latents, labels=None):
+        self.w_avg.lerp_(self.maping(latents).mean(0), 0.1)
+
+
+def test_one_that_fails_is_a_line_before_the_training():
+    broken = Component("generator", "broken", Broken, "tests", "tests", "0")
+    tree = {
+        "gen": {"name": "broken"},
+        "disc": {"name": "centred"},
+        "data": {"name": "few"},
+        "train": {"batch_size": 8, "device": "cpu"},
+    }
+    config = configuration.check(configuration.merge(configuration.defaults(), tree))
+    with pytest.raises(BrokenPlugin, match=r"gen of tests:tests fails .*maping"):
+        assemble(config, Registry([*REGISTRY.components(), broken]))
 
 
 def test_the_kit_takes_one():

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..components.isolation import contained
 from ..contracts import Dataset, Side, Spec
 from ..engine.blame import reason
-from ..engine.engine import SIDES
+from ..engine.engine import SIDES, observe
 from ..engine.losses import Parts
 from ..engine.simulation import (
     FEW,
@@ -86,9 +86,11 @@ def _tried(
     real = copy.deepcopy(parts)
     try:
         with fork(real), contained():
+            data, labels, latents = _samples(real, dataset, spec, count)
             with within_memory(count):
-                one_update(real, side, *_samples(real, dataset, spec, count))
+                one_update(real, side, data, labels, latents)
             with torch.no_grad():
+                observe(real.net(side), side, data, labels, latents)
                 for regularizer in real.regularizers.values():
                     if regularizer.on(side):
                         regularizer.after_update(real.net(side))

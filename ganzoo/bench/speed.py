@@ -21,6 +21,7 @@ from ..config.tree import Config
 from ..contracts import Side
 from ..contracts.step import Step
 from ..engine.devices import choose_device
+from ..engine.losses import adversarial
 from ..engine.randomness import forked
 from ..errors import DeviceError, UsageError
 from ..training.loop import Training
@@ -77,11 +78,7 @@ class PlainLoop:
             labels,
             views=parts.views(side),
         )
-        loss = (
-            parts.loss.discriminator(step)
-            if side == "discriminator"
-            else parts.loss.generator(step)
-        )
+        loss = adversarial(parts.loss, step)
         for name in parts.due(side, number):
             penalty = parts.regularizers[name].penalty(step)
             if penalty is not None:
@@ -94,7 +91,7 @@ class PlainLoop:
                 regularizer.after_update(parts.net(side))
         if side == "discriminator":
             for augmentation in parts.augmentations.values():
-                augmentation.observe(step.real_logits.detach())
+                augmentation.observe(step.verdicts[0].detach())
         return loss.item()
 
 

@@ -236,7 +236,7 @@ class GradientPenalty(Regularizer):
         raise TypeError(f"{type(self).__name__} must define of")
 
     def penalty(self, step: Step) -> Tensor | None:
-        """The unweighted penalty by itself; the engine shares passes instead (Step.slopes)."""
+        """The unweighted penalty by itself; `Step.penalise` shares passes instead."""
         return step.penalty_of(self)
 
 

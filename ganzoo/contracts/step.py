@@ -240,7 +240,7 @@ class Step:
         Those that look at one place share a pass, and at real and fake samples that pass gives the
         logits too. To be called before anything else is read of the step.
         """
-        if self.views and any(name in self.__dict__ for name in ("__real_seen", "__fake_seen")):
+        if self.views and (self._knows("_real_seen") or self._knows("_fake_seen")):
             raise RuntimeError("penalise comes first: samples as seen were read already")
         groups: dict[tuple[str, bool], list[tuple[str, GradientPenalty]]] = {}
         for name, penalty in due:
@@ -255,8 +255,16 @@ class Step:
             total = total + weighted
             values |= {name: value.detach() for name, value in found.items()}
             if key[0] in ("real", "fake"):
-                self.__dict__.setdefault(f"__at_{key[0]}", judged)
+                self._keep(f"_at_{key[0]}", judged)
         return total, {name: values[name] for name, _ in due}
+
+    def _knows(self, name: str) -> bool:
+        """Whether a lazy attribute was computed."""
+        return f"_{name}" in self.__dict__
+
+    def _keep(self, name: str, value: Any) -> None:
+        """Take a value that came with other work for a lazy attribute's, unless it has one."""
+        self.__dict__.setdefault(f"_{name}", value)
 
     def penalty_of(self, penalty: GradientPenalty) -> Tensor:
         """One penalty's unweighted value, in a pass of its own."""

@@ -175,11 +175,7 @@ class Engine:
     def _observe(self, side: Side, given: Inputs) -> None:
         """Let the updated net move its buffers, where it defines that."""
         data, labels, latents, flips = given
-        net: Any = self.parts.net(side)
-        if not moves(net):
-            return
-        seen = latents if side == "generator" else as_samples(data, flips)
-        net.observe(seen, labels if getattr(net, "conditional", False) else None)
+        observe(self.parts.net(side), side, data, labels, latents, flips)
 
     # Capture.
 
@@ -235,10 +231,20 @@ class Engine:
             self.losses = dict(self.plain)
 
 
-def moves(net: nn.Module) -> bool:
-    """Whether a net defines `observe`."""
+def observe(
+    net: Any,
+    side: Side,
+    data: Tensor,
+    labels: Tensor | None,
+    latents: Tensor,
+    flips: Tensor | None = None,
+) -> None:
+    """Let an updated net move its buffers, if it defines `observe`; on what its update had."""
     own = getattr(type(net), "observe", None)
-    return own not in (None, Generator.observe, Discriminator.observe)
+    if own in (None, Generator.observe, Discriminator.observe):
+        return
+    seen = latents if side == "generator" else as_samples(data, flips)
+    net.observe(seen, labels if getattr(net, "conditional", False) else None)
 
 
 def compiler_errors() -> tuple[type[Exception], ...]:

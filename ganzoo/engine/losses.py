@@ -136,7 +136,7 @@ def losses(parts: Parts, side: Side) -> Losses:
         with _autocast(parts.precision, data.device.type):
             # First, since the pass of a penalty at real or fake samples gives the logits there.
             penalties, penalised = step.penalise(slopes, parts.differentiation)
-            total = _adversarial(parts.loss, step)
+            total = adversarial(parts.loss, step)
             report = {"adversarial": total.detach()}
             for name, regularizer in acting:
                 if isinstance(regularizer, GradientPenalty):
@@ -161,7 +161,7 @@ def losses(parts: Parts, side: Side) -> Losses:
     return compute
 
 
-def _adversarial(loss: Loss, step: Step) -> Tensor:
+def adversarial(loss: Loss, step: Step) -> Tensor:
     """The loss's value for the side of a step, averaged over the discriminator's judges."""
     what = f"its value for the {step.side}"
     values = [
