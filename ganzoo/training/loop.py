@@ -21,6 +21,7 @@ from ..data.loader import Batch, Feed, budget_bytes
 from ..engine.engine import Engine
 from ..engine.optimizer_state import optimizer_state, restore_optimizer
 from ..engine.randomness import Streams, derive
+from ..engine.threads import fitting_threads
 from ..errors import BadFile, GanzooError, one_line
 from ..generate import sampling
 from ..io import checkpoints as checkpoint
@@ -194,9 +195,11 @@ class Training:
 
     def run(self) -> None:
         """As `_run`, with PyTorch's current GPU that of the
-        training: else pinned memory would belong to the first.
+        training (else pinned memory would belong to the first), and as many threads as it is worth.
         """
-        with on(self.pipeline.device):
+        pipeline = self.pipeline
+        batch = self.config.train.batch_size
+        with on(pipeline.device), fitting_threads(pipeline.parts, pipeline.spec, batch):
             self._run()
 
     def _run(self) -> None:
