@@ -11,7 +11,7 @@ import torch
 from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
-from ganzoo.contracts import GradientPenalty
+from ganzoo.contracts import Batch, GradientPenalty
 from ganzoo.engine.engine import SIDES, Engine, only
 from ganzoo.engine.losses import choose_differentiation, losses
 from ganzoo.errors import Incompatible
@@ -81,7 +81,7 @@ def pipeline(gen, loss, reg):
 def batch(built, seed):
     generator = torch.Generator().manual_seed(seed)
     data = torch.rand(8, *built.spec.shape, generator=generator) * 2 - 1
-    return data, None, built.parts.generator.draw_latents(8, generator)
+    return Batch(data), built.parts.draw_latents(8, generator)
 
 
 def check_first_update(gen, loss, reg, backend):

@@ -17,7 +17,7 @@ from ganzoo.assembly.memory import estimate
 from ganzoo.components import loading as plugins
 from ganzoo.components.kinds import KINDS
 from ganzoo.components.registry import Component, Registry
-from ganzoo.contracts import Dataset, Step, Tracker
+from ganzoo.contracts import Batch, Dataset, Step, Tracker
 from ganzoo.engine.losses import losses
 from ganzoo.training.loop import Training
 
@@ -355,7 +355,7 @@ def test_idea_compiles_as_one_graph(registry, idea):
             parts = copy.deepcopy(found.parts)
             torch.manual_seed(2)
             total = wrap(losses(parts, side))(
-                data, labels, latents, torch.tensor(0.1), parts.due(side, 0)
+                Batch(data, labels), latents, torch.tensor(0.1), parts.due(side, 0)
             )[0]
             total.backward()
             values.append(

@@ -10,7 +10,7 @@ from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.components.registry import Component, Registry
-from ganzoo.contracts import Dataset, Discriminator, Generator, GradientPenalty, Spec, Step
+from ganzoo.contracts import Batch, Dataset, Discriminator, Generator, GradientPenalty, Spec, Step
 from ganzoo.contracts.step import as_judges, mean_of
 from ganzoo.engine.engine import compiled
 from ganzoo.engine.losses import Parts, losses
@@ -96,7 +96,7 @@ def test_a_loss_is_that_of_each_judge_s_patches_averaged_over_judges(loss, side)
         values.append(getattr(create("loss", loss), side)(one))
     compute = losses(parts_of(generator, discriminator, loss), side)
     pictures = data.view(5, 1, 8, 8)
-    total, _, _, judged = compute(pictures, None, latents, torch.zeros(()), ())
+    total, _, _, judged = compute(Batch(pictures), latents, torch.zeros(()), ())
     assert total.item() == pytest.approx(sum(values).item() / 2, rel=1e-12)
     if side == "discriminator":
         for verdict, logits in zip(judged[:2], (real, fake), strict=True):
@@ -154,7 +154,7 @@ def test_compiles_as_one_graph_and_agrees(loss):
         due = ("r1", "gp") if side == "discriminator" else ()
         for compute in (plain, compiled(plain, "aot_eager")):
             torch.manual_seed(3)
-            total = compute(data.view(5, 1, 8, 8), None, latents, torch.zeros(()), due)[0]
+            total = compute(Batch(data.view(5, 1, 8, 8)), latents, torch.zeros(()), due)[0]
             weights = list(parts.net(side).parameters())
             found.append(torch.autograd.grad(total, weights, materialize_grads=True))
         for one, other in zip(*found, strict=True):

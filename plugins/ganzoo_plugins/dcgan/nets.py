@@ -11,7 +11,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from ganzoo.contracts import Discriminator, Generator, PositiveInt, Spec
+from ganzoo.contracts import Discriminator, Encoder, Generator, PositiveInt, Spec
 from ganzoo.errors import Incompatible
 from ganzoo.nn import initialise, norm
 
@@ -175,6 +175,33 @@ class DCGANDiscriminator(Discriminator):
         if self.conditional:
             logits = logits + (self.classes(labels) * features).sum(1)
         return logits
+
+
+class DCGANEncoder(Encoder):
+    """Strided convolutions as in the discriminator of DCGAN, which end in a code.
+
+    Reads [n, c, h, w] for any c and any h, w from 4 up. Its norms look at one sample alone, so that
+    a code does not hang on the batch. Raises Incompatible for other samples.
+
+    latent_dim: numbers in one code
+    width: channels of the first stage; each stage below has twice as many, up to 8 times
+    """
+
+    modalities = ("image",)
+
+    def __init__(
+        self, spec: Spec, *, latent_dim: PositiveInt = 100, width: PositiveInt = 64
+    ) -> None:
+        super().__init__(spec, latent_dim=latent_dim)
+        sizes = _sizes(spec)
+        widths = _widths(width, len(sizes) - 1)
+        self.body, height, breadth = _shrink(spec.shape[0], widths, sizes, "layer")
+        self.code = nn.Linear(widths[-1] * height * breadth, 2 * latent_dim)
+        _draw_weights(self)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        codes: Tensor = self.code(self.body(samples).flatten(1))
+        return codes.view(len(samples), 2, self.latent_dim)
 
 
 def _shrink(

@@ -21,5 +21,10 @@ def register_discriminators(register: Callable[..., None]) -> None:
 
 
 @hookimpl
+def register_encoders(register: Callable[..., None]) -> None:
+    register("mlp", "ganzoo_plugins.vanilla.nets:MLPEncoder")
+
+
+@hookimpl
 def register_recipes(register: Callable[..., None]) -> None:
     register("vanilla", Path(__file__).parent / "recipes" / "vanilla.toml")

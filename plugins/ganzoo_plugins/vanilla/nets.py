@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ganzoo.contracts import Discriminator, Generator, PositiveInt, Spec
+from ganzoo.contracts import Discriminator, Encoder, Generator, PositiveInt, Spec
 
 
 def _trunk(inputs: int, width: int, depth: int, norm: bool = False) -> nn.Sequential:
@@ -125,3 +125,39 @@ class MLPDiscriminator(Discriminator):
         """Logits [n]."""
         logits: Tensor = self.judge(features).squeeze(1)
         return logits
+
+
+class MLPEncoder(Encoder):
+    """A fully connected encoder of samples of any shape, the generator's counterpart.
+
+    Points are read by where they lie from the data's mean, in units of their deviation.
+
+    latent_dim: numbers in one code
+    width: units in each hidden layer
+    depth: hidden layers
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        latent_dim: PositiveInt = 100,
+        width: PositiveInt = 256,
+        depth: PositiveInt = 3,
+    ) -> None:
+        super().__init__(spec, latent_dim=latent_dim)
+        self.trunk = _trunk(spec.numel, width, depth)
+        self.code = nn.Linear(width, 2 * latent_dim)
+        self.frame = Frame(spec) if spec.modality == "points" else None
+
+    def calibrate(self, points: Tensor) -> None:
+        """Take the mean and the deviation of points [n, d]."""
+        if self.frame is not None:
+            self.frame.fit(points)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        flat = samples.flatten(1)
+        if self.frame is not None:
+            flat = (flat - self.frame.centre) / self.frame.scale
+        codes: Tensor = self.code(self.trunk(flat))
+        return codes.view(len(samples), 2, self.latent_dim)
