@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -60,6 +60,15 @@ class Batch(NamedTuple):
     labels: Tensor | None = None
     flips: Tensor | None = None
     given: Mapping[str, Tensor] = {}
+
+    def each(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """What the function makes of every tensor."""
+        return Batch(
+            function(self.samples),
+            None if self.labels is None else function(self.labels),
+            None if self.flips is None else function(self.flips),
+            {name: function(tensor) for name, tensor in self.given.items()},
+        )
 
 
 @dataclass(eq=False)

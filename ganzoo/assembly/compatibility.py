@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..components.isolation import contained
+from ..components.kinds import KINDS
 from ..components.registry import Component
 from ..components.traits import has, wants
 from ..config.tree import Net
@@ -187,10 +188,10 @@ def check_needs(build: Assembly, parts: Mapping[str, Any], askers: Mapping[str, 
             message = "has parameters, which no optimizer would update; make them buffers"
             raise BrokenPlugin(f"{type(part).__name__} {message}", section=section)
     config = build.config
-    names = {"loss": config.loss.name, "generator": config.gen.name, "encoder": config.enc.name}
-    for kind, name in names.items():
+    for kind in parts.keys() - {"discriminator"}:
+        name = getattr(config, KINDS[kind].section).name
         for asker, trait in _asked(askers, kind):
-            if not has(parts.get(kind), trait):
+            if not has(parts[kind], trait):
                 raise _lacking(build, asker, kind, trait, name)
 
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ..components.isolation import contained
 from ..contracts import Batch, Dataset, Side, Spec
-from ..data.loader import each_of
 from ..engine.blame import reason
 from ..engine.engine import SIDES, observe
 from ..engine.losses import Parts
@@ -116,4 +115,4 @@ def _samples(parts: Parts, dataset: Dataset, spec: Spec, count: int) -> tuple[Ba
         labels=batch.labels if spec.classes else None,
         given={name: each for name, each in given.items() if name in spec.given},
     )
-    return each_of(lambda tensor: tensor.to(device), batch), parts.draw_latents(count).to(device)
+    return batch.each(lambda tensor: tensor.to(device)), parts.draw_latents(count).to(device)

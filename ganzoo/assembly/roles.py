@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..components.kinds import ROLES
 from ..config.tree import Net
 from ..contracts import Condition, Dataset, Game, Role, Side, Spec
 from ..contracts.game import Nets
@@ -23,12 +24,10 @@ from .compatibility import (
     having,
 )
 
-FAMILY = {"generator": "gen", "discriminator": "disc", "encoder": "enc"}  # kind -> section
-
 
 def choice_of(build: Assembly, role: str, kind: str) -> Net:
     """The component that fills a role: its section's, but for what stands in a table of its own."""
-    chosen: Net = getattr(build.config, FAMILY[kind]).of_role(role.partition(".")[2])
+    chosen: Net = getattr(build.config, ROLES[kind]).of_role(role.partition(".")[2])
     if kind == "discriminator" and chosen.name == "auto":
         return chosen.model_copy(update={"name": discriminator_name(build)})
     if kind == "encoder" and chosen.name == "auto":
@@ -84,7 +83,7 @@ def build_nets(
             nets[name] = build.build(name, role.kind, choice, own)
         if choice.init != "auto":
             # by the kind's name, as runs of one generator and one discriminator always were
-            stream = role.kind if name == FAMILY[role.kind] else name
+            stream = role.kind if name == ROLES[role.kind] else name
             torch.manual_seed(derive(build.config.train.seed, "init", stream))
             initialise(nets[name], choice.init)
     return nets, specs
@@ -92,7 +91,7 @@ def build_nets(
 
 def _check_tables(build: Assembly, roles: Mapping[str, Role]) -> None:
     """Raises BadConfig for the table of a role that the game has not."""
-    for section in FAMILY.values():
+    for section in ROLES.values():
         for table in getattr(build.config, section).roles:
             if f"{section}.{table}" not in roles:
                 game = build.config.game.name
@@ -137,7 +136,7 @@ def what_is_read(
             if name not in specs.get(section, spec).given:
                 message = f"reads {name!r}, which nothing gives"
                 makers = having(build, "condition", lambda part: True)
-                remedy = f"take paired pictures, or make it by --given: {makers}"
+                remedy = f"take paired pictures, or make it by a condition: {makers}"
                 raise Incompatible(message, section=section, remedy=remedy)
     read = {name for names in wanted.values() for name in names}
     for name, condition in conditions.items():

@@ -22,7 +22,6 @@ from torch.utils.flop_counter import flop_registry
 from .. import __version__
 from ..assembly.pipeline import SIDES, Pipeline
 from ..contracts import Batch
-from ..data.loader import each_of
 from ..engine.engine import Engine
 from ..spec import as_given, as_samples
 from .timing import Laps, Variant, repeated, wait
@@ -137,7 +136,7 @@ def batch(pipeline: Pipeline) -> Batch:
         labels=found.labels if pipeline.spec.classes else None,
         given=as_given(given),
     )
-    return each_of(lambda tensor: tensor.to(pipeline.device), seen)
+    return seen.each(lambda tensor: tensor.to(pipeline.device))
 
 
 def kernel_share(variant: Variant) -> float:

@@ -70,19 +70,7 @@ def command(
     interpolate: Path | None,
 ) -> None:
     """Draw samples from SOURCE, a run folder or a generator.safetensors."""
-    if interpolate is not None and interpolate.suffix.lower() != ".gif":
-        raise UsageError(f"--interpolate {interpolate}: write a name that ends in .gif")
-    if out.suffix and out.suffix.lower() not in (".png", *NUMBERS):
-        raise UsageError(
-            f"--out {out}: give a name that ends in .png for one grid, in .npy or .csv for the "
-            f"numbers, "
-            "or one without a dot for a folder"
-        )
-    from ..io.files import check_folder
-
-    check_folder(out.parent if out.suffix else out, "out", out)
-    if interpolate is not None:
-        check_folder(interpolate.parent, "interpolate", interpolate)
+    _check_places(out, interpolate)
     registry = loaded().registry
     with patience():
         from .. import load
@@ -123,6 +111,23 @@ def command(
     echo(f"{out}  ({counted(count, 'sample')}, seed {seed})")
     if interpolate is not None:
         echo(str(interpolate))
+
+
+def _check_places(out: Path, interpolate: Path | None) -> None:
+    """Raises UsageError for names, and GanzooError for folders, that nothing can be written to."""
+    if interpolate is not None and interpolate.suffix.lower() != ".gif":
+        raise UsageError(f"--interpolate {interpolate}: write a name that ends in .gif")
+    if out.suffix and out.suffix.lower() not in (".png", *NUMBERS):
+        raise UsageError(
+            f"--out {out}: give a name that ends in .png for one grid, in .npy or .csv for the "
+            f"numbers, "
+            "or one without a dot for a folder"
+        )
+    from ..io.files import check_folder
+
+    check_folder(out.parent if out.suffix else out, "out", out)
+    if interpolate is not None:
+        check_folder(interpolate.parent, "interpolate", interpolate)
 
 
 def _read(

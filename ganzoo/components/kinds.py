@@ -22,6 +22,7 @@ class Kind:
     help: str = ""  # of the flag
     metavar: str = "NAME"  # of the flag
     many: bool = False  # whether a configuration may name several, each a section of its own
+    role: bool = False  # whether it fills a role of a game
     takes: str = ""  # what its constructor is given before the options: "spec", "params" or nothing
     net: bool = False  # whether it may be large, so that it is counted before it is built
     maker: str = ""  # where its factory is a function: how the function's name begins
@@ -52,6 +53,7 @@ _ROWS = (
         flag="gen",
         help="Generator.",
         takes="spec",
+        role=True,
         net=True,
     ),
     Kind(
@@ -62,6 +64,7 @@ _ROWS = (
         flag="disc",
         help="Discriminator; the generator's partner by default.",
         takes="spec",
+        role=True,
         net=True,
     ),
     Kind(
@@ -92,6 +95,7 @@ _ROWS = (
         flag="enc",
         help="Encoder, in games that have one; the generator's namesake by default.",
         takes="spec",
+        role=True,
         net=True,
     ),
     Kind(
@@ -172,6 +176,7 @@ _ROWS = (
 )
 KINDS = {kind.name: replace(kind, plural=kind.plural or f"{kind.name}s") for kind in _ROWS}
 FAMILIES = {kind.section: kind.name for kind in KINDS.values() if kind.many}
+ROLES = {kind.name: kind.section for kind in KINDS.values() if kind.role}
 SINGLE = {kind.section: kind.name for kind in KINDS.values() if kind.section and not kind.many}
 
 

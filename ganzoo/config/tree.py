@@ -106,17 +106,17 @@ class Data(Choice):
     resident: Literal["auto", "gpu", "host"]
     budget: Annotated[int, Field(ge=0, le=2**31)]
     flip: bool
-    pairs: Annotated[Literal["auto", "yes", "no", "off"], BeforeValidator(_word)] = "auto"
-    split: Literal[1, 2] = 1
-    given: Literal["A", "B"] = "A"
+    pairs: Annotated[Literal["auto", "yes", "no", "off"], BeforeValidator(_word)]
+    split: Literal[1, 2]
+    given: Literal["A", "B"]
 
 
 class Train(Section):
     images: PositiveCount
     batch_size: Number
     n_critic: Number
-    n_gen: Number = 1
-    updates: Literal["alternating", "simultaneous"] = "alternating"
+    n_gen: Number
+    updates: Literal["alternating", "simultaneous"]
     seed: Seed
     device: str
     precision: Literal["auto", "fp32", "tf32", "bf16"]
@@ -148,9 +148,9 @@ class Log(Section):
 class Parts(Section):
     gen: Net
     disc: Net
-    enc: Net = Net(name="auto", init="auto")
+    enc: Net
     loss: Choice
-    game: Choice = Choice(name="adversarial")
+    game: Choice
 
 
 if TYPE_CHECKING:  # with a section for each kind of which there may be several

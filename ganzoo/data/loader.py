@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -77,7 +77,7 @@ class Feed:
         batch, self._position, place = self._stream.next()
         # Other devices than CUDA may still read when the memory is given to something else.
         lazily = self.device.type == "cuda"
-        there = each_of(lambda tensor: tensor.to(self.device, non_blocking=lazily), batch)
+        there = batch.each(lambda tensor: tensor.to(self.device, non_blocking=lazily))
         self._stream.sent(place)
         return there
 
@@ -126,7 +126,7 @@ class Ring:
     """
 
     def __init__(self, batch: Batch, count: int) -> None:
-        self.places = [each_of(pinned_like, batch) for _ in range(count)]
+        self.places = [batch.each(pinned_like) for _ in range(count)]
         self._read: list[Any] = [None] * count  # events
         self._next = 0
 
@@ -150,17 +150,6 @@ class Ring:
 def pinned_like(tensor: Tensor) -> Tensor:
     """Memory of the host that a GPU reads by itself."""
     return torch.empty_like(tensor, pin_memory=True)
-
-
-def each_of(function: Callable[[Tensor], Tensor], batch: Batch) -> Batch:
-    """A batch of what the function makes of each tensor."""
-    samples, labels, flips, given = batch
-    return Batch(
-        function(samples),
-        None if labels is None else function(labels),
-        None if flips is None else function(flips),
-        {name: function(each) for name, each in given.items()},
-    )
 
 
 def tensors_of(batch: Batch) -> list[Tensor]:

@@ -118,7 +118,8 @@ class Engine:
         """Measure, and change the net by its gradients; never done twice."""
         names, values, judged = computed
         if measure and judged:
-            more, numbers = figures(judged, inputs[0].samples)
+            real = judged[3] if len(judged) > 3 else inputs[0].samples
+            more, numbers = figures(judged[:3], real)
             names, values = names + more, torch.cat([values, numbers])
         report = Report(names, values)
         self._step(side, report, measure)

@@ -42,7 +42,8 @@ class Report:
 
 Judged = tuple[
     Tensor, ...
-]  # real logits, fake logits and generated samples of a discriminator's update
+]  # of a discriminator's update: real logits, fake logits, generated samples, and real ones if
+# these are not the batch's
 Losses = Callable[..., tuple[Tensor, tuple[str, ...], Tensor, Judged]]
 
 
@@ -164,6 +165,8 @@ def losses(parts: Parts, side: Side) -> Losses:
                 for augmentation in parts.augmentations.values():
                     augmentation.observe(real)
                 judged = real, fake, first.drawn.detach()
+                if first.drawn.shape != batch.samples.shape:  # the game's own samples are judged
+                    judged = *judged, first.data.detach()
         # One vector: fewer kernels, and under inductor a
         # total that comes out twice loses its gradient.
         report["total"] = total.detach()

@@ -205,12 +205,18 @@ def _sections(name: str, kinds: Iterable[str]) -> dict[str, dict[str, Any]]:
     sections: dict[str, dict[str, Any]] = {
         section: {"name": name if kind in kinds else others[section]}
         for section, kind in SINGLE.items()
-        if section in others
+        if section in others or (kind in kinds and "." not in section)
     }
+    for kind in ("encoder", "condition"):
+        wanted = {SINGLE[section]: name for section, name in others[kind].items()}
+        if kind in kinds and not wanted.keys() & {*kinds}:
+            sections |= {section: {"name": name} for section, name in others[kind].items()}
     sections["optim"] = {"gen": {"name": optimizer}, "disc": {"name": optimizer}}
     few = {"metric": {"count": 64}}
     sections |= {
-        section: {name: few.get(section, {})} for section, kind in FAMILIES.items() if kind in kinds
+        section: {name: few.get(section, {})}
+        for section, kind in FAMILIES.items()
+        if kind in kinds and (kind != "condition" or not {"generator", "dataset"} & {*kinds})
     }
     return sections
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..assembly.pipeline import SIDES
+from ..components.kinds import ROLES
 from ..contracts import Batch, Game, Side, Spec
 from ..contracts.game import Nets
 from ..engine.losses import Parts, losses
@@ -90,13 +91,12 @@ def use_encoder(case: Case, net: Any) -> Tensor:
 
 def roles(case: Case) -> str:
     """Each player has a role that a known kind of net fills."""
-    kinds = {"generator", "discriminator", "encoder"}
     for spec in case.taken:
         found = case.made(spec).roles()
         players = {role.player for role in found.values()}
         case.require(players == set(SIDES), f"its players are {sorted(players)}", "give both one")
-        strange = {role.kind for role in found.values()} - kinds
-        case.require(not strange, f"has a role for {sorted(strange)}", f"take one of {kinds}")
+        strange = {role.kind for role in found.values()} - set(ROLES)
+        case.require(not strange, f"has a role for {sorted(strange)}", f"take one of {[*ROLES]}")
     return on(case.taken)
 
 

@@ -7,7 +7,7 @@ from ganzoo import hookimpl
 
 @hookimpl
 def register_games(register: Callable[..., None]) -> None:
-    register("adversarial", "ganzoo_plugins.games.adversarial:Adversarial", paper="arXiv:1406.2661")
+    register("gan", "ganzoo_plugins.games.gan:GAN", paper="arXiv:1406.2661")
     register("cyclegan", "ganzoo_plugins.games.cyclegan:CycleGAN", paper="arXiv:1703.10593")
     register("bigan", "ganzoo_plugins.games.bigan:BiGAN", paper="arXiv:1605.09782")
     register(

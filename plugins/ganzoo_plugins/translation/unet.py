@@ -54,7 +54,7 @@ class UNet(Generator):
         if "image" not in spec.given:
             raise Incompatible(
                 "reads a picture, and none is given",
-                remedy="take paired pictures, or make it, as with --given mask",
+                remedy="take paired pictures, or make it by a condition, as mask",
             )
         self.size = spec.shape[1:]
         self.reads = ("image", "mask") if "mask" in spec.given else ("image",)

@@ -3,5 +3,5 @@
 from ganzoo.contracts import Game
 
 
-class Adversarial(Game):
+class GAN(Game):
     """A generator that draws from noise against a discriminator (Goodfellow et al. 2014)."""
