@@ -3,7 +3,7 @@ these parts must say besides their names, or why it is to be refused.
 """
 
 from ganzoo.components.traits import has, wants
-from ganzoo.contracts import Discriminator
+from ganzoo.contracts import Discriminator, Spec
 
 IMAGES_ONLY = ("cr", "bcr")
 OF_FEATURES = ("featmatch", "d2dce")
@@ -61,6 +61,8 @@ def refusal(registry, gen, loss, regs, sort="image"):
                 section = "loss" if part.kind == "loss" else f"reg.{part.name}"
                 return f"{section}.*needs a {kind} with the trait '{trait}', which {name} has not"
     for reg in regs:
+        if reg == "pathlen" and normed(registry, gen):
+            return "takes the slope of single samples, and the generator's BatchNorm"
         if reg in IMAGES_ONLY and sort != "image":
             return f"mirrors and moves images, and these are {sort}"
         if reg in OF_FEATURES and nets["discriminator"][1].features is Discriminator.features:
@@ -68,12 +70,18 @@ def refusal(registry, gen, loss, regs, sort="image"):
     return None
 
 
+def normed(registry, gen):
+    """Whether a generator has batch norm."""
+    net = registry.get("generator", gen).create(Spec((1, 16, 16), 3))
+    return any("BatchNorm" in type(module).__name__ for module in net.modules())
+
+
 def layer(registry, gen, loss, regs):
     """The sections that say who plays, with the options of the generator that others need."""
     options = {}
     net = registry.get("generator", gen).load()
     for _, trait in wanted(registry, loss, regs, "generator"):
-        options |= {} if has(net, trait) else net.adapts[trait]
+        options |= {} if has(net, trait) else net.adapts.get(trait, {})
     return {
         "gen": {"name": gen, **options},
         "disc": {"name": judge_for(registry, gen, loss, regs)},
@@ -95,4 +103,7 @@ def covering(registry):
         gen, own = fit[number % len(fit)], regs[number :: len(losses)]
         took = tuple(reg for reg in own if refusal(registry, gen, loss, (reg,)) is None)
         yield gen, loss, took
-        yield from (("dcgan", "nonsat", (reg,)) for reg in own if reg not in took)
+        for reg in own:
+            if reg not in took:
+                able = (g for g in gens if refusal(registry, g, "nonsat", (reg,)) is None)
+                yield next(able), "nonsat", (reg,)

@@ -32,16 +32,19 @@ def singles():
     return [
         *((gen, "nonsat", ()) for gen in names("generator")),
         *(("dcgan", loss, ()) for loss in names("loss") if loss != "nonsat"),
-        *(("dcgan", "nonsat", (reg,)) for reg in names("regularizer")),
+        *(
+            ("mlp" if reg == "pathlen" else "dcgan", "nonsat", (reg,))
+            for reg in names("regularizer")
+        ),
         ("dcgan", "rpgan", ("r1", "r2", "gp", "noise")),
     ]
 
 
 def pipeline(gen, loss, regs):
-    layer = configuration.merge(TINY, fitting.layer(REGISTRY, gen, loss, regs))
-    built = assemble(
-        configuration.check(configuration.merge(configuration.defaults(), layer)), REGISTRY
-    )
+    tree = configuration.defaults()
+    for layer in (fitting.layer(REGISTRY, gen, loss, regs), TINY):
+        tree = configuration.merge(tree, layer)
+    built = assemble(configuration.check(tree), REGISTRY)
     if any(isinstance(r, GradientPenalty) for r in built.parts.regularizers.values()):
         built.parts.differentiation = choose_differentiation(
             built.parts.discriminator, built.spec

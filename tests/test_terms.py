@@ -490,3 +490,11 @@ def test_defaults(name, defaults):
     given |= {"side": "both"} if "side" in given else {}
     other = type(made)(**given)
     assert {key: getattr(other, key) for key in given} == given
+
+
+def test_path_length_refuses_a_generator_that_mixes_the_batch():
+    registry = zoo().registry
+    maker = registry.create("generator", "mlp", IMAGE, norm="batch")
+    with pytest.raises(Incompatible, match="the generator's BatchNorm1d mixes the batch"):
+        create("pathlen").prepare(maker, None)
+    create("pathlen").prepare(registry.create("generator", "mlp", IMAGE), None)

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganzoo.contracts import GradientPenalty, NonNegativeFloat, PositiveInt, Step
+from ganzoo.errors import Incompatible
 
 TINY = 1e-12  # inside the root, so that a slope of zero has a finite gradient
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -24,7 +25,8 @@ class PathLength(GradientPenalty):
     `generator.synthesis` makes samples of; labels follow the latents if the generator reads them.
     Without such methods w is the latents themselves. If w is [n, layers, d], its squared length is
     a mean over layers. The paper applies it every 4th update, with the weight scaled up by as much,
-    and to half of the batch, which this does not.
+    and to half of the batch, which this does not. Raises Incompatible for generators with batch
+    norm.
 
     decay: share of the running mean that one update keeps
     """
@@ -46,6 +48,16 @@ class PathLength(GradientPenalty):
         self.decay = decay
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("last", torch.zeros(2))  # of this update, and that there is one
+
+    def prepare(self, generator: Any, discriminator: Any) -> None:
+        """Refuse a generator with batch norm: a slope of one sample means nothing there."""
+        for module in generator.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                name = type(module).__name__
+                raise Incompatible(
+                    f"takes the slope of single samples, and the generator's {name} mixes the "
+                    "batch; use a generator without it"
+                )
 
     def point(self, step: Step) -> Tensor:
         """w [n, ...], or the latents."""
