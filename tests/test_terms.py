@@ -301,7 +301,9 @@ def test_mode_seeking_of_equal_samples_is_finite_and_of_one_is_refused():
     step.drawn = torch.zeros(6, *IMAGE.shape)
     assert create("mode-seeking").penalty(step).item() == pytest.approx(1e5)
     step.latents = step.latents[:1]
-    with pytest.raises(Incompatible, match="raise the batch size"):
+    with pytest.raises(
+        Incompatible, match="mode-seeking compares the samples of a batch; take at least 2"
+    ):
         create("mode-seeking").penalty(step)
 
 

@@ -48,7 +48,10 @@ class MultiHinge(Loss):
     def asked(self, step: Step, scores: Tensor) -> Tensor:
         """The classes [n] of samples with these scores."""
         if step.labels is None or len(step.labels) != len(scores):
-            raise Incompatible("needs one label for each sample that the discriminator judges")
+            raise Incompatible(
+                "needs one label for each sample that the discriminator judges",
+                remedy="use data with labels, and no augmentation that packs samples",
+            )
         return step.labels
 
 

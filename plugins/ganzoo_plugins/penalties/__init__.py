@@ -15,7 +15,7 @@ def register_regularizers(register: Callable[..., None]) -> None:
     register("r1", f"{gradients}:R1", paper="arXiv:1801.04406")
     register("r2", f"{gradients}:R2", paper="arXiv:1801.04406")
     register("lgp", f"{gradients}:OneSidedGradientPenalty", paper="arXiv:1709.08894")
-    register("maxgp", f"{gradients}:MaxGradientPenalty", paper="arXiv:1902.05687")
+    register("maxgp", f"{gradients}:LargestGradientPenalty", paper="arXiv:1902.05687")
     register("approx-r1", f"{HERE}.differences:ApproximateR1", paper="arXiv:2501.08316")
     register("approx-r2", f"{HERE}.differences:ApproximateR2", paper="arXiv:2501.08316")
     register("cr", f"{HERE}.consistency:Consistency", paper="arXiv:1910.12027")

@@ -119,5 +119,8 @@ def labels_of(step: Step, judged: Tensor) -> Tensor:
     Raises Incompatible where the discriminator judges several samples at once.
     """
     if step.labels is None or len(step.labels) != len(judged):
-        raise Incompatible("needs one label for each sample that the discriminator judges")
+        raise Incompatible(
+            "needs one label for each sample that the discriminator judges",
+            remedy="use data with labels, and no augmentation that packs samples",
+        )
     return step.labels

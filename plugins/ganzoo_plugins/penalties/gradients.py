@@ -100,7 +100,7 @@ class OneSidedGradientPenalty(UnitGradientPenalty):
         return relu(norm - 1).square().mean()
 
 
-class MaxGradientPenalty(Weighted):
+class LargestGradientPenalty(Weighted):
     """Draws the largest slope of the batch to zero, between real and generated samples: max |g|²
     (Zhou et al. 2019).
 

@@ -25,7 +25,12 @@ class ModeSeeking(Regularizer):
     def penalty(self, step: Step) -> Tensor:
         """The inverse of the mean ratio over pairs of one batch."""
         if len(step.latents) < 2:
-            raise Incompatible("compares samples of one batch, which has one; raise the batch size")
+            raise Incompatible(
+                "mode-seeking compares the samples of a batch; take at least 2",
+                section="train",
+                key="batch_size",
+                value=len(step.latents),
+            )
         other = step.latents.roll(1, 0)
         if getattr(step.generator, "conditional", False):
             samples = full(step.generator(other, step.labels))

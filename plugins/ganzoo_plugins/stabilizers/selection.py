@@ -43,7 +43,10 @@ class TopK(Regularizer):
             logits, _ = step.height(still)
             factors = self.factors(logits, step.progress).to(still.dtype)
         if len(factors) != len(still):
-            raise Incompatible("chooses samples, and the discriminator judges several at once")
+            raise Incompatible(
+                "topk chooses samples, and the discriminator judges several at once",
+                remedy="use no augmentation that packs them",
+            )
         return still + factors.view(-1, *[1] * (still.dim() - 1)) * (samples - still)
 
     def factors(self, logits: Tensor, progress: Tensor | float) -> Tensor:
