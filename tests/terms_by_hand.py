@@ -18,7 +18,7 @@ def lecam_means(batches, decay, start):
     means = [(0.0, 0.0)]
     for number, (real, fake) in enumerate(batches):
         now = real.mean().item(), fake.mean().item()
-        keep = decay if number >= start else 0.0
+        keep = decay if number >= max(start, 1) else 0.0
         means.append(
             tuple(keep * old + (1 - keep) * new for old, new in zip(means[-1], now, strict=True))
         )

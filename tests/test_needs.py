@@ -16,7 +16,7 @@ LINES = {
         "one of autoencoder"
     ),
     "--gen mlp --disc autoencoder --reg featmatch": (
-        "--reg featmatch: needs a discriminator that defines `features`, and MLPAutoencoder does not"
+        "--reg featmatch: needs a discriminator that defines `features`, and MLPAutoencoder does"
     ),
     "--gen mlp --data ring --reg bcr": "--reg bcr: mirrors and moves images, and these are points",
     "--gen dcgan --reg pathlen": (

@@ -74,7 +74,7 @@ def agree(found, wanted, net):
 # Logits.
 
 
-@pytest.mark.parametrize(("decay", "start"), [(0.9, 1), (0.5, 3)])
+@pytest.mark.parametrize(("decay", "start"), [(0.9, 0), (0.9, 1), (0.5, 3)])
 def test_lecam_is_near_the_running_means_of_the_other_side(decay, start):
     penalty, batches = create("lecam", decay=decay, start=start), []
     for number in range(6):
@@ -468,7 +468,7 @@ BASE = {"every": 1, "final": None}
         ("cr", {"weight": 10.0, **BASE}),  # Zhang et al. 2020
         ("bcr", {"weight": 10.0, **BASE}),  # Zhao et al. 2021
         ("zcr", {"weight": 1.0, "judge": 5.0, "spread": 0.5, "std": 0.05, **BASE}),
-        ("lecam", {"weight": 0.3, "decay": 0.99, "start": 1, **BASE}),
+        ("lecam", {"weight": 0.3, "decay": 0.99, "start": 0, **BASE}),
         ("drift", {"weight": 1e-3, **BASE}),  # Karras et al. 2018
         ("featmatch", {"weight": 1.0, **BASE}),
         ("acgan", {"weight": 1.0, **BASE}),

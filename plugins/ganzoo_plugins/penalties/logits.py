@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ganzoo.contracts import NonNegativeFloat, PositiveInt, Regularizer, Step
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
 
 
 class LeCam(Regularizer):
@@ -22,7 +23,8 @@ class LeCam(Regularizer):
     which is not in the paper.
 
     decay: share of the means that one update keeps
-    start: updates before the penalty acts; until then the means are those of the last batch
+    start: updates before the penalty acts; until then the means are those of the last batch, and
+        0 in the very first
     """
 
     real: Tensor
@@ -37,7 +39,7 @@ class LeCam(Regularizer):
         every: PositiveInt = 1,
         final: NonNegativeFloat | None = None,
         decay: Decay = 0.99,
-        start: PositiveInt = 1,
+        start: NonNegativeInt = 0,
     ) -> None:
         super().__init__(weight=weight, every=every, final=final)
         self.decay, self.start = decay, start
@@ -60,7 +62,7 @@ class LeCam(Regularizer):
         Not in `penalty`: under torch.compile a gradient may read a buffer after what changed it.
         """
         real, fake, acted = self.last
-        kept = (self.updates >= self.start).to(real.dtype) * self.decay
+        kept = (self.updates >= max(self.start, 1)).to(real.dtype) * self.decay
         self.real.lerp_(real, acted * (1 - kept))
         self.fake.lerp_(fake, acted * (1 - kept))
         self.updates.add_(acted.long())
