@@ -168,7 +168,7 @@ def test_every_part_of_the_tour_trains(written, tmp_path):
     )
     assert not unused, f"not in the recipe: {unused}"
     parts = training.pipeline.parts
-    assert parts.regularizers["drift"].average != 0 and parts.regularizers["even-steps"].mean > 0
+    assert parts.regularizers["steady"].average != 0 and parts.regularizers["even-steps"].mean > 0
     matrix = next(p for p in parts.discriminator.parameters() if p.dim() >= 2)
     torch.testing.assert_close(matrix.detach().norm(), torch.ones(()))
     assert matrix.shape[1] == 36, "8x8 without its border"

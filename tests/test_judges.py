@@ -19,11 +19,11 @@ from ganzoo.testing import findings
 from ganzoo.training.loop import Training
 
 SPEC = Spec((1, 8, 8))
-LOSSES = [c.name for c in zoo().registry.components("loss")]
+LOSSES = [c.name for c in zoo().registry.components("loss") if not c.load().conditional]
 PENALTIES = [
     c.name
     for c in zoo().registry.components("regularizer")
-    if isinstance(c.create(), GradientPenalty)
+    if isinstance(c.create(), GradientPenalty) and c.create().judges
 ]
 
 

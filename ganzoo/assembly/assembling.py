@@ -235,8 +235,8 @@ def _prepare(
         try:
             with contained():
                 regularizer.prepare(generator, discriminator)
-        except GanzooError:
-            raise
+        except GanzooError as error:
+            raise error.at(f"reg.{name}") from None
         except Exception as error:
             raise BrokenPlugin(
                 f"{build.owners[f'reg.{name}']} fails to prepare the nets: {one_line(error)}",

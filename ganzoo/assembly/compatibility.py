@@ -8,6 +8,7 @@ import contextlib
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -167,12 +168,26 @@ def _asked(askers: Mapping[str, Any], kind: str) -> list[tuple[str, str]]:
     return [(section, t) for section, part in askers.items() for k, t in wants(part) if k == kind]
 
 
-def _lacking(build: Assembly, asker: str, kind: str, trait: str, name: str) -> Incompatible:
-    """The error for a part that has not the trait that another needs, with those that have it."""
-    able = having(build, kind, lambda part: has(part, trait))
+def _lacking(
+    build: Assembly,
+    asker: str,
+    kind: str,
+    trait: str,
+    name: str,
+    giving: Mapping[str, Any] = MappingProxyType({}),
+) -> Incompatible:
+    """The error for a part that has not the trait that another needs, with those that have it.
+
+    giving: the options of a generator that would give it.
+    """
+
+    def able(part: Any) -> bool:
+        return has(part, trait) or trait in getattr(part, "adapts", {})
+
     error = Incompatible(
         f"needs a {kind} with the trait {trait!r}, which {name} has not",
-        remedy=f"use one of {able}",
+        remedy="set" if giving else f"use one of {having(build, kind, able)}",
+        change={f"gen.{key}": to for key, to in giving.items()},
     )
     said_of(error, asker, build.config.loss.name)
     return error
@@ -192,7 +207,8 @@ def check_needs(build: Assembly, parts: Mapping[str, Any], askers: Mapping[str, 
         name = getattr(config, KINDS[kind].section).name
         for asker, trait in _asked(askers, kind):
             if not has(parts[kind], trait):
-                raise _lacking(build, asker, kind, trait, name)
+                giving = dict(getattr(parts[kind], "adapts", {}).get(trait, {}))
+                raise _lacking(build, asker, kind, trait, name, giving)
 
 
 def probe(build: Assembly, game: Game, nets: Mapping[str, Any], specs: Mapping[str, Spec]) -> None:

@@ -181,9 +181,14 @@ class Step:
         with self._generating():
             if self._generated is not None:
                 return full(self._generated())
-            labels = self.labels if getattr(self.generator, "conditional", False) else None
-            given = self._read_by(self.generator)
-            return full(self.generator(self.latents, labels, **given))
+            return self.draw(self.latents)
+
+    def draw(self, latents: Tensor) -> Tensor:
+        """What the generator makes of other latents [n, ...], before any view, with this step's
+        labels and what is given.
+        """
+        labels = self.labels if getattr(self.generator, "conditional", False) else None
+        return full(self.generator(latents, labels, **self._read_by(self.generator)))
 
     @lazy
     def fake(self) -> Tensor:

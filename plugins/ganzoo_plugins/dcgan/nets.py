@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ganzoo.contracts import Discriminator, Encoder, Generator, PositiveInt, Spec
 from ganzoo.errors import Incompatible
-from ganzoo.nn import initialise, norm
+from ganzoo.nn import class_head, initialise, norm
 
 SMALLEST = 4  # the side below which nothing is left to convolve
 Size = tuple[int, int]
@@ -136,10 +136,12 @@ class DCGANDiscriminator(Discriminator):
         paper's batch norm, which mixes the samples of a batch
     labels: whether it is told the class of what it judges, where the data have classes;
         not in the paper
+    classify: whether a second head scores the classes, for losses and penalties that read it
     """
 
     modalities = ("image",)
     adapts = {  # noqa: RUF012  (typed in the contract)
+        "classify": {"classify": True},
         "per_sample": {"norm": "layer"},
         "conditional": {"labels": True},
     }
@@ -151,6 +153,7 @@ class DCGANDiscriminator(Discriminator):
         width: PositiveInt = 64,
         norm: Literal["auto", "batch", "layer", "instance", "none"] = "auto",
         labels: bool = False,
+        classify: bool = False,
     ) -> None:
         super().__init__(spec)
         kind = "batch" if norm == "auto" else norm
@@ -162,6 +165,9 @@ class DCGANDiscriminator(Discriminator):
         self.conditional = labels and spec.classes > 0
         if self.conditional:
             self.classes = nn.Embedding(spec.classes, self.judge.in_features)
+        if classify:
+            self.heads = ("classify",)  # type: ignore[misc]
+            self.classify = class_head(self.judge.in_features, spec)
         _draw_weights(self)
 
     def features(self, samples: Tensor) -> Tensor:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo.contracts import Discriminator, Encoder, Generator, PositiveInt, Spec
+from ganzoo.nn import class_head
 
 
-def _trunk(inputs: int, width: int, depth: int, norm: bool = False) -> nn.Sequential:
+def trunk(inputs: int, width: int, depth: int, norm: bool = False) -> nn.Sequential:
     """`depth` hidden layers of `width` units, leaky rectifiers of slope 0.2."""
     layers: list[nn.Module] = []
     for _ in range(depth):
@@ -69,7 +70,7 @@ class MLPGenerator(Generator):
         norm: Literal["none", "batch"] = "none",
     ) -> None:
         super().__init__(spec, latent_dim=latent_dim)
-        self.trunk = _trunk(latent_dim, width, depth, norm == "batch")
+        self.trunk = trunk(latent_dim, width, depth, norm == "batch")
         self.draw = nn.Linear(width, spec.numel)
         self.frame = Frame(spec) if spec.modality == "points" else None
 
@@ -95,12 +96,25 @@ class MLPDiscriminator(Discriminator):
 
     width: units in each hidden layer
     depth: hidden layers
+    classify: whether a second head scores the classes, for losses and penalties that read it
     """
 
-    def __init__(self, spec: Spec, *, width: PositiveInt = 256, depth: PositiveInt = 3) -> None:
+    adapts = {"classify": {"classify": True}}  # noqa: RUF012  (typed in the contract)
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        width: PositiveInt = 256,
+        depth: PositiveInt = 3,
+        classify: bool = False,
+    ) -> None:
         super().__init__(spec)
-        self.trunk = _trunk(spec.numel, width, depth)
+        self.trunk = trunk(spec.numel, width, depth)
         self.judge = nn.Linear(width, 1)
+        if classify:
+            self.heads = ("classify",)  # type: ignore[misc]
+            self.classify = class_head(width, spec)
         self.frame = Frame(spec) if spec.modality == "points" else None
 
     def calibrate(self, points: Tensor) -> None:
@@ -146,7 +160,7 @@ class MLPEncoder(Encoder):
         depth: PositiveInt = 3,
     ) -> None:
         super().__init__(spec, latent_dim=latent_dim)
-        self.trunk = _trunk(spec.numel, width, depth)
+        self.trunk = trunk(spec.numel, width, depth)
         self.code = nn.Linear(width, 2 * latent_dim)
         self.frame = Frame(spec) if spec.modality == "points" else None
 
