@@ -75,8 +75,8 @@ class Discriminator(nn.Module):
     per_sample: bool = (
         True  # whether a logit depends on its own sample only (false with batch norm)
     )
-    heads: ClassVar[
-        tuple[str, ...]
+    heads: tuple[
+        str, ...
     ] = ()  # modules beside the score, which get no gradient from the logits: ("classify",)
     adapts: ClassVar[
         Mapping[str, Mapping[str, Any]]
