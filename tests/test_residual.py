@@ -1,5 +1,5 @@
-"""The residual nets (resnet, sagan): sizes, parameters, classes, attention, and that each trains
-compiled, captured, resumed and from its generator file.
+"""The residual nets (resnet, sagan, biggan, biggan-deep): sizes, parameters, classes, attention,
+and that each trains compiled, captured, resumed and from its generator file.
 """
 
 from itertools import pairwise
@@ -21,6 +21,7 @@ from ganzoo.errors import Incompatible
 from ganzoo.generate.sampling import sample
 from ganzoo.io import checkpoints
 from ganzoo.nn import (
+    INITIALISATIONS,
     ConditionalBatchNorm,
     ResidualDown,
     ResidualUp,
@@ -32,7 +33,7 @@ from ganzoo.nn import (
 )
 from ganzoo.training.loop import Interrupted, Training
 
-NAMES = ["resnet", "sagan"]
+NAMES = ["resnet", "sagan", "biggan", "biggan-deep"]
 REGISTRY = zoo().registry
 SHAPES = [(1, 8, 8), (3, 32, 32), (4, 16, 24), (3, 48, 48), (1, 28, 28), (2, 10, 14)]
 
@@ -108,6 +109,34 @@ def test_sagan_adds_attention_to_the_parameters_of_resnet():
             quarter = channels * channels // 4  # query and key an eighth each; value and out a half
             assert attending - plain == quarter + channels * channels + 1
             assert attending == {"generator": 4_358_660, "discriminator": 1_074_306}[kind]
+
+
+BIGGAN = {  # google/compare_gan's counts with 1000 classes; attention at its stage there
+    # 256 and 512: its discriminator has no shortcut where a block halves without growing
+    ("biggan", 128): (70_433_988, 87_982_370, 120),
+    ("biggan", 256): (82_097_604, 98_635_298 + conv(768, 768, 1), 140),
+    ("biggan", 512): (82_468_068, 98_801_378 + conv(768, 768, 1) + conv(96, 96, 1), 160),
+    ("biggan-deep", 128): (50_244_484, 34_590_210, 128),
+    # its test of 512x512 paints 128 channels, of which 3 are kept
+    ("biggan-deep", 512): (56_163_905 - 125 * (9 * 128 + 1), 38_301_122, 128),
+}
+
+
+@pytest.mark.parametrize(("name", "side"), BIGGAN)
+def test_biggan_has_the_parameters_of_compare_gan(name, side, monkeypatch):
+    monkeypatch.setitem(INITIALISATIONS, "orthogonal", lambda weight: None)
+    drawing, judging, latent_dim = BIGGAN[name, side]
+    at = 128 if side == 256 else "auto"  # the generator's
+    with torch.device("meta"):
+        shape, told = (3, side, side), {"classes": 1000, "labels": True}
+        generator = create("generator", name, shape, latent_dim=latent_dim, attention_at=at, **told)
+        assert count(generator) == drawing
+        assert count(create("discriminator", name, shape, **told)) == judging
+
+
+def test_biggan_is_as_large_as_its_paper_says():
+    drawing, judging, _ = BIGGAN["biggan", 128]
+    assert round((drawing + judging) / 1e6, 1) == 158.4  # 158.3 in table 1
 
 
 # Sizes.
@@ -227,7 +256,7 @@ def test_attention_stands_where_it_is_asked_for():
         assert [isinstance(b, SelfAttention) for b in net.blocks].index(True) == place
 
 
-@pytest.mark.parametrize("name", ["sagan"])
+@pytest.mark.parametrize("name", NAMES[1:])
 def test_attention_at_a_stage_that_is_not_there_is_one_line(name):
     for kind, section, there in (
         ("generator", "gen", "4, 8, 16, 32"),
@@ -297,6 +326,46 @@ def test_an_auxiliary_classifier_stands_beside_the_logit(name):
     assert net.classify.weight.grad is None
     plain = create("discriminator", name, (1, 8, 8), 4, width=4)
     assert plain.heads == () and not hasattr(plain, "classify")
+
+
+# BigGAN's latents.
+
+
+def test_biggan_cuts_its_latents_into_parts():
+    net = create("generator", "biggan", (3, 32, 32), width=2, latent_dim=10, attention_at="none")
+    assert net.parts == [3, 3, 2, 2]
+    net.eval()
+    z = torch.randn(1, 10)
+    for place in range(10):
+        moved = z.clone()
+        moved[0, place] += 1
+        assert torch.dist(net(moved), net(z)) > 1e-6
+    with pytest.raises(Incompatible, match=r"cut into 4 parts; take at least: gen.latent_dim = 4"):
+        create("generator", "biggan", (3, 32, 32), width=2, latent_dim=3)
+
+
+@pytest.mark.parametrize("name", NAMES[2:])
+def test_one_vector_of_the_class_is_for_all_blocks(name):
+    net = create("generator", name, (1, 8, 8), 4, width=2, labels=True, embedding=5)
+    assert [m for m in net.modules() if isinstance(m, nn.Embedding)] == [net.classes]
+    assert net.classes.weight.shape == (4, 5)
+
+
+@pytest.mark.parametrize("name", NAMES[2:])
+def test_weights_begin_orthogonal(name):
+    for net in nets(name, (3, 32, 32), width=4):
+        for module in net.modules():
+            if isinstance(module, nn.Conv2d):
+                weight = module.weight.detach().flatten(1)
+                small = min(weight.shape)
+                gram = weight @ weight.T if len(weight) == small else weight.T @ weight
+                torch.testing.assert_close(gram, torch.eye(small), atol=1e-5, rtol=0)
+
+
+def test_an_image_larger_than_published_is_one_line():
+    for name in NAMES[2:]:
+        with pytest.raises(Incompatible, match=r"1024x1024 .* data.resolution = '512x512'"):
+            create("generator", name, (3, 1024, 1024))
 
 
 # Training.

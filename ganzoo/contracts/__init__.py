@@ -37,6 +37,9 @@ class Generator(nn.Module):
     adapts: ClassVar[
         Mapping[str, Mapping[str, Any]]
     ] = {}  # trait -> the options that give it: {"conditional": {"labels": True}}
+    sampling: ClassVar[
+        Mapping[str, type]
+    ] = {}  # options of sampling alone, which draw_latents takes by name: {"truncation": float}
 
     def __init__(self, spec: Spec, *, latent_dim: PositiveInt = 128) -> None:
         super().__init__()

@@ -4,15 +4,18 @@ from .attention import SelfAttention
 from .conditional import ConditionalBatchNorm
 from .heads import ConcatHead, LinearHead, ProjectionHead, class_head
 from .init import INITIALISATIONS, initialise, normal
+from .latents import truncated_normal
 from .native import use_native_layers
 from .norms import MomentNorm, norm
 from .precision import full
 from .resampling import downsample, upsample
-from .residual import ResidualDown, ResidualUp
+from .residual import BottleneckDown, BottleneckUp, ResidualDown, ResidualUp
 from .stages import Stages, attention_stage, stages_of
 
 __all__ = [
     "INITIALISATIONS",
+    "BottleneckDown",
+    "BottleneckUp",
     "ConcatHead",
     "ConditionalBatchNorm",
     "LinearHead",
@@ -30,6 +33,7 @@ __all__ = [
     "norm",
     "normal",
     "stages_of",
+    "truncated_normal",
     "upsample",
     "use_native_layers",
 ]
