@@ -2,6 +2,7 @@
 and that each trains compiled, captured, resumed and from its generator file.
 """
 
+import copy
 from itertools import pairwise
 
 import pytest
@@ -17,7 +18,7 @@ from ganzoo.contracts import Spec
 from ganzoo.engine import capture
 from ganzoo.engine.engine import SIDES, only
 from ganzoo.engine.losses import losses
-from ganzoo.errors import Incompatible
+from ganzoo.errors import Incompatible, UsageError
 from ganzoo.generate.sampling import sample
 from ganzoo.io import checkpoints
 from ganzoo.nn import (
@@ -362,6 +363,29 @@ def test_weights_begin_orthogonal(name):
                 torch.testing.assert_close(gram, torch.eye(small), atol=1e-5, rtol=0)
 
 
+def test_truncated_latents_are_a_normal_without_its_tails():
+    net = create("generator", "biggan", (1, 8, 8), width=2, latent_dim=50)
+    draw = net.draw_latents
+    for threshold in (0.04, 0.5, 2.0):
+        found = [
+            draw(400, torch.Generator().manual_seed(seed), truncation=threshold)
+            for seed in (1, 1, 2)
+        ]
+        assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
+        assert found[0].abs().max() <= threshold
+        normal = torch.distributions.Normal(0.0, 1.0)
+        inside = normal.cdf(torch.tensor(threshold)) * 2 - 1
+        density = normal.log_prob(torch.tensor(threshold)).exp()
+        variance = 1 - 2 * threshold * density / inside  # of the truncated normal
+        assert found[0].var() == pytest.approx(variance.item(), rel=0.03)
+        assert found[0].mean().abs() < 4 * variance.sqrt() / 20_000**0.5
+    plain, wide = draw(3, torch.Generator().manual_seed(1)), torch.Generator().manual_seed(1)
+    assert torch.equal(draw(3, wide, truncation=50.0), plain)
+    for bad in (0.0, -1.0, float("nan")):
+        with pytest.raises(UsageError, match=r"truncation = .*: give 0.01 or more"):
+            draw(3, truncation=bad)
+
+
 def test_an_image_larger_than_published_is_one_line():
     for name in NAMES[2:]:
         with pytest.raises(Incompatible, match=r"1024x1024 .* data.resolution = '512x512'"):
@@ -480,3 +504,63 @@ def test_drawn_from_the_generator_file_alone(name, size, tmp_path):
     torch.testing.assert_close(loaded.sample(5, seed=1), wanted)  # laid out otherwise in memory
     assert loaded.spec.classes == 10
     assert not torch.equal(loaded.sample(2, label=3), loaded.sample(2, label=4))
+
+
+def test_truncation_when_a_file_is_sampled(tmp_path, cli, monkeypatch):
+    for name in ("biggan", "resnet"):
+        Training(pipeline(name, train={"images": 32}), tmp_path / name).run()
+    file = tmp_path / "biggan" / "generator.safetensors"
+    loaded = ganzoo.load(file)
+    z = loaded.net.draw_latents(4, torch.Generator().manual_seed(2), truncation=0.3)
+    wanted = loaded.net(z, torch.arange(4))
+    torch.testing.assert_close(loaded.sample(4, seed=2, truncation="0.3"), wanted)
+    assert torch.equal(loaded.sample(4, truncation=None), loaded.sample(4))
+    monkeypatch.chdir(tmp_path)
+    for number, flags in enumerate(((), ("--truncation", 0.3), ("--truncation", 0.3))):
+        done = cli("generate", file, *flags, "--out", f"{number}.png", "--count", 4)
+        assert done.code == 0, done.err
+    plain, once, again = ((tmp_path / f"{number}.png").read_bytes() for number in range(3))
+    assert plain != once == again
+    walk = ("--interpolate", "walk.gif", "--truncation", 0.3)
+    assert cli("generate", file, "--out", "0.png", *walk).code == 0
+    done = cli("generate", file, "--truncation", 0)
+    assert done.code == 2 and "--truncation 0" in done.err and "give 0.01 or more" in done.err
+    done = cli("generate", tmp_path / "resnet" / "generator.safetensors", "--truncation", 0.5)
+    assert done.code == 2 and done.err.count("\n") == 1
+    assert "--truncation 0.5: resnet has no such option of sampling; it takes none" in done.err
+
+
+def standing(net):
+    """A copy whose batch norms have the moments of its own maps, over many latents."""
+    net = copy.deepcopy(net).train()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None  # the mean of all batches
+    with torch.no_grad():
+        for seed in range(40):
+            latents = net.draw_latents(64, torch.Generator().manual_seed(seed))
+            net(latents, torch.arange(64) % 10)
+    return net.eval()
+
+
+def test_statistics_of_the_averaged_generator_are_those_of_its_maps():
+    """They are averaged as the weights are: no pass over standing statistics is wanted."""
+    built = pipeline(
+        "biggan",
+        train={"images": 16 * 2 * 100, "batch_size": 16},
+        average={"half_life": 10_000},
+        samples={"images": 10**6},
+    )
+    Training(built).run()
+    net = built.average.net
+    exact = standing(net)
+    norms = [[m for m in n.modules() if isinstance(m, nn.BatchNorm2d)] for n in (net, exact)]
+    for own, wanted in zip(*norms, strict=True):
+        assert (own.running_var / wanted.running_var).log().abs().max() < 0.15
+        away = (own.running_mean - wanted.running_mean).abs() / wanted.running_var.sqrt()
+        assert away.max() < 0.15
+    latents = net.draw_latents(500, torch.Generator().manual_seed(99))
+    with torch.no_grad():
+        found, wanted = (n(latents, torch.arange(500) % 10) for n in (net, exact))
+    assert torch.dist(found, wanted) < 0.1 * torch.dist(wanted, wanted.mean(0).expand_as(wanted))
