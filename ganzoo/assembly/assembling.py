@@ -30,7 +30,7 @@ from ..engine.randomness import derive, forked
 from ..engine.sizes import check_samples
 from ..errors import BrokenPlugin, GanzooError, Incompatible, one_line
 from ..io.activity import doing
-from ..nn import use_native_norms
+from ..nn import use_native_layers
 from .builder import Assembly, Progress, open_dataset
 from .compatibility import (
     build_augmentations,
@@ -149,7 +149,9 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
     differentiation = forms.pop() if len(forms) == 1 else "double_backward"
     slopes = any(isinstance(r, GradientPenalty) for r in regularizers.values())
     if not slopes or differentiation == "double_backward":
-        use_native_norms(discriminator, slopes)
+        use_native_layers(discriminator, slopes)
+    bent = any(isinstance(r, GradientPenalty) and r.on("generator") for r in regularizers.values())
+    use_native_layers(generator, slopes=bent)
     precision = choose_precision(config.train.precision, device, spec.modality)
     settle(device, config.train.deterministic)
     parts = Parts(

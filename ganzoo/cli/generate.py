@@ -38,6 +38,12 @@ NUMBERS = (".npy", ".csv")
     help="The class, for a conditional generator; else every class in turn.",
 )
 @click.option(
+    "--truncation",
+    type=float,
+    help="Draw latents within so much of zero, for a generator that can: likelier samples, less "
+    "varied.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=Path("samples.png"),
@@ -64,6 +70,7 @@ def command(
     count: int,
     seed: int,
     label: int | None,
+    truncation: float | None,
     out: Path,
     given: Path | None,
     as_is: bool,
@@ -100,10 +107,11 @@ def command(
     count = len(read["image"]) if read else count
     try:
         with patience(f"drawing {counted(count, 'sample')}"):
-            _write(generator, generator.sample(count, seed, label, read), out, read.get("image"))
+            drawn = generator.sample(count, seed, label, read, truncation=truncation)
+            _write(generator, drawn, out, read.get("image"))
             if interpolate is not None:
                 doing("drawing the walk")
-                _walk(generator, seed, label, interpolate)
+                _walk(generator, seed, label, truncation, interpolate)
     except OSError as error:
         raise GanzooError(
             f"--out {out}: cannot be written: {error.strerror or one_line(error)}"
@@ -211,7 +219,9 @@ def _numbers(samples: Any, form: str) -> bytes:
     return buffer.getvalue()
 
 
-def _walk(generator: LoadedGenerator, seed: int, label: int | None, path: Path) -> None:
+def _walk(
+    generator: LoadedGenerator, seed: int, label: int | None, truncation: float | None, path: Path
+) -> None:
     """A looping walk through the latents of a few samples, as an animated picture."""
     import torch
 
@@ -220,7 +230,10 @@ def _walk(generator: LoadedGenerator, seed: int, label: int | None, path: Path) 
     from ..io.files import write_bytes
 
     net = generator.net
-    corners = net.draw_latents(CORNERS, torch.Generator().manual_seed(seed))  # type: ignore[operator]
+    options = generator.sampling_options({"truncation": truncation})
+    corners = net.draw_latents(  # type: ignore[operator]
+        CORNERS, torch.Generator().manual_seed(seed), **options
+    )
     frames = []
     classes = generator.spec.classes
     labels = (

@@ -39,6 +39,9 @@ class Generator(nn.Module):
     adapts: ClassVar[
         Mapping[str, Mapping[str, Any]]
     ] = {}  # trait -> the options that give it: {"conditional": {"labels": True}}
+    sampling: ClassVar[
+        Mapping[str, type]
+    ] = {}  # options of sampling alone, which draw_latents takes by name: {"truncation": float}
 
     def __init__(self, spec: Spec, *, latent_dim: PositiveInt = 128) -> None:
         super().__init__()
@@ -81,8 +84,8 @@ class Discriminator(nn.Module):
     per_sample: bool = (
         True  # whether a logit depends on its own sample only (false with batch norm)
     )
-    heads: ClassVar[
-        tuple[str, ...]
+    heads: tuple[
+        str, ...
     ] = ()  # modules beside the score, which get no gradient from the logits: ("classify",)
     adapts: ClassVar[
         Mapping[str, Mapping[str, Any]]

@@ -12,6 +12,7 @@ import os
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
@@ -28,6 +29,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ..components.isolation import contained
+from ..components.options import convert
 from ..contracts import Condition, Spec
 from ..contracts.game import Nets, conditioned
 from ..engine.randomness import forked
@@ -142,15 +144,18 @@ def sample(
     spec: Spec,
     label: int | None = None,
     given: Mapping[str, Tensor] | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> Tensor:
     """Samples [count, *shape] of a net in evaluation mode;
     the same seed gives the same latents on every device.
 
     Labels, for a conditional net: the given one, or every class in turn. given: what it reads,
-    [count, ...] by name.
+    [count, ...] by name. options: those of sampling alone, which the net's `sampling` lists.
     """
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
-    latents = net.draw_latents(count, torch.Generator().manual_seed(seed))  # type: ignore[operator]
+    latents = net.draw_latents(  # type: ignore[operator]
+        count, torch.Generator().manual_seed(seed), **options
+    )
     labels = None
     if getattr(net, "conditional", False) and spec.classes:
         labels = (
@@ -495,13 +500,16 @@ class LoadedGenerator:
         seed: int = 0,
         label: int | None = None,
         given: Mapping[str, Tensor] | None = None,
+        **options: Any,
     ) -> Tensor:
         """Samples [count, *shape], images in [-1, 1];
         the same count and seed give the same samples.
 
-        given: what it reads, [count, ...] by name, images in [-1, 1]. Raises UsageError when that
-        is missing or of another shape, DeviceError, before anything is drawn, when so many do not
-        fit in memory.
+        given: what it reads, [count, ...] by name, images in [-1, 1]
+        options: those of sampling alone, as `truncation=0.7`; which there are, the generator says.
+
+        Raises UsageError for others, and where what it reads is missing or of another shape;
+        DeviceError, before anything is drawn, when so many do not fit in memory.
         """
         if count < 1:
             raise UsageError("give 1 or more", key="count", value=count)
@@ -515,16 +523,36 @@ class LoadedGenerator:
             )
             raise UsageError(f"this generator {has}", key="label", value=label)
         self._check_given(count, given or {})
+        chosen = self.sampling_options(options)
         self.check_room(count)
         try:
             with contained():
-                return sample(self.net, count, seed, spec=self.spec, label=label, given=given)
+                return sample(
+                    self.net, count, seed, spec=self.spec, label=label, given=given, options=chosen
+                )
+        except UsageError:
+            raise
         except Exception as error:
             part = f"{self.header.component} of {self.header.distribution}"
             raise BrokenPlugin(
                 f"{part} cannot draw {count} samples of shape {self.header.shape}: "
                 f"{one_line(error)}"
             ) from error
+
+    def sampling_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Options of sampling alone, in the types that the generator lists; those that are None
+        are left out. Raises UsageError for one that it has not.
+        """
+        known = getattr(self.net, "sampling", {})
+        chosen = {name: value for name, value in given.items() if value is not None}
+        for name, value in chosen.items():
+            if name not in known:
+                takes = f"it takes {', '.join(known)}" if known else "it takes none"
+                part = self.header.component
+                raise UsageError(
+                    f"{part} has no such option of sampling; {takes}", key=name, value=value
+                )
+        return {name: convert(value, known[name], "", name) for name, value in chosen.items()}
 
     def check_room(self, count: int, key: str = "count") -> None:
         """Raises DeviceError when so many samples do

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -53,6 +54,13 @@ def latents(case: Case) -> str:
         same,
         "its latents do not come from the generator given",
         "pass `generator=generator` where it draws",
+    )
+    takes = inspect.signature(net.draw_latents).parameters
+    case.require(
+        net.sampling.keys() <= takes.keys(),
+        f"`sampling` lists {', '.join(net.sampling.keys() - takes.keys())}, which draw_latents "
+        "does not take",
+        "take each of them by name",
     )
     case.require(
         len(first) == BATCH,

@@ -166,7 +166,7 @@ class DCGANDiscriminator(Discriminator):
         if self.conditional:
             self.classes = nn.Embedding(spec.classes, self.judge.in_features)
         if classify:
-            self.heads = ("classify",)  # type: ignore[misc]
+            self.heads = ("classify",)
             self.classify = class_head(self.judge.in_features, spec)
         _draw_weights(self)
 

@@ -113,7 +113,7 @@ class MLPDiscriminator(Discriminator):
         self.trunk = trunk(spec.numel, width, depth)
         self.judge = nn.Linear(width, 1)
         if classify:
-            self.heads = ("classify",)  # type: ignore[misc]
+            self.heads = ("classify",)
             self.classify = class_head(width, spec)
         self.frame = Frame(spec) if spec.modality == "points" else None
 
