@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from ganzoo.contracts import Discriminator, Encoder, Generator, PositiveInt, Spec
@@ -43,6 +45,28 @@ class Frame(nn.Module):
             mean.repeat(len(self.centre) // len(mean))
         )  # several, if points are packed
         self.scale.copy_(scale if scale > 0 else torch.ones_like(scale))
+
+
+class Waves(nn.Module):
+    """Random plane waves of points, beside the points themselves (Rahimi and Recht 2007).
+
+    Wave vectors are normal of deviation pi/2 a coordinate, about one period in four deviations of
+    the data; they are drawn once and stay. A net of few layers that sees positions alone learns
+    narrow clusters slowly (Tancik et al. 2020).
+    """
+
+    vectors: Tensor
+    phases: Tensor
+
+    def __init__(self, inputs: int, count: int) -> None:
+        super().__init__()
+        self.register_buffer("vectors", torch.randn(count, inputs) * math.pi / 2)
+        self.register_buffer("phases", torch.rand(count) * math.tau)
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Points [n, d] and their waves, [n, d + count]."""
+        waves = nn.functional.linear(points, self.vectors, self.phases).sin()
+        return torch.cat([points, waves], 1)
 
 
 class MLPGenerator(Generator):
@@ -96,6 +120,7 @@ class MLPDiscriminator(Discriminator):
 
     width: units in each hidden layer
     depth: hidden layers
+    waves: random plane waves of points that the first layer sees, too; others have none
     classify: whether a second head scores the classes, for losses and penalties that read it
     """
 
@@ -107,10 +132,13 @@ class MLPDiscriminator(Discriminator):
         *,
         width: PositiveInt = 256,
         depth: PositiveInt = 3,
+        waves: Annotated[int, Field(ge=0)] = 0,
         classify: bool = False,
     ) -> None:
         super().__init__(spec)
-        self.trunk = trunk(spec.numel, width, depth)
+        waves = waves if spec.modality == "points" else 0
+        self.waves = Waves(spec.numel, waves) if waves else None
+        self.trunk = trunk(spec.numel + waves, width, depth)
         self.judge = nn.Linear(width, 1)
         if classify:
             self.heads = ("classify",)
@@ -132,6 +160,8 @@ class MLPDiscriminator(Discriminator):
         flat = samples.flatten(1)
         if self.frame is not None:
             flat = (flat - self.frame.centre) / self.frame.scale
+        if self.waves is not None:
+            flat = self.waves(flat)
         units: Tensor = self.trunk(flat)
         return units
 
