@@ -141,17 +141,8 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
     moved = players(game, nets)
     generator, discriminator = moved["generator"], moved["discriminator"]
     _prepare(build, regularizers, generator, discriminator)
-    # Forward over reverse trades a second derivative for a second
-    # forward pass, which pays on GPUs; on CPUs it is the slower one.
-    trial = _shared_slopes(regularizers) and device.type == "cuda"
-    judges = [role for role, about in game.roles().items() if about.kind == "discriminator"]
-    forms = {choose_differentiation(nets[role], specs[role]) for role in judges if trial}
-    differentiation = forms.pop() if len(forms) == 1 else "double_backward"
-    slopes = any(isinstance(r, GradientPenalty) for r in regularizers.values())
-    if not slopes or differentiation == "double_backward":
-        use_native_layers(discriminator, slopes)
-    bent = any(isinstance(r, GradientPenalty) and r.on("generator") for r in regularizers.values())
-    use_native_layers(generator, slopes=bent)
+    differentiation = _differentiation(regularizers, game, nets, specs, device)
+    _use_native_layers(regularizers, moved, differentiation)
     precision = choose_precision(config.train.precision, device, spec.modality)
     settle(device, config.train.deterministic)
     parts = Parts(
@@ -176,6 +167,35 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
     if device.type == "cpu":
         _settle_precision(build, parts, spec)
     return parts, spec, dataset
+
+
+def _differentiation(
+    regularizers: Mapping[str, Regularizer],
+    game: Game,
+    nets: Mapping[str, nn.Module],
+    specs: Mapping[str, Spec],
+    device: torch.device,
+) -> str:
+    """Forward over reverse trades a second derivative for a second
+    forward pass, which pays on GPUs; on CPUs it is the slower one.
+    """
+    trial = _shared_slopes(regularizers) and device.type == "cuda"
+    judges = [role for role, about in game.roles().items() if about.kind == "discriminator"]
+    forms = {choose_differentiation(nets[role], specs[role]) for role in judges if trial}
+    return forms.pop() if len(forms) == 1 else "double_backward"
+
+
+def _use_native_layers(
+    regularizers: Mapping[str, Regularizer],
+    moved: Mapping[Side, nn.Module],
+    differentiation: str,
+) -> None:
+    """PyTorch's own layers wherever the slopes that are taken allow them."""
+    slopes = [r for r in regularizers.values() if isinstance(r, GradientPenalty)]
+    if not slopes or differentiation == "double_backward":
+        use_native_layers(moved["discriminator"], bool(slopes))
+    bent = any(slope.on("generator") for slope in slopes)
+    use_native_layers(moved["generator"], slopes=bent)
 
 
 def _by_kind(game: Game, nets: Mapping[str, nn.Module]) -> dict[str, nn.Module]:

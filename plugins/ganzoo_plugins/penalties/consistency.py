@@ -13,7 +13,6 @@ from torch import Tensor
 
 from ganzoo.contracts import NonNegativeFloat, PositiveFloat, PositiveInt, Regularizer, Step
 from ganzoo.errors import Incompatible
-from ganzoo.nn import full
 
 MOST = 4  # pixels that an image is moved by
 
@@ -99,18 +98,11 @@ class LatentConsistency(Regularizer):
         """judge * (D(G(z)) - D(G(z')))² or -spread * (G(z) - G(z'))², averaged."""
         latents = step.latents + self.std * torch.randn_like(step.latents)
         if step.side == "generator":
-            return -self.spread * (step.drawn - drawn_from(step, latents)).square().mean()
+            return -self.spread * (step.drawn - step.draw(latents)).square().mean()
         with torch.no_grad():
-            near = step.view(drawn_from(step, latents))
+            near = step.view(step.draw(latents))
         logits, _ = step.judge(near)
         return self.judge * (step.fake_logits - logits).square().mean()
-
-
-def drawn_from(step: Step, latents: Tensor) -> Tensor:
-    """What the generator makes of latents, with the labels of the step."""
-    labels = step.labels if getattr(step.generator, "conditional", False) else None
-    samples: Tensor = step.generator(latents, labels)
-    return full(samples)
 
 
 def mirrored_and_moved(images: Tensor) -> Tensor:

@@ -68,10 +68,7 @@ class PathLength(GradientPenalty):
 
     def height(self, step: Step, point: Tensor) -> tuple[Tensor, Any]:
         """The product of each sample with noise, [n]."""
-        if mapped(step.generator):
-            samples = step.generator.synthesis(point)
-        else:
-            samples = step.generator(point, *labels_for(step))
+        samples = step.generator.synthesis(point) if mapped(step.generator) else step.draw(point)
         noise = torch.randn_like(samples) / math.sqrt(math.prod(samples.shape[2:]))
         return (samples * noise).flatten(1).sum(1), ()
 

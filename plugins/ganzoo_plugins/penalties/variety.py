@@ -6,7 +6,6 @@ from torch import Tensor
 
 from ganzoo.contracts import Regularizer, Step
 from ganzoo.errors import Incompatible
-from ganzoo.nn import full
 
 TINY = 1e-5  # the authors', so that equal samples have a finite penalty
 
@@ -17,7 +16,7 @@ class ModeSeeking(Regularizer):
 
     The paper maximises the ratio; its inverse is what the authors' code minimises. Distances are
     mean absolute differences. z' is the latent of the batch's next sample; where the generator
-    reads labels, it is drawn with the label of z, in one more pass.
+    reads labels or what is given, it is drawn with those of z, in one more pass.
     """
 
     side = "generator"
@@ -32,8 +31,9 @@ class ModeSeeking(Regularizer):
                 value=len(step.latents),
             )
         other = step.latents.roll(1, 0)
-        if getattr(step.generator, "conditional", False):
-            samples = full(step.generator(other, step.labels))
+        net = step.generator
+        if getattr(net, "conditional", False) or getattr(net, "reads", ()):
+            samples = step.draw(other)
         else:
             samples = step.drawn.roll(1, 0)
         apart = (step.drawn - samples).abs().flatten(1).mean(1)
