@@ -6,6 +6,7 @@ from ganzoo.components.traits import has, wants
 from ganzoo.contracts import Discriminator, Spec
 
 IMAGES_ONLY = ("cr", "bcr")
+SMALL = ("dcgan", "mlp")  # what all losses and regularizers are tried with
 OF_FEATURES = ("featmatch", "d2dce")
 
 
@@ -62,7 +63,7 @@ def refusal(registry, gen, loss, regs, sort="image"):
                 return f"{section}.*needs a {kind} with the trait '{trait}', which {name} has not"
     for reg in regs:
         if reg == "pathlen" and normed(registry, gen):
-            return "takes the slope of single samples, and the generator's BatchNorm"
+            return "takes the slope of single samples, and the generator's .*BatchNorm"
         if reg in IMAGES_ONLY and sort != "image":
             return f"mirrors and moves images, and these are {sort}"
         if reg in OF_FEATURES and nets["discriminator"][1].features is Discriminator.features:
@@ -72,7 +73,8 @@ def refusal(registry, gen, loss, regs, sort="image"):
 
 def normed(registry, gen):
     """Whether a generator has batch norm."""
-    net = registry.get("generator", gen).create(Spec((1, 16, 16), 3))
+    spec = Spec((1, 16, 16), 3, {"image": Spec((1, 16, 16))})
+    net = registry.get("generator", gen).create(spec)
     return any("BatchNorm" in type(module).__name__ for module in net.modules())
 
 
@@ -87,6 +89,7 @@ def layer(registry, gen, loss, regs):
         "disc": {"name": judge_for(registry, gen, loss, regs)},
         "loss": {"name": loss},
         "reg": {name: {} for name in regs},
+        "given": {"mask": {}} if net.reads else {},
     }
 
 
@@ -98,12 +101,13 @@ def covering(registry):
         [c.name for c in registry.components(kind) if c.distribution == "ganzoo"]
         for kind in ("generator", "loss", "regularizer")
     )
+    yield from ((gen, "nonsat", ()) for gen in gens if gen not in SMALL)
     for number, loss in enumerate(losses):
-        fit = [gen for gen in gens if refusal(registry, gen, loss, ()) is None]
+        fit = [gen for gen in SMALL if refusal(registry, gen, loss, ()) is None]
         gen, own = fit[number % len(fit)], regs[number :: len(losses)]
         took = tuple(reg for reg in own if refusal(registry, gen, loss, (reg,)) is None)
         yield gen, loss, took
         for reg in own:
             if reg not in took:
-                able = (g for g in gens if refusal(registry, g, "nonsat", (reg,)) is None)
+                able = (g for g in SMALL if refusal(registry, g, "nonsat", (reg,)) is None)
                 yield next(able), "nonsat", (reg,)

@@ -21,7 +21,16 @@ from ganzoo.contracts import Batch, Dataset, Step, Tracker
 from ganzoo.engine.losses import losses
 from ganzoo.training.loop import Training
 
-PARTS = ("conditional", "auxiliary", "path_length", "adaptive", "packing", "consistency", "signals")
+PARTS = (
+    "conditional",
+    "auxiliary",
+    "path_length",
+    "adaptive",
+    "packing",
+    "consistency",
+    "signals",
+    "games",
+)
 TINY = {
     "train": {"batch_size": 8, "images": 24, "device": "cpu", "engine": "eager"},
     "samples": {"count": 4},

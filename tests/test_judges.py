@@ -167,7 +167,7 @@ REGISTRY = Registry(
     [
         *zoo().registry.components(),
         Component("dataset", "few", lambda: FEW, "tests", "tests", "0"),
-        Component("discriminator", "patch", Patch, "tests", "tests", "0"),
+        Component("discriminator", "pixels", Patch, "tests", "tests", "0"),
         Component("discriminator", "patches", Patches, "tests", "tests", "0"),
     ]
 )
@@ -186,7 +186,7 @@ def assembled(disc, **more):
     return assemble(configuration.check(configuration.merge(whole, more)), REGISTRY)
 
 
-@pytest.mark.parametrize("disc", ["patch", "patches"])
+@pytest.mark.parametrize("disc", ["pixels", "patches"])
 def test_trains_with_health_and_every_penalty(disc):
     reg = {name: {} for name in PENALTIES} | {"sn": {}, "noise": {}}
     pipeline = assembled(disc, loss={"name": "rpgan"}, reg=reg)
@@ -222,7 +222,7 @@ def test_logits_that_are_none_are_a_line():
 
 @pytest.mark.parametrize("disc", [Patch, Patches])
 def test_the_kit_takes_them(disc):
-    component = Component("discriminator", "patch", disc, "tests", "tests", "0")
+    component = Component("discriminator", "pixels", disc, "tests", "tests", "0")
     specs = [Spec((1, 16, 16), 3), Spec((3, 16, 24), 3)]
     bad = [f for f in findings(component, specs=specs) if f.outcome == "does not hold"]
     assert {f.check for f in bad} <= {"described"}, bad

@@ -14,7 +14,7 @@ import ganzoo
 from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
-from ganzoo.contracts import Spec
+from ganzoo.contracts import Batch, Spec
 from ganzoo.engine import capture
 from ganzoo.engine.engine import SIDES, only
 from ganzoo.engine.losses import losses
@@ -27,8 +27,8 @@ from ganzoo.nn import (
     ResidualDown,
     ResidualUp,
     SelfAttention,
-    class_head,
     downsample,
+    label_head,
     upsample,
     use_native_layers,
 )
@@ -290,7 +290,7 @@ def test_conditional_batch_norm_begins_as_a_plain_one_and_scales_each_class():
 @pytest.mark.parametrize("head", ["projection", "concat"])
 def test_a_head_joins_class_and_features(head):
     torch.manual_seed(0)
-    layer, features = class_head(head, 6, 3), torch.randn(4, 6)
+    layer, features = label_head(head, 6, 3), torch.randn(4, 6)
     found = torch.stack([layer(features, torch.full((4,), label)) for label in range(3)])
     assert found.shape == (3, 4)
     between = found[1:] - found[0]  # what the class adds depends on the sample
@@ -434,7 +434,7 @@ def same_random_numbers():
 def test_an_update_with_classes_is_one_graph(name, head, reg, same_random_numbers):
     built = pipeline(name, reg={reg: {}}, disc={"head": head})
     data, labels = torch.rand(8, *built.spec.shape) * 2 - 1, torch.arange(8) % 10
-    latents = built.parts.generator.draw_latents(8)
+    batch, latents = Batch(data, labels), built.parts.draw_latents(8)
     for side in SIDES:
         function = losses(built.parts, side)
         compiled = torch.compile(function, fullgraph=True, dynamic=False, backend="aot_eager")
@@ -443,7 +443,7 @@ def test_an_update_with_classes_is_one_graph(name, head, reg, same_random_number
             torch.manual_seed(0)
             net.zero_grad()
             with only(net, built.parts.net(SIDES[side == SIDES[0]])):
-                total, *_ = run(data, labels, latents, torch.tensor(0.3), built.parts.due(side, 0))
+                total, *_ = run(batch, latents, torch.tensor(0.3), built.parts.due(side, 0))
                 total.backward()
             grads = [p.grad.flatten() for p in net.parameters() if p.grad is not None]
             found.append((total.detach(), torch.cat(grads)))

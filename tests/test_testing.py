@@ -5,7 +5,7 @@ part below breaks one promise, and the check says which.
 import re
 
 import pytest
-from parts import wrong_nets, wrong_others  # noqa: F401  (they fill the list)
+from parts import wrong_games, wrong_nets, wrong_others  # noqa: F401  (they fill the list)
 from parts.fakes import entries
 from parts.sound import SOUND, Drift, Good, Silent
 from parts.wrong import WRONG

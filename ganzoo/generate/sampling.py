@@ -118,6 +118,8 @@ class Header(BaseModel):
             raise ValueError(f"samples of shape {self.shape} are larger than any that are drawn")
         if len(self.class_names) not in (0, self.classes):
             raise ValueError(f"{len(self.class_names)} names for {self.classes} classes")
+        if (self.format == READING) != bool(self.given):
+            raise ValueError(f"format {self.format} and given {list(self.given)} do not fit")
         if any(math.prod(shape) > LARGEST for shape in self.given.values()):
             raise ValueError("what it reads is larger than any sample")
         if len(self.given) > MOST or len(self.conditions) > MOST:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
@@ -24,7 +25,7 @@ class Patch(Discriminator):
     Raises Incompatible for samples too small for its layers.
 
     width: channels of the first layer; each further one has twice as many, up to 8 times
-    layers: convolutions in steps of 2
+    layers: convolutions in steps of 2; 0 takes the paper's 3, or what smaller samples allow
     scales: how many sizes are judged
     norm: normalisation of all layers but the first and the last; auto is "instance", which judges
         each sample by itself, pix2pix has "batch"
@@ -39,7 +40,7 @@ class Patch(Discriminator):
         spec: Spec,
         *,
         width: PositiveInt = 64,
-        layers: PositiveInt = 3,
+        layers: Annotated[int, Field(ge=0)] = 0,
         scales: PositiveInt = 1,
         norm: Literal["auto", "batch", "layer", "instance", "none"] = "auto",
         pair: bool = True,
@@ -48,19 +49,7 @@ class Patch(Discriminator):
         kind = "instance" if norm == "auto" else norm
         self.per_sample = kind != "batch"
         self.reads = ("image",) if pair and "image" in spec.given else ()
-        height, breadth = spec.shape[1:]
-        least = 2 ** (layers + scales - 1) * 3
-        if min(height, breadth) < least:
-            most = max(
-                (n for n in range(1, layers) if 2 ** (n + scales - 1) * 3 <= height), default=0
-            )
-            remedy = f"take layers={most}" if most else "take fewer scales or larger pictures"
-            raise Incompatible(
-                f"{height}x{breadth} is too small, {least}x{least} is the smallest possible",
-                key="layers",
-                value=layers,
-                remedy=remedy,
-            )
+        layers = _layers_for(min(spec.shape[1:]), layers, scales)
         channels = spec.shape[0] + sum(spec.given[name].shape[0] for name in self.reads)
         self.judges = nn.ModuleList(_layers(channels, width, layers, kind) for _ in range(scales))
         initialise(self, "normal")
@@ -78,6 +67,18 @@ class Patch(Discriminator):
         """Logits [n, rows, columns] of each scale."""
         pairs = zip(self.judges, features, strict=True)
         return [judge[-1](maps).squeeze(1) for judge, maps in pairs]  # type: ignore[index]
+
+
+def _layers_for(side: int, layers: int, scales: int) -> int:
+    """How many convolutions in steps of 2 there are; raises Incompatible for more than a side has
+    room for: three pixels are to be left at the last scale.
+    """
+    most = max((n for n in range(1, 9) if 3 * 2 ** (n + scales - 1) <= side), default=0)
+    if most and layers <= most:
+        return layers or min(3, most)
+    remedy = f"take at most {most}" if most else "take fewer scales or larger pictures"
+    message = f"a side of {side} is too small for {layers or 1} and {scales} of scales"
+    raise Incompatible(message, key="layers", value=layers, remedy=remedy)
 
 
 def _sized(picture: Tensor, samples: Tensor) -> Tensor:
