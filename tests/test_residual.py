@@ -422,6 +422,7 @@ def same_random_numbers():
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "head", "reg"),
     [
@@ -451,6 +452,7 @@ def test_an_update_with_classes_is_one_graph(name, head, reg, same_random_number
         assert torch.dist(found[0][1], found[1][1]) <= 1e-4 * found[0][1].norm() + 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_captured_trains_as_eager(name, monkeypatch):
     monkeypatch.setattr(capture, "cuda", recorded.Cuda())
@@ -474,6 +476,7 @@ def test_captured_trains_as_eager(name, monkeypatch):
                 assert away <= 1e-3 * value.norm() + 1e-5, (group, key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_resumed_bit_for_bit(name, tmp_path):
     for folder in ("whole", "cut"):
@@ -501,6 +504,7 @@ def test_resumed_bit_for_bit(name, tmp_path):
                 assert torch.equal(value, again.state_dict()[group][key]), (group, key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("size", [8, "8x12"], ids=str)
 def test_drawn_from_the_generator_file_alone(name, size, tmp_path):
@@ -513,6 +517,7 @@ def test_drawn_from_the_generator_file_alone(name, size, tmp_path):
     assert not torch.equal(loaded.sample(2, label=3), loaded.sample(2, label=4))
 
 
+@pytest.mark.slow
 def test_truncation_when_a_file_is_sampled(tmp_path, cli, monkeypatch):
     for name in ("biggan", "resnet"):
         Training(pipeline(name, train={"images": 32}), tmp_path / name).run()
@@ -551,6 +556,7 @@ def standing(net):
     return net.eval()
 
 
+@pytest.mark.slow
 def test_statistics_of_the_averaged_generator_are_those_of_its_maps():
     """They are averaged as the weights are: no pass over standing statistics is wanted."""
     built = pipeline(

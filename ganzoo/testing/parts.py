@@ -191,10 +191,13 @@ def _able(case: Case, kind: str, traits: Sequence[str], spec: Spec) -> Any:
     named = " and ".join(map(repr, traits))
     missing = f"needs a {kind} with the trait {named}, and none is installed"
     case.require(able, missing, "ship one, or correct `needs`")
+    made = []
     for component, options in able:
         if spec.modality in getattr(component.load(), "modalities", (spec.modality,)):
             with contextlib.suppress(GanzooError):  # it may refuse this shape
-                return component.create(spec, **options)
+                made.append(component.create(spec, **options))
+    if made:  # the smallest is the quickest
+        return min(made, key=lambda net: sum(p.numel() for p in net.parameters()))
     raise Incompatible(f"no {kind} with the trait {named} is installed for {describe(spec)}")
 
 

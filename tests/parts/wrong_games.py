@@ -22,7 +22,7 @@ class Monologue(Bounded):
         return [Turn("generator")]
 
 
-@wrong("game", "plays", "the generator's update leaves gen")
+@wrong("game", "plays", "the discriminator's update leaves disc")
 @documented()
 class Still(Bounded):
     def steps(self, update):

@@ -27,8 +27,8 @@ class Patch(Discriminator):
     width: channels of the first layer; each further one has twice as many, up to 8 times
     layers: convolutions in steps of 2; 0 takes the paper's 3, or what smaller samples allow
     scales: how many sizes are judged
-    norm: normalisation of all layers but the first and the last; auto is "instance", which judges
-        each sample by itself, pix2pix has "batch"
+    norm: normalisation of all layers but the first and the last; auto is the paper's batch norm,
+        which mixes the samples of a batch
     pair: whether it also sees the picture that is given
     """
 
@@ -46,7 +46,7 @@ class Patch(Discriminator):
         pair: bool = True,
     ) -> None:
         super().__init__(spec)
-        kind = "instance" if norm == "auto" else norm
+        kind = "batch" if norm == "auto" else norm
         self.per_sample = kind != "batch"
         self.reads = ("image",) if pair and "image" in spec.given else ()
         layers = _layers_for(min(spec.shape[1:]), layers, scales)
