@@ -13,16 +13,10 @@ from ganzoo.components.registry import Component
 
 PAGE = Path(__file__).parent / "components.md"
 SECTIONS = {
-    "generator": "gen",
-    "discriminator": "disc",
-    "loss": "loss",
-    "dataset": "data",
-    "regularizer": "reg.NAME",
-    "augmentation": "aug.NAME",
-    "metric": "metric.NAME",
-    "tracker": "tracker.NAME",
-    "optimizer": "optim.gen, optim.disc",
-}
+    kind.name: f"{kind.section}.NAME" if kind.many else kind.section
+    for kind in KINDS.values()
+    if kind.section
+} | {"optimizer": "optim.gen, optim.disc"}
 HEAD = """# Components
 
 Everything that ganzoo ships, with its options. This page is made by

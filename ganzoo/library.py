@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from .components.loading import zoo
 from .components.registry import Component, Registry
 from .contracts import (
     Augmentation,
+    Condition,
     Dataset,
     Discriminator,
     Generator,
@@ -126,14 +128,34 @@ def load(path: str | Path, registry: Registry | None = None) -> LoadedGenerator:
             f"{header.version}, which is not installed: "
             f"{install_line(header.distribution)}{known}"
         ) from None
-    spec = Spec(tuple(header.shape), header.classes)
+    spec = header.spec()
     net = guard.build(component, (spec,), header.options, listed, str(file))
     if getattr(net, "conditional", False) and not header.classes:
         raise BadFile(
             f"{file}: bad header: {header.component} draws classes, and the file has none"
         )
     net.load_state_dict(sampling.read_weights(file, header))
-    return LoadedGenerator(net.eval(), header)
+    conditions = functools.partial(_conditions, header, registry or zoo().registry, str(file))
+    return LoadedGenerator(net.eval(), header, conditions)
+
+
+def _conditions(header: sampling.Header, registry: Registry, where: str) -> list[Condition]:
+    """The conditions that a generator file names; raises BadFile when a plugin is missing."""
+    found: list[Condition] = []
+    picture = Spec(tuple(header.shape))
+    for made in header.conditions:
+        name = f"{made.distribution}:{made.plugin}/{made.component}"
+        try:
+            component = registry.get("condition", name)
+        except UnknownComponent:
+            raise BadFile(
+                f"{where}: needs condition {made.component!r} of {made.distribution}, which is not "
+                f"installed: {install_line(made.distribution)}"
+            ) from None
+        part: Any = guard.build(component, (picture,), made.options, {}, where)
+        found.append(part)
+        picture = part.gives().get("image", picture)
+    return found
 
 
 @dataclass(repr=False)
@@ -195,8 +217,11 @@ def train(
         training = Training(pipeline, path, [log, *listeners], tell=notes.append)
         recovery.run(training, notes.append)
     header = sampling.make_header(pipeline, training.images, training.scores)
-    net: Any = sampling.plain(pipeline.average.net)
-    return Result(LoadedGenerator(net, header), log.lines, training.scores, path, notes)
+    net: Any = sampling.plain(next(iter(sampling.generators(pipeline).values())))
+    conditions = [*pipeline.parts.conditions.values()]
+    return Result(
+        LoadedGenerator(net, header, lambda: conditions), log.lines, training.scores, path, notes
+    )
 
 
 def _claim(folder: Path) -> runs.Lock:

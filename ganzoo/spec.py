@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,7 +17,8 @@ BLOCK = 16 << 20  # bytes read at a time: samples may be mapped from a file larg
 
 @dataclass(frozen=True)
 class Spec:
-    """What the data dictates: the shape of one sample, the number of classes, the modality.
+    """What the data dictates: the shape of one sample, the number of classes, the modality, and
+    what comes with a sample and may be read by nets.
 
     Shapes are [channels, height, width] for images,
     [channels, length] for signals, [dimensions] for points.
@@ -25,6 +26,7 @@ class Spec:
 
     shape: tuple[int, ...]
     classes: int = 0  # 0: labels are not given to the nets
+    given: Mapping[str, Spec] = field(default_factory=dict, hash=False)  # by name: a source picture
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.shape) <= 3 or any(
@@ -44,7 +46,29 @@ class Spec:
 
     def with_shape(self, *shape: int) -> Spec:
         """The same but for the shape."""
-        return Spec(tuple(shape), self.classes)
+        return replace(self, shape=tuple(shape))
+
+
+class Batch(NamedTuple):
+    """Samples [n, *shape] as they are stored, with what comes with them.
+
+    labels [n] or None; flips [n] bool or None says which are mirrored; given: tensors [n, ...] by
+    name, as they are stored.
+    """
+
+    samples: Tensor
+    labels: Tensor | None = None
+    flips: Tensor | None = None
+    given: Mapping[str, Tensor] = {}
+
+    def each(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """What the function makes of every tensor."""
+        return Batch(
+            function(self.samples),
+            None if self.labels is None else function(self.labels),
+            None if self.flips is None else function(self.flips),
+            {name: function(tensor) for name, tensor in self.given.items()},
+        )
 
 
 @dataclass(eq=False)
@@ -61,6 +85,10 @@ class Dataset:
         default_factory=list
     )  # what was done to the data, for the person to read
     digest: str = ""  # of the samples, where it is known already; computed when it is asked for
+    given: Mapping[str, Tensor] = field(default_factory=dict)  # what belongs to each: [n, ...]
+    others: Mapping[str, Dataset] = field(
+        default_factory=dict
+    )  # what is given in an order of its own: the other domain of unpaired pictures
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -71,7 +99,41 @@ class Dataset:
 
     @property
     def spec(self) -> Spec:
-        return Spec(tuple(self.samples.shape[1:]), len(self.classes))
+        given = {name: Spec(tuple(each.shape[1:])) for name, each in self.given.items()}
+        given |= {name: replace(other.spec, classes=0) for name, other in self.others.items()}
+        return Spec(tuple(self.samples.shape[1:]), len(self.classes), given)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes that the samples take where they are all in memory; None where they cannot be."""
+        tensors = [self.samples, *self.given.values()]
+        sizes = [other.size for other in self.others.values()]
+        known = [size for size in sizes if size is not None]
+        if len(known) < len(sizes):
+            return None
+        return sum(t.numel() * t.element_size() for t in tensors) + sum(known)
+
+    def to(self, device: torch.device) -> Dataset:
+        """The same data on a device."""
+        return replace(
+            self,
+            samples=self.samples.to(device),
+            labels=None if self.labels is None else self.labels.to(device),
+            given={name: each.to(device) for name, each in self.given.items()},
+            others={name: other.to(device) for name, other in self.others.items()},
+        )
+
+    def gather(self, indices: Tensor) -> Batch:
+        """The samples at these indices [n] as they are stored, with labels and what is given.
+
+        All that a training calls: data that are decoded when they are asked for, or have no fixed
+        length, define it anew. `others` are gathered by whoever has their order.
+        """
+        return Batch(
+            _rows(self.samples, indices),
+            None if self.labels is None else self.labels.index_select(0, indices),
+            given={name: _rows(each, indices) for name, each in self.given.items()},
+        )
 
     def fingerprint(self) -> dict[str, Any]:
         """What tells these data from others: number and shape of the samples, digests of samples,
@@ -79,18 +141,30 @@ class Dataset:
         """
         self.digest = self.digest or digest(self.samples)
         names = json.dumps([str(name) for name in self.classes])
+        beside: dict[str, Any] = {name: digest(each) for name, each in self.given.items()}
+        beside |= {name: other.fingerprint() for name, other in self.others.items()}
         return {
             "count": len(self),
             "shape": list(self.samples.shape[1:]),
             "samples": self.digest,
             "labels": None if self.labels is None else digest(self.labels),
             "classes": hashlib.sha256(names.encode()).hexdigest(),
+            **({"given": beside} if beside else {}),
         }
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
         """Samples (images scaled to [-1, 1]) and labels at these indices [k]."""
-        samples = as_samples(self.samples[indices])
-        return samples, None if self.labels is None else self.labels[indices]
+        found = self.gather(indices)
+        return as_samples(found.samples), found.labels
+
+
+def _rows(tensor: Tensor, indices: Tensor) -> Tensor:
+    """Rows of a tensor, in the order of the indices."""
+    if tensor.device.type != "cpu":
+        return tensor.index_select(0, indices)
+    # Numpy gathers on one thread: a second team of torch's threads, which batches are gathered
+    # beside, would fight with the training's for the cores.
+    return torch.from_numpy(tensor.numpy().take(indices.numpy(), axis=0))
 
 
 def as_samples(stored: Tensor, flips: Tensor | None = None) -> Tensor:
@@ -101,6 +175,13 @@ def as_samples(stored: Tensor, flips: Tensor | None = None) -> Tensor:
     if flips is None:
         return samples
     return torch.where(flips.view(-1, *[1] * (samples.dim() - 1)), samples.flip(-1), samples)
+
+
+def as_given(stored: Mapping[str, Tensor], flips: Tensor | None = None) -> dict[str, Tensor]:
+    """What is given [n, ...] as nets see it: images scaled, and mirrored as their samples are."""
+    return {
+        name: as_samples(each, flips if each.dim() == 4 else None) for name, each in stored.items()
+    }
 
 
 def digest(samples: Tensor) -> str:

@@ -18,6 +18,7 @@ NOTHING: dict[str, Any] = {
     **dict.fromkeys([*FLAGS, "recipe", "config_file"]),
     "reg": (),
     "aug": (),
+    "given": (),
     "settings": (),
 }
 RECIPE = """

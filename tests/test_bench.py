@@ -128,18 +128,16 @@ def test_flop_counts_critic_updates_and_lazy_penalties_at_their_share():
 def test_the_plain_loop_does_the_same_update_as_the_engine(reg):
     """The same losses, update after update: what is timed against the engines is the same work."""
     first, second = built(reg=reg), built(reg=reg)
-    loop, data = bench.PlainLoop(first), ceiling.batch(first)[0]
+    loop, data = bench.PlainLoop(first), ceiling.batch(first)
     clips = dict.fromkeys(SIDES, (0.0, 0.0))
     engine = Engine(second.parts, second.optimizers, clips, "eager", torch.zeros(()))
     latents = torch.Generator().manual_seed(0)
     for number in range(3):
         torch.manual_seed(number)
-        mine = loop.step(data, None)
+        mine = loop.step(data)
         torch.manual_seed(number)
         theirs = [
-            engine.update(
-                side, data, None, second.parts.generator.draw_latents(16, latents), number
-            ).values[-1]
+            engine.update(side, data, second.parts.draw_latents(16, latents), number).values[-1]
             for side in SIDES
         ]
         assert mine == pytest.approx([float(value) for value in theirs], rel=1e-4)

@@ -77,7 +77,7 @@ class Asks(Loss):
 
 class Needs(Asks):
     """Asks for that head, and says so."""
-    needs = {"discriminator": ("per_sample", "classify")}
+    needs = {"discriminator": ("per_sample", "retell")}
 
 class Calls(Loss):
     """Calls the discriminator wrongly."""
@@ -92,10 +92,11 @@ class Picks(Loss):
 
 class Classifies(Discriminator):
     """Has that head."""
-    heads = ("classify",)
+    heads = ("classify", "retell")
     def __init__(self, spec):
         super().__init__(spec)
         self.judge, self.classify = nn.Linear(spec.numel, 1), nn.Linear(spec.numel, 3)
+        self.retell = self.classify
     def score(self, features, labels=None): return self.judge(features.flatten(1)).squeeze(1)
 
 class Narrow(Discriminator):
@@ -324,9 +325,7 @@ def test_a_part_that_gives_what_no_update_can_use_is_named(case, broken, cli, tm
 def test_what_a_loss_needs_is_said_before_anything_is_tried(broken, cli, tmp_path):
     done = train(cli, tmp_path, "--loss", "needs")
     assert done.code == 2 and done.err.count("\n") == 1
-    said = (
-        "needs a discriminator with the trait 'classify', which mlp has not; use one of classifies"
-    )
+    said = "needs a discriminator with the trait 'retell', which mlp has not; use one of classifies"
     assert said in done.err and "loss" in done.err
     assert train(cli, tmp_path, "--loss", "needs", "--disc", "classifies").code == 0
 

@@ -103,8 +103,8 @@ def test_captured_trains_as_eager(case, cuda):
     ):  # one for each set of due regularizers, and another where the gradient's norm is asked for
         due = {captured.pipeline.parts.due(side, number) for number in range(12)}
         recorded_for = captured.engine.captured[side].graphs
-        assert {sets for sets, _ in recorded_for} == due
-        assert case == "constraint" or {measured for _, measured in recorded_for} == {
+        assert {sets for sets, _, _ in recorded_for} == due
+        assert case == "constraint" or {measured for _, measured, _ in recorded_for} == {
             False,
             True,
         }  # there each one is logged
@@ -321,13 +321,13 @@ def test_an_update_that_failed_after_its_step_is_not_done_again(engine, cuda, mo
     monkeypatch.setattr(Constraint, "failed", False)
     told = []
     run = with_part(Constraint(), engine, told.append)
-    batch, latents = run.feed.next().samples, run.pipeline.parts.generator.draw_latents(8)
+    batch, latents = run.feed.next(), run.pipeline.parts.generator.draw_latents(8)
     if engine == "captured":  # it fails where everything is undone: as the recording warms up
-        run.engine.update("discriminator", batch, None, latents, 0)
+        run.engine.update("discriminator", batch, latents, 0)
         assert run.engine.mode == "compiled" and "not today" in told[0]
     else:
         with pytest.raises(ValueError, match="not today"):
-            run.engine.update("discriminator", batch, None, latents, 0)
+            run.engine.update("discriminator", batch, latents, 0)
         assert run.engine.mode == engine and not told
     assert steps(run)["discriminator"] == {1.0}
 
@@ -377,9 +377,9 @@ def test_a_run_that_breaks_off_is_over_before_anything_is_put_back(cuda):
 
     part = Failing(fail)
     run = with_part(part, "captured", told.append)
-    batch, latents = run.feed.next().samples, run.pipeline.parts.generator.draw_latents(8)
+    batch, latents = run.feed.next(), run.pipeline.parts.generator.draw_latents(8)
     with pytest.raises(ValueError, match="not this way"):
-        run.engine.update("discriminator", batch, None, latents, 0)
+        run.engine.update("discriminator", batch, latents, 0)
     assert cuda.said == ["side waits for current", "current waits for side"]
 
 
@@ -395,7 +395,7 @@ def test_nothing_of_the_training_waits_while_waiting_is_an_error(cuda):
     run.writer.submit(job)
     threading.Timer(0.05, begun.set).start()
     batch, latents = run.feed.next(), run.pipeline.parts.generator.draw_latents(8)
-    run.engine.update("discriminator", batch.samples, None, latents, 0, flips=batch.flips)
+    run.engine.update("discriminator", batch, latents, 0)
     assert written == [False]
     assert cuda.said[1:] == ["waits: error", "waits: 0", "current waits for side"]
     run.writer.close()
@@ -449,12 +449,12 @@ def test_a_recording_takes_inputs_of_its_own_kind_only(cuda):
     """Bytes copied into an input of floats would be samples of a hundred deviations."""
     run = training({"data": {"flip": False}}, "captured")
     batch, latents = run.feed.next(), run.pipeline.parts.generator.draw_latents(8)
-    run.engine.update("discriminator", batch.samples, None, latents, 0)
+    run.engine.update("discriminator", batch, latents, 0)
     captured = run.engine.captured["discriminator"]
     with pytest.raises(ValueError, match=r"changed to torch\.float32"):
-        captured.prepare((as_samples(batch.samples), None, latents, None), ((), False))
+        captured.prepare((as_samples(batch.samples), None, None, latents), ((), False, ()))
     with pytest.raises(ValueError, match="came or went"):
-        captured.prepare((batch.samples, batch.labels, latents, None), ((), False))
+        captured.prepare((batch.samples, None, None, latents), ((), False, ()))
 
 
 def test_what_a_part_keeps_in_containers_is_looked_into():

@@ -135,13 +135,13 @@ def test_random_numbers_go_on_as_if_nothing_had_been_checked():
 @pytest.mark.parametrize(
     ("name", "kinds"),
     [
-        ("ganzoo", 7),
+        ("ganzoo", 10),
         ("losses", 1),
         ("ganzoo:losses", 1),
         ("ganzoo/hinge", 1),
         ("losses/hinge", 1),
         ("ganzoo:losses/hinge", 1),
-        ("ganzoo/dcgan", 3),
+        ("ganzoo/dcgan", 4),
     ],
 )
 def test_what_a_name_means(name, kinds):

@@ -141,11 +141,11 @@ def test_info_says_options_companions_and_recipes(ran: Run) -> None:
         "dcgan (norm=layer)" in gp["goes_with"]["discriminators"]
         and "mlp" in gp["goes_with"]["discriminators"]
     )
-    assert gp["recipes"] == ["wgan-gp"]
+    assert gp["recipes"] == ["wgan-gp", "wgan-gp-resnet"]
     (smooth,) = json.loads(ran("info", "smooth", "--json"))
     assert "wgan" not in smooth["goes_with"]["losses"] and "nonsat" in smooth["goes_with"]["losses"]
     both = json.loads(ran("info", "mlp", "--json"))
-    assert [a["kind"] for a in both] == ["generator", "discriminator"]
+    assert [a["kind"] for a in both] == ["generator", "discriminator", "encoder"]
     text = ran("info", "ganzoo/gp")
     assert "reg.gp.weight" in text and "goes with" in text
 
@@ -231,7 +231,7 @@ SECONDS: list[float] = []
         (["tr"], {"train"}),
         (["train", "--gen", "d"], {"dcgan"}),
         (["train", "--reg", "n"], {"noise", "none"}),
-        (["train", "--recipe", "wgan"], {"wgan", "wgan-gp"}),
+        (["train", "--recipe", "wgan"], {"wgan", "wgan-gp", "wgan-gp-resnet"}),
         (["train", "--data", "ri"], {"ring"}),
         (["train", "--set", "train.b"], {"train.batch_size="}),
         (["info", "hi"], {"hinge"}),

@@ -10,8 +10,17 @@ import ganzoo
 from ganzoo.errors import BadData
 from ganzoo.testing import check
 
+LARGE = {"biggan", "biggan-deep", "resnet", "sagan"}  # nets that take half a minute each
 
-@pytest.mark.parametrize("component", ganzoo.list_components(), ids=str)
+
+def parts():
+    """All components, those that take long marked."""
+    for component in ganzoo.list_components():
+        long = component.kind in ("generator", "discriminator") and component.name in LARGE
+        yield pytest.param(component, marks=[pytest.mark.slow] if long else [])
+
+
+@pytest.mark.parametrize("component", parts(), ids=str)
 def test_component(component, tmp_path, monkeypatch):
     if (
         "root" in component.options()

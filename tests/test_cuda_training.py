@@ -237,9 +237,7 @@ def test_many_variants_in_any_order_against_memory_of_their_own(monkeypatch):
             for n in numbers:
                 for side in SIDES:
                     latents = run.pipeline.parts.generator.draw_latents(32, stream)
-                    run.engine.update(
-                        side, batch.samples, None, latents, n, n % 4 == 0, batch.flips
-                    )
+                    run.engine.update(side, batch, latents, n, n % 4 == 0)
             assert run.engine.mode == ENGINE
             assert sum(len(c.graphs) for c in run.engine.captured.values()) > 10
             ends[shared] = run.pipeline.state_dict()
@@ -410,7 +408,7 @@ def test_a_recording_that_broke_off_gives_its_memory_back():
     before = held()
     batch = run.feed.next()
     latents = pipeline.parts.generator.draw_latents(32, run.streams.latents)
-    run.engine.update("discriminator", batch.samples, None, latents, 0, flips=batch.flips)
+    run.engine.update("discriminator", batch, latents, 0)
     assert run.engine.mode == "compiled" and "not while recording" in said[-1]
     assert held() - before < 1 << 27  # not the quarter of a gibibyte that was taken in between
     probe = torch.empty(1 << 28, dtype=torch.uint8, device=DEVICE)

@@ -17,11 +17,20 @@ from ganzoo.assembly.memory import estimate
 from ganzoo.components import loading as plugins
 from ganzoo.components.kinds import KINDS
 from ganzoo.components.registry import Component, Registry
-from ganzoo.contracts import Dataset, Step, Tracker
+from ganzoo.contracts import Batch, Dataset, Step, Tracker
 from ganzoo.engine.losses import losses
 from ganzoo.training.loop import Training
 
-PARTS = ("conditional", "auxiliary", "path_length", "adaptive", "packing", "consistency", "signals")
+PARTS = (
+    "conditional",
+    "auxiliary",
+    "path_length",
+    "adaptive",
+    "packing",
+    "consistency",
+    "signals",
+    "games",
+)
 TINY = {
     "train": {"batch_size": 8, "images": 24, "device": "cpu", "engine": "eager"},
     "samples": {"count": 4},
@@ -355,7 +364,7 @@ def test_idea_compiles_as_one_graph(registry, idea):
             parts = copy.deepcopy(found.parts)
             torch.manual_seed(2)
             total = wrap(losses(parts, side))(
-                data, labels, latents, torch.tensor(0.1), parts.due(side, 0)
+                Batch(data, labels), latents, torch.tensor(0.1), parts.due(side, 0)
             )[0]
             total.backward()
             values.append(

@@ -30,7 +30,7 @@ def test_streamed_batches_are_the_resident_ones():
     one, other = feed("gpu"), feed("host")
     assert one.resident and not other.resident
     for _ in range(20):  # past two epoch borders
-        (a, labels_a, flips_a), (b, labels_b, flips_b) = one.next(), other.next()
+        (a, labels_a, flips_a, _), (b, labels_b, flips_b, _) = one.next(), other.next()
         assert torch.equal(a, b) and torch.equal(labels_a, labels_b)
         assert torch.equal(flips_a, flips_b) and a.dtype == torch.uint8
     other.close()
@@ -40,7 +40,7 @@ def test_batches_are_scaled_and_mirrored_within_the_update():
     """What nets see of a batch: byte b is b / 127.5 - 1,
     and the columns of a mirrored sample run backwards.
     """
-    stored, _, flips = feed("gpu").next()
+    stored, _, flips, _ = feed("gpu").next()
     seen = as_samples(stored, flips)
     assert seen.dtype == torch.float32 and 0 < flips.sum() < len(flips)
     assert torch.equal(
@@ -83,12 +83,13 @@ def test_samples_lie_where_they_are_gathered():
     for resident, where in (("gpu", "meta"), ("host", "cpu")):
         order = Order(50, 8, 1, flip=True)
         found = Feed(data(), order, there, resident)
-        assert {found.samples.device.type, found.labels.device.type, order.device.type} == {where}
+        held = found.dataset
+        assert {held.samples.device.type, held.labels.device.type, order.device.type} == {where}
 
 
 def test_an_error_in_the_stream_reaches_the_training():
     broken = feed("host")
-    broken.samples = broken.samples[:10]  # as if the memory map had shrunk
+    broken.dataset.samples = broken.dataset.samples[:10]  # as if the memory map had shrunk
     with pytest.raises(IndexError):
         for _ in range(20):
             broken.next()

@@ -22,7 +22,7 @@ CATALOGUE = {
         "big": {
             "distribution": "ganzoo-biggan",
             "summary": "Large nets",
-            "generators": ["biggan"],
+            "generators": ["hugegan"],
             "losses": ["bigloss"],
         },
     },
@@ -201,7 +201,7 @@ def test_list_all_adds_what_is_not_installed(cli, monkeypatch):
         for c in everything[len(plain) :]
     ]
     assert added == [
-        ("generator", "biggan", "ganzoo-biggan", False, "Large nets"),
+        ("generator", "hugegan", "ganzoo-biggan", False, "Large nets"),
         ("loss", "bigloss", "ganzoo-biggan", False, "Large nets"),
     ]
     losses = cli("list", "--all", "losses").out.splitlines()
@@ -212,4 +212,4 @@ def test_list_all_adds_what_is_not_installed(cli, monkeypatch):
         "",
         "ganzoo-biggan:big (not installed)",
     ]
-    assert "biggan\t" not in cli("list").out
+    assert "hugegan\t" not in cli("list").out

@@ -10,7 +10,7 @@ from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.components.registry import Component, Registry
-from ganzoo.contracts import Dataset, Discriminator, Generator, GradientPenalty, Spec, Step
+from ganzoo.contracts import Batch, Dataset, Discriminator, Generator, GradientPenalty, Spec, Step
 from ganzoo.contracts.step import as_judges, mean_of
 from ganzoo.engine.engine import compiled
 from ganzoo.engine.losses import Parts, losses
@@ -19,11 +19,11 @@ from ganzoo.testing import findings
 from ganzoo.training.loop import Training
 
 SPEC = Spec((1, 8, 8))
-LOSSES = [c.name for c in zoo().registry.components("loss")]
+LOSSES = [c.name for c in zoo().registry.components("loss") if not c.load().conditional]
 PENALTIES = [
     c.name
     for c in zoo().registry.components("regularizer")
-    if isinstance(c.create(), GradientPenalty)
+    if isinstance(c.create(), GradientPenalty) and c.create().judges
 ]
 
 
@@ -96,7 +96,7 @@ def test_a_loss_is_that_of_each_judge_s_patches_averaged_over_judges(loss, side)
         values.append(getattr(create("loss", loss), side)(one))
     compute = losses(parts_of(generator, discriminator, loss), side)
     pictures = data.view(5, 1, 8, 8)
-    total, _, _, judged = compute(pictures, None, latents, torch.zeros(()), ())
+    total, _, _, judged = compute(Batch(pictures), latents, torch.zeros(()), ())
     assert total.item() == pytest.approx(sum(values).item() / 2, rel=1e-12)
     if side == "discriminator":
         for verdict, logits in zip(judged[:2], (real, fake), strict=True):
@@ -154,7 +154,7 @@ def test_compiles_as_one_graph_and_agrees(loss):
         due = ("r1", "gp") if side == "discriminator" else ()
         for compute in (plain, compiled(plain, "aot_eager")):
             torch.manual_seed(3)
-            total = compute(data.view(5, 1, 8, 8), None, latents, torch.zeros(()), due)[0]
+            total = compute(Batch(data.view(5, 1, 8, 8)), latents, torch.zeros(()), due)[0]
             weights = list(parts.net(side).parameters())
             found.append(torch.autograd.grad(total, weights, materialize_grads=True))
         for one, other in zip(*found, strict=True):
@@ -167,7 +167,7 @@ REGISTRY = Registry(
     [
         *zoo().registry.components(),
         Component("dataset", "few", lambda: FEW, "tests", "tests", "0"),
-        Component("discriminator", "patch", Patch, "tests", "tests", "0"),
+        Component("discriminator", "pixels", Patch, "tests", "tests", "0"),
         Component("discriminator", "patches", Patches, "tests", "tests", "0"),
     ]
 )
@@ -186,7 +186,7 @@ def assembled(disc, **more):
     return assemble(configuration.check(configuration.merge(whole, more)), REGISTRY)
 
 
-@pytest.mark.parametrize("disc", ["patch", "patches"])
+@pytest.mark.parametrize("disc", ["pixels", "patches"])
 def test_trains_with_health_and_every_penalty(disc):
     reg = {name: {} for name in PENALTIES} | {"sn": {}, "noise": {}}
     pipeline = assembled(disc, loss={"name": "rpgan"}, reg=reg)
@@ -222,7 +222,7 @@ def test_logits_that_are_none_are_a_line():
 
 @pytest.mark.parametrize("disc", [Patch, Patches])
 def test_the_kit_takes_them(disc):
-    component = Component("discriminator", "patch", disc, "tests", "tests", "0")
+    component = Component("discriminator", "pixels", disc, "tests", "tests", "0")
     specs = [Spec((1, 16, 16), 3), Spec((3, 16, 24), 3)]
     bad = [f for f in findings(component, specs=specs) if f.outcome == "does not hold"]
     assert {f.check for f in bad} <= {"described"}, bad

@@ -63,13 +63,13 @@ def test_a_line_without_signs_says_nothing_of_health():
 
 def test_signs_are_those_of_the_batch():
     run = training(log={"images": 16})
-    batch, latents = run.feed.next(), run._latents()
+    batch, latents = run.feed.next(), run.pipeline.parts.draw_latents(16)
     parts = run.pipeline.parts
     data = batch.samples / 127.5 - 1
     with torch.no_grad():
         real, fake = parts.discriminator(data), parts.discriminator(parts.generator(latents))
         drawn = parts.generator(latents)
-    report = run.engine.update("discriminator", batch.samples, None, latents, 0, measure=True)
+    report = run.engine.update("discriminator", batch, latents, 0, measure=True)
     found = dict(zip(report.names, report.values.tolist(), strict=True))
     assert found["D(real)"] == pytest.approx(float(real.mean()), abs=1e-5)
     assert found["D(fake)"] == pytest.approx(float(fake.mean()), abs=1e-5)

@@ -15,7 +15,7 @@ from ganzoo.assembly.assembling import assemble
 from ganzoo.assembly.compiled_memory import graph_peak
 from ganzoo.bench import machine_limits as ceiling
 from ganzoo.components.loading import zoo
-from ganzoo.contracts import Regularizer
+from ganzoo.contracts import Batch, Regularizer
 from ganzoo.engine.engine import SIDES, only
 from ganzoo.engine.losses import choose_differentiation, losses
 from ganzoo.engine.simulation import Peak
@@ -45,7 +45,7 @@ def really(built):
         other = built.parts.net("generator" if side == "discriminator" else "discriminator")
         with Peak() as counter, only(net, other):
             losses(built.parts, side)(
-                data, None, latents, torch.zeros(()), built.parts.due(side, 0)
+                Batch(data), latents, torch.zeros(()), built.parts.due(side, 0)
             )[0].backward()
         net.zero_grad()
         peaks.append(counter.peak)
@@ -140,10 +140,10 @@ def test_estimate_of_a_compiled_update(regs, precision):
     for side in SIDES:
         latents = built.parts.generator.draw_latents(128)
         for _ in range(2):
-            engine.update(side, data, None, latents, 0)
+            engine.update(side, Batch(data), latents, 0)
         peaks.append(
             allocated(
-                lambda side=side, latents=latents: engine.update(side, data, None, latents, 0)
+                lambda side=side, latents=latents: engine.update(side, Batch(data), latents, 0)
             )
         )
     assert engine.mode == "compiled"

@@ -80,7 +80,7 @@ def slow(function, seconds=0.4):
 def test_a_training_names_the_step_that_takes_long(monkeypatch, cli, small, tmp_path):
     """As --resolution 2048 does it for a minute."""
     for module, name in (
-        (assembly, "build_generator"),
+        (assembly, "build_nets"),
         (assembly, "rehearse"),
         (memory, "estimate"),
     ):

@@ -329,7 +329,7 @@ def test_a_component_that_cannot_be_imported_is_broken_when_used_only(site):
     ("kind", "name", "hint"),
     [
         ("loss", "hinges", "did you mean 'hinge'?"),
-        ("loss", "zzz", "installed: hinge, lsgan"),
+        ("loss", "zzz", "installed: began, ebgan, hinge, lsgan"),
         ("lose", "hinge", "no kind 'lose'; did you mean 'loss'?"),
     ],
 )
@@ -339,13 +339,13 @@ def test_an_unknown_name_says_what_there_is(kind, name, hint):
 
 
 def test_the_catalogue_says_what_to_install(monkeypatch):
-    known = {"plugins": {"big": {"distribution": "ganzoo-biggan", "generators": ["biggan"]}}}
+    known = {"plugins": {"big": {"distribution": "ganzoo-biggan", "generators": ["hugegan"]}}}
     monkeypatch.setattr("ganzoo.components.catalogue.catalogue", lambda: known)
     with pytest.raises(
         UnknownComponent,
-        match="no generator named 'biggan'; it is in ganzoo-biggan: pip install ganzoo-biggan",
+        match="no generator named 'hugegan'; it is in ganzoo-biggan: pip install ganzoo-biggan",
     ):
-        plugins.zoo().registry.get("generator", "biggan")
+        plugins.zoo().registry.get("generator", "hugegan")
 
 
 def test_without_any_plugin_the_reason_is_said():

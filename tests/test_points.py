@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -56,6 +57,36 @@ def test_a_training_on_points_moved_and_scaled_draws_those_of_the_first_moved_an
     moved = drawn[0] * 8 + OFFSET
     assert drawn[0].std() > 0.1, "the first draws more than one point"
     assert (drawn[1] - moved).abs().max() < 0.02 * moved.std()
+
+
+def test_waves_are_of_points_in_units_of_their_deviation() -> None:
+    """So that a training on points moved and scaled is the same with them, too."""
+    drawn = []
+    real = points()
+    disc = {**NETS["disc"], "waves": 8}
+    for samples in (real, real * 8 + OFFSET):
+        built = pipeline(samples, disc=disc, reg={"r1": {"weight": 1.0}})
+        Training(built).run()
+        drawn.append(sample(built.parts.generator, 200, 0, spec=built.spec))
+    moved = drawn[0] * 8 + OFFSET
+    assert (drawn[1] - moved).abs().max() < 0.02 * moved.std()
+
+
+def test_waves_are_drawn_once_saved_and_of_the_stated_form() -> None:
+    net = zoo().registry.create("discriminator", "mlp", Spec((2,)), width=8, waves=500)
+    state = net.state_dict()
+    vectors, phases = state["waves.vectors"], state["waves.phases"]
+    assert abs(float(vectors.std()) - math.pi / 2) < 0.15, "a quarter of a period a deviation"
+    x = points()
+    seen = net.waves(x)
+    assert torch.equal(seen[:, :2], x)
+    assert torch.allclose(seen[:, 2:], (x @ vectors.T + phases).sin(), atol=1e-5)
+    assert not any(p is vectors for p in net.parameters()) and net.trunk[0].in_features == 502
+
+
+def test_what_is_no_points_has_no_waves() -> None:
+    net = zoo().registry.create("discriminator", "mlp", Spec((1, 4, 4)), width=8, waves=5)
+    assert net.waves is None and net.trunk[0].in_features == 16
 
 
 def test_nets_of_points_start_from_the_data_s_mean_and_deviation_and_a_line_says_so() -> None:

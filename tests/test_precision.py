@@ -147,12 +147,12 @@ def gradient(built, side, precision):
     parts = copy.deepcopy(built.parts)
     parts.precision = precision
     torch.manual_seed(1)
-    _, labels, latents = inputs(parts, built.spec, 32)
-    data = torch.rand(32, *built.spec.shape) * 2 - 1
+    batch, latents = inputs(parts, built.spec, 32)
+    batch = batch._replace(samples=torch.rand(32, *built.spec.shape) * 2 - 1)
     torch.manual_seed(2)
     with only(parts.net(side), parts.rival(side)):
         due = parts.due(side, 0)
-        given = data, labels, latents, torch.zeros(()), due
+        given = batch, latents, torch.zeros(()), due
         total, names, report, _ = losses(parts, side)(*given)
         total.backward()
     found = [p.grad for p in parts.net(side).parameters()]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from ganzoo_plugins.datasets.points import grid as grid_points
 from ganzoo_plugins.datasets.points import ring as ring_points
 
 from benchmarks import digits, quality, ring
@@ -20,6 +21,13 @@ def test_real_points_score_as_a_perfect_sampler() -> None:
     one = ring.scores(torch.tensor([[1.0, 0.0]]).repeat(ring.SAMPLES, 1))
     assert (one["near"], one["modes"]) == (1.0, 1) and one["kl"] == pytest.approx(math.log(8))
     assert ring.scores(torch.zeros(ring.SAMPLES, 2))["near"] == 0
+
+
+def test_the_grid_is_judged_by_its_own_centres() -> None:
+    found = ring.scores(grid_points().samples[: ring.SAMPLES], "grid")
+    floor = ring.perfect("grid")
+    assert found["near"] == pytest.approx(floor["near"], abs=0.01)
+    assert found["modes"] == floor["modes"] == 25 and found["kl"] < 3 * floor["kl"]
 
 
 def test_frechet_distance_of_known_gaussians() -> None:

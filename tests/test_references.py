@@ -16,7 +16,7 @@ from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.components.registry import Component, Registry
-from ganzoo.contracts import Dataset, Spec
+from ganzoo.contracts import Batch, Dataset, Spec
 from ganzoo.engine.average import Average
 from ganzoo.engine.engine import Engine
 from ganzoo.engine.losses import Parts
@@ -361,8 +361,8 @@ def test_dirac_gan_through_the_engine(loss, name, every):
     engine = Engine(parts, optimizers, clips, "eager", torch.zeros(()))
     data, latents = torch.zeros(2, *spec.shape), torch.zeros(2, 1)
     for number in range(200):
-        engine.update("discriminator", data, None, latents, number)
-        engine.update("generator", data, None, latents, number)
+        engine.update("discriminator", Batch(data), latents, number)
+        engine.update("generator", Batch(data), latents, number)
         pull = weight * every * PULLS[name](psi) if number % every == 0 else 0.0
         psi += rate * (FORCES[loss](theta, psi)[1] + pull)
         theta += rate * FORCES[loss](theta, psi)[0]

@@ -5,7 +5,7 @@ part below breaks one promise, and the check says which.
 import re
 
 import pytest
-from parts import wrong_nets, wrong_others  # noqa: F401  (they fill the list)
+from parts import wrong_games, wrong_nets, wrong_others  # noqa: F401  (they fill the list)
 from parts.fakes import entries
 from parts.sound import SOUND, Drift, Good, Silent
 from parts.wrong import WRONG
@@ -120,10 +120,10 @@ def test_one_cause_is_told_once(factory):
 class Asks(Loss):
     """Trains a head for classes too."""
 
-    needs = {"discriminator": "classify"}  # noqa: RUF012
+    needs = {"discriminator": "sorting"}  # noqa: RUF012
 
     def discriminator(self, step):
-        head = step.discriminator.classify(step.fake_features).square().mean()
+        head = step.discriminator.sorting(step.fake_features).square().mean()
         return (step.fake_logits - step.real_logits).mean() + head
 
     def generator(self, step):
@@ -134,12 +134,12 @@ class OnPoints(Discriminator):
     """Judges points alone, by a head that few have."""
 
     modalities = ("points",)
-    heads = ("classify",)
+    heads = ("sorting",)
 
     def __init__(self, spec):
         super().__init__(spec)
         self.inner, self.judge = nn.Linear(spec.numel, 8), nn.Linear(8, 1)
-        self.classify = nn.Linear(8, 3)
+        self.sorting = nn.Linear(8, 3)
 
     def features(self, samples):
         return self.inner(samples.flatten(1)).tanh()
@@ -151,10 +151,10 @@ class OnPoints(Discriminator):
 class Heads(Drift):
     """Keeps that head near zero."""
 
-    needs = {"discriminator": ("per_sample", "classify")}  # noqa: RUF012
+    needs = {"discriminator": ("per_sample", "sorting")}  # noqa: RUF012
 
     def penalty(self, step):
-        return step.discriminator.classify(step.real_features).square().mean()
+        return step.discriminator.sorting(step.real_features).square().mean()
 
 
 @pytest.mark.parametrize(("kind", "factory"), [("loss", Asks), ("regularizer", Heads)])
@@ -162,7 +162,7 @@ def test_what_a_part_needs_is_looked_for_among_what_takes_the_samples(kind, fact
     head = Component("discriminator", "on-points", OnPoints, "wrong", "tests", "0")
     own = [*plugins.zoo().registry.components(), head]
     check(component(kind, factory), registry=Registry(own))
-    with pytest.raises(AssertionError, match=r"with the trait .*'classify', and none is installed"):
+    with pytest.raises(AssertionError, match=r"with the trait .*'sorting', and none is installed"):
         check(component(kind, factory))
 
 

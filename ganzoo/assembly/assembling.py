@@ -15,7 +15,7 @@ from ..components.isolation import contained, off_stdout
 from ..components.kinds import FAMILIES
 from ..components.registry import Registry
 from ..config.tree import Choice, Config
-from ..contracts import Dataset, GradientPenalty, Regularizer, Side, Spec
+from ..contracts import Dataset, Game, GradientPenalty, Regularizer, Side, Spec
 from ..data.order import check_batch
 from ..engine.average import Average
 from ..engine.devices import (
@@ -30,12 +30,10 @@ from ..engine.randomness import derive, forked
 from ..engine.sizes import check_samples
 from ..errors import BrokenPlugin, GanzooError, Incompatible, one_line
 from ..io.activity import doing
-from ..nn import initialise, use_native_norms
+from ..nn import use_native_layers
 from .builder import Assembly, Progress, open_dataset
 from .compatibility import (
     build_augmentations,
-    build_discriminator,
-    build_generator,
     check_modality,
     check_needs,
     discriminator_name,
@@ -45,6 +43,7 @@ from .compatibility import (
 from .dry_run import rehearse
 from .pipeline import SECTION, SIDES, Pipeline
 from .precision_trial import MARGIN, bf16_gain
+from .roles import build_conditions, build_nets, only_read, players, what_is_read
 
 CALIBRATING = 100_000  # points that nets see the data's scale in
 WAYS = {"forward_over_reverse": "forward over reverse", "double_backward": "double backward"}
@@ -60,7 +59,8 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
         doing("opening the data")
         dataset = open_dataset(build, progress)
         check_batch(config.train.batch_size, len(dataset))
-        parts, spec = _parts(build, dataset, device)
+        _check_turns(config)
+        parts, spec, dataset = _parts(build, dataset, device)
         for module in parts.sections().values():
             module.to(device).train()
         arrange(parts, spec, device)
@@ -81,6 +81,8 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
         check_samples(count, spec.numel, device=torch.device("cpu"), section=section)
     doing("")
     engine, reason = choose_engine(config.train.engine, device)
+    if config.train.updates == "simultaneous" and engine == "captured":
+        engine, reason = "compiled", "simultaneous updates are not recorded"
     slopes = (
         f"; slopes by {WAYS[parts.differentiation]}" if _shared_slopes(parts.regularizers) else ""
     )
@@ -103,43 +105,56 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
     )
 
 
-def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Parts, Spec]:
-    """What takes part in an update, checked and rehearsed, and the spec of a sample."""
+def _check_turns(config: Config) -> None:
+    """Raises Incompatible for several updates of one player at once."""
+    for key in ("n_critic", "n_gen"):
+        value = getattr(config.train, key)
+        if config.train.updates == "simultaneous" and value > 1:
+            message = "simultaneous updates are one of each player"
+            raise Incompatible(message, section="train", key=key, value=value)
+
+
+def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Parts, Spec, Dataset]:
+    """What takes part in an update, checked and rehearsed; the spec of a sample, and of the data
+    what is read.
+    """
     doing("building the nets")
     config = build.config
     regularizers = {
         name: build.build(f"reg.{name}", "regularizer", c)
         for name, c in build.family("reg").items()
     }
-    spec = spec_for(build, dataset, regularizers)
-    generator = build_generator(build, spec)
+    conditions, spec = build_conditions(build, spec_for(build, dataset, regularizers))
+    game: Game = build.build("game", "game", config.game, spec)
+    check_modality(build, "game", "game", config.game.name, game, spec)
     augmentations, seen = build_augmentations(build, spec)
     loss = build.build("loss", "loss", config.loss)
     askers = {"loss": loss, **{f"reg.{name}": r for name, r in regularizers.items()}}
-    discriminator = build_discriminator(build, seen, askers)
-    nets: dict[Side, nn.Module] = {"generator": generator, "discriminator": discriminator}
-    check_needs(build, {"loss": loss, "generator": generator}, askers)
-    for side, net in nets.items():
-        init = getattr(config, SECTION[side]).init
-        if init != "auto":
-            torch.manual_seed(derive(config.train.seed, "init", side))
-            initialise(net, init)
+    nets, specs = build_nets(build, game, spec, seen, askers)
+    check_needs(build, {"loss": loss, **_by_kind(game, nets)}, askers)
+    spec = what_is_read(build, game, spec, nets, specs, conditions)
+    dataset = only_read(dataset, spec)
     if spec.modality == "points":
-        _calibrate(build, dataset, generator, discriminator)
+        _calibrate(build, dataset, nets)
     doing("trying the nets on a few samples")
-    probe(build, spec, seen, generator, discriminator)
+    probe(build, game, nets, specs)
+    moved = players(game, nets)
+    generator, discriminator = moved["generator"], moved["discriminator"]
     _prepare(build, regularizers, generator, discriminator)
-    # Forward over reverse trades a second derivative for a second
-    # forward pass, which pays on GPUs; on CPUs it is the slower one.
-    trial = _shared_slopes(regularizers) and device.type == "cuda"
-    differentiation = choose_differentiation(discriminator, seen) if trial else "double_backward"
-    slopes = any(isinstance(r, GradientPenalty) for r in regularizers.values())
-    if not slopes or differentiation == "double_backward":
-        use_native_norms(discriminator, slopes)
+    differentiation = _differentiation(regularizers, game, nets, specs, device)
+    _use_native_layers(regularizers, moved, differentiation)
     precision = choose_precision(config.train.precision, device, spec.modality)
     settle(device, config.train.deterministic)
     parts = Parts(
-        generator, discriminator, loss, regularizers, augmentations, differentiation, precision
+        generator,
+        discriminator,
+        loss,
+        regularizers,
+        augmentations,
+        differentiation,
+        precision,
+        game,
+        conditions,
     )
     doing(f"rehearsing an update of each net with a batch of {config.train.batch_size:,}")
     rehearse(
@@ -151,13 +166,52 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
     )
     if device.type == "cpu":
         _settle_precision(build, parts, spec)
-    return parts, spec
+    return parts, spec, dataset
 
 
-def _calibrate(build: Assembly, dataset: Dataset, generator: Any, discriminator: Any) -> None:
+def _differentiation(
+    regularizers: Mapping[str, Regularizer],
+    game: Game,
+    nets: Mapping[str, nn.Module],
+    specs: Mapping[str, Spec],
+    device: torch.device,
+) -> str:
+    """Forward over reverse trades a second derivative for a second
+    forward pass, which pays on GPUs; on CPUs it is the slower one.
+    """
+    trial = _shared_slopes(regularizers) and device.type == "cuda"
+    judges = [role for role, about in game.roles().items() if about.kind == "discriminator"]
+    forms = {choose_differentiation(nets[role], specs[role]) for role in judges if trial}
+    return forms.pop() if len(forms) == 1 else "double_backward"
+
+
+def _use_native_layers(
+    regularizers: Mapping[str, Regularizer],
+    moved: Mapping[Side, nn.Module],
+    differentiation: str,
+) -> None:
+    """PyTorch's own layers wherever the slopes that are taken allow them."""
+    slopes = [r for r in regularizers.values() if isinstance(r, GradientPenalty)]
+    if not slopes or differentiation == "double_backward":
+        use_native_layers(moved["discriminator"], bool(slopes))
+    bent = any(slope.on("generator") for slope in slopes)
+    use_native_layers(moved["generator"], slopes=bent)
+
+
+def _by_kind(game: Game, nets: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """The first net of each kind."""
+    found: dict[str, nn.Module] = {}
+    for role, about in game.roles().items():
+        found.setdefault(about.kind, nets[role])
+    return found
+
+
+def _calibrate(build: Assembly, dataset: Dataset, nets: Mapping[str, Any]) -> None:
     """Show the nets where the points lie, and say what slopes are counted over if that is not 1."""
     points = dataset.batch(torch.arange(min(len(dataset), CALIBRATING)))[0]
-    for section, net in (("gen", generator), ("disc", discriminator)):
+    for section, net in nets.items():
+        if net.spec.shape != dataset.spec.shape or not hasattr(net, "calibrate"):
+            continue  # a game's own samples
         try:
             with contained():
                 net.calibrate(points)
@@ -166,7 +220,7 @@ def _calibrate(build: Assembly, dataset: Dataset, generator: Any, discriminator:
             raise BrokenPlugin(
                 f"{who} fails to calibrate itself: {one_line(error)}", section=section
             ) from error
-    unit = float(discriminator.unit)
+    unit = max((float(getattr(net, "unit", 1.0)) for net in nets.values()), default=1.0)
     if unit != 1.0:
         build.notes.append(f"points: slopes and gamma are counted over {unit:.3g}, their deviation")
 
@@ -203,8 +257,8 @@ def _prepare(
         try:
             with contained():
                 regularizer.prepare(generator, discriminator)
-        except GanzooError:
-            raise
+        except GanzooError as error:
+            raise error.at(f"reg.{name}") from None
         except Exception as error:
             raise BrokenPlugin(
                 f"{build.owners[f'reg.{name}']} fails to prepare the nets: {one_line(error)}",
@@ -235,8 +289,8 @@ def _completed(build: Assembly, precision: str) -> Config:
         family, _, name = section.partition(".")
         if family in FAMILIES:
             tree[family][name] = options
-        elif family == "optim":
-            tree[family][name] |= options
+        elif name:  # of an optimizer, or of a role
+            tree[family][name] = tree[family].get(name, {}) | options
         else:
             tree[family] |= options
     return Config.model_validate(tree)

@@ -19,6 +19,7 @@ from ..components.registry import Component, Registry
 from ..config.tree import Choice, Config, Tree
 from ..contracts import Dataset
 from ..data import load_pictures, parse_resolution, resize
+from ..data.pairs import layout_of, load_two, split
 from ..engine import sizes
 from ..engine.randomness import derive
 from ..errors import (
@@ -112,19 +113,26 @@ def _expanded(key: str, text: str) -> Path:
 def _pictures(
     build: Assembly, path: Path, resolution: tuple[int, int] | None, progress: Progress | None
 ) -> Dataset:
-    """The pictures of a folder or zip."""
+    """The pictures of a folder or zip, or the two sets of pictures in it."""
     data = build.config.data
     for key, value in data.options.items():
         message = "no option of a folder or zip of pictures"
         raise BadOption(message, section="data", key=key, value=value)
+    if data.split == 2 and resolution:
+        resolution = resolution[0], 2 * resolution[1]
+    load = functools.partial(
+        load_pictures,
+        path,
+        resolution=resolution,
+        channels=None if data.channels == "auto" else int(data.channels),
+        background=data.background,
+        progress=progress,
+    )
     try:
-        return load_pictures(
-            path,
-            resolution=resolution,
-            channels=None if data.channels == "auto" else int(data.channels),
-            background=data.background,
-            progress=progress,
-        )
+        if data.split == 2:
+            return split(load(), data.given)
+        layout = layout_of(path, data.pairs)
+        return load_two(load, layout, data.given) if layout else load()
     except BadData as error:
         error.message = error.message.removeprefix(f"{path}: ")
         raise error.at("data", "name", data.name) from None

@@ -7,16 +7,19 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..components.isolation import contained
+from ..components.kinds import KINDS
 from ..components.registry import Component
 from ..components.traits import has, wants
-from ..config.tree import Choice
-from ..contracts import Augmentation, Dataset, Regularizer, Spec
+from ..config.tree import Net
+from ..contracts import Augmentation, Dataset, Game, Regularizer, Spec
 from ..engine import sizes
 from ..engine.simulation import peak_of
 from ..errors import BrokenPlugin, GanzooError, Incompatible, as_setting, one_line
@@ -48,7 +51,8 @@ def spec_for(build: Assembly, dataset: Dataset, regularizers: Mapping[str, Regul
             key="name",
             value=config.data.name,
         )
-    return spec if wanted and config.train.conditional is not False else Spec(spec.shape)
+    told = wanted and config.train.conditional is not False
+    return spec if told else replace(spec, classes=0)
 
 
 def _reads_labels(part: Any, options: Mapping[str, Any]) -> bool:
@@ -88,11 +92,11 @@ def check_modality(
     modalities = getattr(net, "modalities", (spec.modality,))
     if spec.modality not in modalities:
         message = f"handles {' and '.join(modalities)} data, and these are {spec.modality}"
-        others = _having(build, kind, lambda part: spec.modality in getattr(part, "modalities", ()))
+        others = having(build, kind, lambda part: spec.modality in getattr(part, "modalities", ()))
         raise said_of(Incompatible(message, remedy=f"use one of {others}"), section, name)
 
 
-def _having(build: Assembly, kind: str, test: Callable[[Any], bool]) -> str:
+def having(build: Assembly, kind: str, test: Callable[[Any], bool]) -> str:
     """The components of a kind that pass a test, for
     a remedy; those that cannot be imported do not.
     """
@@ -102,15 +106,6 @@ def _having(build: Assembly, kind: str, test: Callable[[Any], bool]) -> str:
             if test(component.load()):
                 names.append(component.name)
     return ", ".join(names) or "none installed"
-
-
-def build_generator(build: Assembly, spec: Spec) -> nn.Module:
-    """The generator, refused when it cannot draw this modality."""
-    choice = build.config.gen
-    net = build.component("gen", "generator", choice.name).load()
-    check_modality(build, "gen", "generator", choice.name, net, spec)
-    generator: nn.Module = build.build("gen", "generator", choice, spec)
-    return generator
 
 
 def build_augmentations(build: Assembly, spec: Spec) -> tuple[dict[str, Augmentation], Spec]:
@@ -124,17 +119,17 @@ def build_augmentations(build: Assembly, spec: Spec) -> tuple[dict[str, Augmenta
     return augmentations, spec
 
 
-def build_discriminator(build: Assembly, spec: Spec, askers: Mapping[str, Any]) -> nn.Module:
-    """The discriminator, with the options that give it
+def build_discriminator(
+    build: Assembly, section: str, choice: Net, spec: Spec, askers: Mapping[str, Any]
+) -> nn.Module:
+    """The discriminator of a role, with the options that give it
     the traits which others need, unless the user insists.
 
     askers: the loss and the regularizers by section.
     """
-    name = discriminator_name(build)
-    choice: Choice = build.config.disc.model_copy(update={"name": name})
-    component = build.component("disc", "discriminator", name)
-    check_modality(build, "disc", "discriminator", name, component.load(), spec)
-    net: nn.Module = build.build("disc", "discriminator", choice, spec)
+    name = choice.name
+    component = build.component(section, "discriminator", name)
+    net: nn.Module = build.build(section, "discriminator", choice, spec)
     for asker, trait in _asked(askers, "discriminator"):
         if has(net, trait):
             continue
@@ -142,7 +137,7 @@ def build_discriminator(build: Assembly, spec: Spec, askers: Mapping[str, Any]) 
         remedy = dict(getattr(net, "adapts", {}).get(trait, {}))
         if not remedy:
             raise _lacking(build, asker, "discriminator", trait, name)
-        settings = ", ".join(as_setting(f"disc.{key}", to) for key, to in remedy.items())
+        settings = ", ".join(as_setting(f"{section}.{key}", to) for key, to in remedy.items())
         defaults = component.options()
         insisted = {
             key: v
@@ -160,7 +155,7 @@ def build_discriminator(build: Assembly, spec: Spec, askers: Mapping[str, Any]) 
             f"otherwise to insist"
         )
         choice = type(choice).model_validate(choice.model_dump() | remedy)
-        net = build.build("disc", "discriminator", choice, spec)
+        net = build.build(section, "discriminator", choice, spec)
         if not has(net, trait):
             raise BrokenPlugin(
                 f"{component}: says that {settings} gives the trait {trait!r}, and it does not"
@@ -173,12 +168,26 @@ def _asked(askers: Mapping[str, Any], kind: str) -> list[tuple[str, str]]:
     return [(section, t) for section, part in askers.items() for k, t in wants(part) if k == kind]
 
 
-def _lacking(build: Assembly, asker: str, kind: str, trait: str, name: str) -> Incompatible:
-    """The error for a part that has not the trait that another needs, with those that have it."""
-    having = _having(build, kind, lambda part: has(part, trait))
+def _lacking(
+    build: Assembly,
+    asker: str,
+    kind: str,
+    trait: str,
+    name: str,
+    giving: Mapping[str, Any] = MappingProxyType({}),
+) -> Incompatible:
+    """The error for a part that has not the trait that another needs, with those that have it.
+
+    giving: the options of a generator that would give it.
+    """
+
+    def able(part: Any) -> bool:
+        return has(part, trait) or trait in getattr(part, "adapts", {})
+
     error = Incompatible(
         f"needs a {kind} with the trait {trait!r}, which {name} has not",
-        remedy=f"use one of {having}",
+        remedy="set" if giving else f"use one of {having(build, kind, able)}",
+        change={f"gen.{key}": to for key, to in giving.items()},
     )
     said_of(error, asker, build.config.loss.name)
     return error
@@ -193,46 +202,61 @@ def check_needs(build: Assembly, parts: Mapping[str, Any], askers: Mapping[str, 
         if any(True for _ in part.parameters()):
             message = "has parameters, which no optimizer would update; make them buffers"
             raise BrokenPlugin(f"{type(part).__name__} {message}", section=section)
-    names = {"loss": build.config.loss.name, "generator": build.config.gen.name}
-    for kind, name in names.items():
+    config = build.config
+    for kind in parts.keys() - {"discriminator"}:
+        name = getattr(config, KINDS[kind].section).name
         for asker, trait in _asked(askers, kind):
             if not has(parts[kind], trait):
-                raise _lacking(build, asker, kind, trait, name)
+                giving = dict(getattr(parts[kind], "adapts", {}).get(trait, {}))
+                raise _lacking(build, asker, kind, trait, name, giving)
 
 
-def probe(build: Assembly, spec: Spec, seen: Spec, generator: Any, discriminator: Any) -> None:
-    """Run copies of both nets once on two samples, so
+def probe(build: Assembly, game: Game, nets: Mapping[str, Any], specs: Mapping[str, Spec]) -> None:
+    """Run copies of all nets once on two samples, so
     that a broken one is a line before the training.
 
-    Raises BrokenPlugin when one fails, or gives what no update can use.
+    specs: what each net was built for, by role. Raises BrokenPlugin when one fails, or gives what
+    no update can use.
     """
-    labels = torch.zeros(2, dtype=torch.long) if spec.classes else None
-    for section, net, expected, call in (
-        ("gen", generator, (2, *spec.shape), lambda net: net(net.draw_latents(2), labels)),
-        (
-            "disc",
-            discriminator,
-            (2,),
-            lambda net: net.score(
-                net.features(torch.zeros(2, *seen.shape)), labels if net.conditional else None
-            ),
-        ),
-    ):
-        who = f"{type(net).__name__} of {build.owners[section]}"
-        sizes.check_call(section, peak_of(net, call))
+    for role, about in game.roles().items():
+        net, spec = nets[role], specs[role]
+        call, expected = _trial(about.kind, spec, net)
+        who = f"{type(net).__name__} of {build.owners[role]}"
+        sizes.check_call(role, peak_of(net, call))
         tried = copy.deepcopy(net).train()
         try:
             with contained():
                 found = call(tried)
-                several = (
-                    found if section == "disc" and isinstance(found, list | tuple) else [found]
-                )
+                judges = about.kind == "discriminator" and isinstance(found, list | tuple)
+                several = found if judges else [found]
                 problems = [_problem(one, expected, tried) for one in several]
                 problem = next(filter(None, problems), "" if problems else "gives no logits")
         except Exception as error:
-            raise BrokenPlugin(f"{who} fails: {one_line(error)}", section=section) from error
+            raise BrokenPlugin(f"{who} fails: {one_line(error)}", section=role) from error
         if problem:
-            raise BrokenPlugin(f"{who} {problem}", section=section)
+            raise BrokenPlugin(f"{who} {problem}", section=role)
+
+
+def _trial(kind: str, spec: Spec, net: Any) -> tuple[Callable[[Any], Any], tuple[int, ...]]:
+    """(a call on two samples, the shape that it gives) of a net of that kind."""
+    labels = torch.zeros(2, dtype=torch.long) if spec.classes else None
+    samples = torch.zeros(2, *spec.shape)
+
+    def read_by(net: Any) -> dict[str, Tensor]:
+        names = getattr(net, "reads", ())
+        return {name: torch.zeros(2, *spec.given[name].shape) for name in names}
+
+    def drawn(net: Any) -> Any:
+        return net(net.draw_latents(2), labels, **read_by(net))
+
+    def judged(net: Any) -> Any:
+        return net.score(net.features(samples, **read_by(net)), labels if net.conditional else None)
+
+    if kind == "generator":
+        return drawn, (2, *spec.shape)
+    if kind == "discriminator":
+        return judged, (2,)
+    return lambda net: net(samples), (2, 2, net.latent_dim)
 
 
 def _problem(found: Any, expected: tuple[int, ...], net: nn.Module) -> str:

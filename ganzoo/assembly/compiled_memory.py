@@ -65,11 +65,12 @@ def compiled_peak(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
         partition_fn=min_cut_rematerialization_partition,
     )
     with simulated(parts) as faked, only(faked.net(side), faked.rival(side)):
-        data, labels, latents = inputs(faked, spec, batch)
-        compiled(losses(faked, side), backend)(
-            data, labels, latents, torch.zeros(()), faked.due(side, 0)
-        )[0].backward()
-    given = sum(t.numel() * t.element_size() for t in (data, latents))
+        whole, latents = inputs(faked, spec, batch)
+        compiled(losses(faked, side), backend)(whole, latents, torch.zeros(()), faked.due(side, 0))[
+            0
+        ].backward()
+    tensors = (whole.samples, latents, *whole.given.values())
+    given = sum(t.numel() * t.element_size() for t in tensors)
     width = 2 if parts.precision == "bf16" else 4
     packed = width * sum(
         p.numel() for p in parts.net(side).parameters()

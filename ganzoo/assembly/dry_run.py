@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..components.isolation import contained
-from ..contracts import Dataset, Side, Spec
+from ..contracts import Batch, Dataset, Side, Spec
 from ..engine.blame import reason
 from ..engine.engine import SIDES, observe
 from ..engine.losses import Parts
@@ -86,11 +86,12 @@ def _tried(
     real = copy.deepcopy(parts)
     try:
         with fork(real), contained():
-            data, labels, latents = _samples(real, dataset, spec, count)
+            inputs = _samples(real, dataset, spec, count)
             with within_memory(count):
-                one_update(real, side, data, labels, latents)
+                one_update(real, side, *inputs)
             with torch.no_grad():
-                observe(real.net(side), side, data, labels, latents)
+                for net in real.nets_of(side).values():
+                    observe(net, *inputs)
                 for regularizer in real.regularizers.values():
                     if regularizer.on(side):
                         regularizer.after_update(real.net(side))
@@ -101,15 +102,17 @@ def _tried(
     return None
 
 
-def _samples(
-    parts: Parts, dataset: Dataset, spec: Spec, count: int
-) -> tuple[Tensor, Tensor | None, Tensor]:
+def _samples(parts: Parts, dataset: Dataset, spec: Spec, count: int) -> tuple[Batch, Tensor]:
     """Samples from all over the data, which are often sorted
-    by class, their labels where they are read, and latents.
+    by class, with what belongs to them, and latents.
     """
     chosen = torch.linspace(0, len(dataset) - 1, count).long()
-    data, labels = dataset.batch(chosen)
-    device = device_of(parts)
-    latents: Tensor = parts.generator.draw_latents(count)  # type: ignore[operator]
-    labels = labels.to(device) if labels is not None and spec.classes else None
-    return data.to(device), labels, latents.to(device)
+    batch, device = dataset.gather(chosen), device_of(parts)
+    given = dict(batch.given)
+    for name, other in dataset.others.items():
+        given[name] = other.gather(torch.linspace(0, len(other) - 1, count).long()).samples
+    batch = batch._replace(
+        labels=batch.labels if spec.classes else None,
+        given={name: each for name, each in given.items() if name in spec.given},
+    )
+    return batch.each(lambda tensor: tensor.to(device)), parts.draw_latents(count).to(device)

@@ -76,15 +76,12 @@ def _update(pipeline: Pipeline, side: Side, batch: int, engine: str) -> int:
 
 def _resident(pipeline: Pipeline) -> int:
     """What the samples take on the device."""
-    data, samples = pipeline.config.data, pipeline.dataset.samples
-    size = samples.numel() * samples.element_size()
+    data, size = pipeline.config.data, pipeline.dataset.size
+    if size is None:
+        return 0
     budget = budget_bytes(data.budget, pipeline.device)
-    return (
-        size
-        if data.resident == "gpu"
-        or (data.resident == "auto" and (budget is None or size <= budget))
-        else 0
-    )
+    auto = data.resident == "auto" and (budget is None or size <= budget)
+    return size if data.resident == "gpu" or auto else 0
 
 
 def available(device: torch.device) -> int | None:

@@ -102,6 +102,8 @@ class Pipeline:
             "loss": parts.loss,
             **regularizers,
             **{f"aug.{name}": module for name, module in parts.augmentations.items()},
+            **{f"given.{name}": module for name, module in parts.conditions.items()},
+            "game": parts.game,
         }
 
 

@@ -58,15 +58,14 @@ def bf16_gain(parts: Parts, spec: Spec, batch: int, seconds: float = SECONDS) ->
 
 def _update(parts: Parts, spec: Spec, batch: int) -> bool:
     """Losses and gradients of both sides on a batch of noise; whether all terms are finite."""
-    data, labels, latents = inputs(parts, spec, batch)
+    noise, latents = inputs(parts, spec, batch)
+    noise.samples.normal_()
     finite = True
     for side in SIDES:
         net = parts.net(side)
         with only(net, parts.rival(side)):
             net.zero_grad()
-            total = losses(parts, side)(
-                data.normal_(), labels, latents, torch.zeros(()), parts.due(side, 0)
-            )[0]
+            total = losses(parts, side)(noise, latents, torch.zeros(()), parts.due(side, 0))[0]
             total.backward()
         finite = finite and bool(total.isfinite())
     return finite

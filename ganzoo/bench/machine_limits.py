@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from .. import __version__
 from ..assembly.pipeline import SIDES, Pipeline
+from ..contracts import Batch
 from ..engine.engine import Engine
+from ..spec import as_given, as_samples
 from .timing import Laps, Variant, repeated, wait
 
 PROFILED = 5  # updates that are looked into for the kernel share
@@ -109,8 +110,8 @@ def flop_per_image(pipeline: Pipeline) -> float:
     engine = Engine(
         parts, pipeline.optimizers, clips, "eager", torch.zeros((), device=pipeline.device)
     )
-    data, labels = batch(pipeline)
-    latents = parts.generator.draw_latents(len(data)).to(pipeline.device)  # type: ignore[operator]
+    given = batch(pipeline)
+    latents = parts.draw_latents(train.batch_size).to(pipeline.device)
     period = math.lcm(*(regularizer.every for regularizer in parts.regularizers.values()))
     total = 0.0
     for side in SIDES:
@@ -118,16 +119,24 @@ def flop_per_image(pipeline: Pipeline) -> float:
         dues = [parts.due(side, number) for number in range(period)]
         for due, times in Counter(dues).items():
             with _Flops() as counter:
-                engine.update(side, data, labels, latents, dues.index(due))
+                engine.update(side, given, latents, dues.index(due))
             total += share * counter.total * times / period
     return total / train.batch_size
 
 
-def batch(pipeline: Pipeline) -> tuple[Tensor, Tensor | None]:
-    """A batch of the pipeline's data, on its device."""
-    data, labels = pipeline.dataset.batch(torch.arange(pipeline.config.train.batch_size))
-    labels = labels if pipeline.spec.classes else None
-    return data.to(pipeline.device), None if labels is None else labels.to(pipeline.device)
+def batch(pipeline: Pipeline) -> Batch:
+    """A batch of the pipeline's data as nets see them, on its device."""
+    count, dataset = pipeline.config.train.batch_size, pipeline.dataset
+    found = dataset.gather(torch.arange(count))
+    given = {**found.given}
+    for name, other in dataset.others.items():
+        given[name] = other.gather(torch.arange(count) % len(other)).samples
+    seen = found._replace(
+        samples=as_samples(found.samples),
+        labels=found.labels if pipeline.spec.classes else None,
+        given=as_given(given),
+    )
+    return seen.each(lambda tensor: tensor.to(pipeline.device))
 
 
 def kernel_share(variant: Variant) -> float:

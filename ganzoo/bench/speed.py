@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from .. import config as configuration
 from ..assembly.assembling import assemble
@@ -18,8 +17,7 @@ from ..assembly.memory import estimate
 from ..assembly.pipeline import SIDES, Pipeline
 from ..components.registry import Registry
 from ..config.tree import Config
-from ..contracts import Side
-from ..contracts.step import Step
+from ..contracts import Batch, Side, Update
 from ..engine.devices import choose_device
 from ..engine.losses import adversarial
 from ..engine.randomness import forked
@@ -58,31 +56,35 @@ class PlainLoop:
             for group in pipeline.optimizers[side].param_groups:
                 group.update({key: plain for key, plain in FAST_FORMS.items() if key in group})
 
-    def step(self, data: Tensor, labels: Tensor | None) -> tuple[float, float]:
+    def step(self, batch: Batch) -> tuple[float, float]:
         """The discriminator's updates, then the generator's; returns both losses."""
         for k in range(self.critic):
-            judged = self._update("discriminator", data, labels, self.updates * self.critic + k)
-        drawn = self._update("generator", data, labels, self.updates)
+            judged = self._update("discriminator", batch, self.updates * self.critic + k)
+        drawn = self._update("generator", batch, self.updates)
         self.updates += 1
         return judged, drawn
 
-    def _update(self, side: Side, data: Tensor, labels: Tensor | None, number: int) -> float:
+    def _update(self, side: Side, batch: Batch, number: int) -> float:
         parts, optimizer = self.parts, self.pipeline.optimizers[side]
-        latents = parts.generator.draw_latents(len(data), self.latents)  # type: ignore[operator]
-        step = Step(
+        latents = parts.draw_latents(len(batch.samples), self.latents)
+        update = Update(
             side,
-            parts.generator,
-            parts.discriminator,
-            data,
+            parts.nets,
+            batch,
             latents,
-            labels,
             views=parts.views(side),
+            conditions=[*parts.conditions.values()],
         )
-        loss = adversarial(parts.loss, step)
-        for name in parts.due(side, number):
-            penalty = parts.regularizers[name].penalty(step)
-            if penalty is not None:
-                loss = loss + parts.regularizers[name].scale(0.0) * penalty
+        steps = parts.game.steps(update)
+        loss = torch.zeros((), device=latents.device)
+        for step in steps:
+            loss = loss + step.weight * adversarial(parts.loss, step)
+            for name in parts.due(side, number):
+                penalty = parts.regularizers[name].penalty(step)
+                if penalty is not None:
+                    loss = loss + step.weight * parts.regularizers[name].scale(0.0) * penalty
+        for term in parts.game.terms(update, steps).values():
+            loss = loss + term
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -91,7 +93,7 @@ class PlainLoop:
                 regularizer.after_update(parts.net(side))
         if side == "discriminator":
             for augmentation in parts.augmentations.values():
-                augmentation.observe(step.verdicts[0].detach())
+                augmentation.observe(steps[0].verdicts[0].detach())
         return loss.item()
 
 
@@ -100,20 +102,21 @@ def bare_step(training: Training) -> Callable[[], None]:
     once, on data that is on the device already.
     """
     pipeline, engine, critic = training.pipeline, training.engine, training.config.train.n_critic
-    data, labels, flips = training.feed.next()
-    labels = labels if pipeline.spec.classes else None
-    generator: Any = pipeline.parts.generator
-    images = critic * len(data)
+    batch = training.feed.next()
+    if not pipeline.spec.classes:
+        batch = batch._replace(labels=None)
+    parts, count = pipeline.parts, len(batch.samples)
+    images = critic * count
     numbers = itertools.count()
 
     def step() -> None:
         number = next(numbers)
         for k in range(critic):
-            latents = generator.draw_latents(len(data), training.streams.latents)
-            engine.update("discriminator", data, labels, latents, number * critic + k, flips=flips)
-        latents = generator.draw_latents(len(data), training.streams.latents)
-        engine.update("generator", data, labels, latents, number, flips=flips)
-        pipeline.average.update(generator, images, (number + 1) * images)
+            latents = parts.draw_latents(count, training.streams.latents)
+            engine.update("discriminator", batch, latents, number * critic + k)
+        latents = parts.draw_latents(count, training.streams.latents)
+        engine.update("generator", batch, latents, number)
+        pipeline.average.update(parts.generator, images, (number + 1) * images)
 
     return step
 
@@ -174,14 +177,14 @@ class Bench:
         # As autograd.grad(create_graph=True) does it; forward over reverse has more operations.
         pipeline.parts.differentiation = "double_backward"
         flop = ceiling.flop_per_image(pipeline)
-        variant = Variant("plain loop", self.images, repeated(lambda: loop.step(*data), laps), laps)
+        variant = Variant("plain loop", self.images, repeated(lambda: loop.step(data), laps), laps)
         self._add(variant, before, engine="", through="loop", flop_per_image=flop)
         if self.device.type == "cuda":  # what a person gets who sets no switch
             laps = Laps(self.device)
             default = Variant(
                 "plain loop, TF32 convolutions",
                 self.images,
-                repeated(lambda: loop.step(*data), laps),
+                repeated(lambda: loop.step(data), laps),
                 laps,
                 "default",
             )

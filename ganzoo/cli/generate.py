@@ -14,6 +14,8 @@ from ._patience import patience
 from ._shared import Whole, counted, loaded, plain
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..generate.sampling import LoadedGenerator
 
 CORNERS, BETWEEN = 5, 16  # samples that a walk passes, and frames from one to the next
@@ -36,6 +38,12 @@ NUMBERS = (".npy", ".csv")
     help="The class, for a conditional generator; else every class in turn.",
 )
 @click.option(
+    "--truncation",
+    type=float,
+    help="Draw latents within so much of zero, for a generator that can: likelier samples, less "
+    "varied.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=Path("samples.png"),
@@ -43,6 +51,14 @@ NUMBERS = (".npy", ".csv")
     help="A .png for one grid, .npy or (points) .csv for the numbers, a folder for one file a "
     "sample.",
 )
+@click.option(
+    "--given",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER|ZIP",
+    help="Pictures for a generator that reads them; what it was given in its training is made of "
+    "them.",
+)
+@click.option("--as-is", is_flag=True, help="The pictures of --given are what it reads already.")
 @click.option(
     "--interpolate",
     type=click.Path(path_type=Path),
@@ -54,23 +70,14 @@ def command(
     count: int,
     seed: int,
     label: int | None,
+    truncation: float | None,
     out: Path,
+    given: Path | None,
+    as_is: bool,
     interpolate: Path | None,
 ) -> None:
     """Draw samples from SOURCE, a run folder or a generator.safetensors."""
-    if interpolate is not None and interpolate.suffix.lower() != ".gif":
-        raise UsageError(f"--interpolate {interpolate}: write a name that ends in .gif")
-    if out.suffix and out.suffix.lower() not in (".png", *NUMBERS):
-        raise UsageError(
-            f"--out {out}: give a name that ends in .png for one grid, in .npy or .csv for the "
-            f"numbers, "
-            "or one without a dot for a folder"
-        )
-    from ..io.files import check_folder
-
-    check_folder(out.parent if out.suffix else out, "out", out)
-    if interpolate is not None:
-        check_folder(interpolate.parent, "interpolate", interpolate)
+    _check_places(out, interpolate)
     registry = loaded().registry
     with patience():
         from .. import load
@@ -94,12 +101,17 @@ def command(
         echo(plain(line), err=True)
     if interpolate is not None:
         generator.check_room(CORNERS * BETWEEN, "interpolate")
+    read = _read(generator, given, as_is, count, seed)
+    if read and interpolate is not None:
+        raise UsageError("--interpolate: this generator draws from pictures, not from noise alone")
+    count = len(read["image"]) if read else count
     try:
         with patience(f"drawing {counted(count, 'sample')}"):
-            _write(generator, generator.sample(count, seed, label), out)
+            drawn = generator.sample(count, seed, label, read, truncation=truncation)
+            _write(generator, drawn, out, read.get("image"))
             if interpolate is not None:
                 doing("drawing the walk")
-                _walk(generator, seed, label, interpolate)
+                _walk(generator, seed, label, truncation, interpolate)
     except OSError as error:
         raise GanzooError(
             f"--out {out}: cannot be written: {error.strerror or one_line(error)}"
@@ -109,10 +121,60 @@ def command(
         echo(str(interpolate))
 
 
-def _write(generator: LoadedGenerator, samples: object, out: Path) -> None:
-    """One grid, one table of numbers, or a file a sample."""
+def _check_places(out: Path, interpolate: Path | None) -> None:
+    """Raises UsageError for names, and GanzooError for folders, that nothing can be written to."""
+    if interpolate is not None and interpolate.suffix.lower() != ".gif":
+        raise UsageError(f"--interpolate {interpolate}: write a name that ends in .gif")
+    if out.suffix and out.suffix.lower() not in (".png", *NUMBERS):
+        raise UsageError(
+            f"--out {out}: give a name that ends in .png for one grid, in .npy or .csv for the "
+            f"numbers, "
+            "or one without a dot for a folder"
+        )
+    from ..io.files import check_folder
+
+    check_folder(out.parent if out.suffix else out, "out", out)
+    if interpolate is not None:
+        check_folder(interpolate.parent, "interpolate", interpolate)
+
+
+def _read(
+    generator: LoadedGenerator, given: Path | None, as_is: bool, count: int, seed: int
+) -> dict[str, Tensor]:
+    """What the generator reads, made of the first pictures of a folder or zip."""
+    reads = generator.spec.given
+    if given is None and not reads:
+        return {}
+    if given is None:
+        raise UsageError("--given: this generator reads pictures; give a folder or zip of them")
+    if not reads:
+        raise UsageError(f"--given {given}: this generator reads nothing")
+    import torch
+
+    from ..data import load_pictures
+
+    conditions = generator.header.conditions
+    spec = generator.spec if conditions and not as_is else reads.get("image")
+    if as_is and set(reads) != {"image"}:
+        others = ", ".join(sorted(set(reads) - {"image"}))
+        raise UsageError(f"--as-is: this generator reads {others} too, which is made with it")
+    if spec is None or spec.modality != "image":
+        raise UsageError(f"--given {given}: this generator reads {', '.join(reads)}, no pictures")
+    channels, height, width = spec.shape
+    with patience():
+        pictures = load_pictures(given, resolution=(height, width), channels=channels)
+        samples = pictures.batch(torch.arange(min(count, len(pictures))))[0]
+        return {"image": samples} if as_is else generator.given_of(samples, seed)
+
+
+def _write(
+    generator: LoadedGenerator, samples: object, out: Path, image: Tensor | None = None
+) -> None:
+    """One grid, one table of numbers, or a file a sample; in a grid, beside the picture given."""
     from torch import Tensor
 
+    from ..contracts import Spec
+    from ..generate.drawing import side_by_side
     from ..generate.pictures import write_picture
 
     assert isinstance(samples, Tensor)
@@ -123,7 +185,11 @@ def _write(generator: LoadedGenerator, samples: object, out: Path) -> None:
         write_bytes(out, _numbers(samples.numpy(force=True), out.suffix.lower()))
         return
     if out.suffix:
-        write_picture(out, samples, generator.spec)
+        if image is None:
+            write_picture(out, samples, generator.spec)
+            return
+        shown = side_by_side([image, samples])
+        write_picture(out, shown, Spec(tuple(shown.shape[1:])))
         return
     from ..generate.pictures import png, to_bytes, to_image
     from ..io.files import tensor_bytes, write_bytes
@@ -153,7 +219,9 @@ def _numbers(samples: Any, form: str) -> bytes:
     return buffer.getvalue()
 
 
-def _walk(generator: LoadedGenerator, seed: int, label: int | None, path: Path) -> None:
+def _walk(
+    generator: LoadedGenerator, seed: int, label: int | None, truncation: float | None, path: Path
+) -> None:
     """A looping walk through the latents of a few samples, as an animated picture."""
     import torch
 
@@ -162,7 +230,10 @@ def _walk(generator: LoadedGenerator, seed: int, label: int | None, path: Path) 
     from ..io.files import write_bytes
 
     net = generator.net
-    corners = net.draw_latents(CORNERS, torch.Generator().manual_seed(seed))  # type: ignore[operator]
+    options = generator.sampling_options({"truncation": truncation})
+    corners = net.draw_latents(  # type: ignore[operator]
+        CORNERS, torch.Generator().manual_seed(seed), **options
+    )
     frames = []
     classes = generator.spec.classes
     labels = (

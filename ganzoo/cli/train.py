@@ -252,7 +252,11 @@ def _goodbye(pipeline: Pipeline, folder: Path, images: int) -> None:
     echo(f"  generator  {folder / 'generator.safetensors'}")
     echo(f"  run        {folder}")
     echo("next:")
-    echo(f"  ganzoo generate {name} --count 64 --seed 1 --out grid.png")
+    given = ""
+    if pipeline.spec.given:  # the training's own pictures, where there is a folder of them
+        own = "data" not in pipeline.owners
+        given = f" --given {shlex.quote(pipeline.config.data.name) if own else 'PICTURES'}"
+    echo(f"  ganzoo generate {name}{given} --count 64 --seed 1 --out grid.png")
     echo(f"  ganzoo train --resume {name} --images {2 * pipeline.config.train.images}")
 
 

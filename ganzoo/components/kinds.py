@@ -22,6 +22,7 @@ class Kind:
     help: str = ""  # of the flag
     metavar: str = "NAME"  # of the flag
     many: bool = False  # whether a configuration may name several, each a section of its own
+    role: bool = False  # whether it fills a role of a game
     takes: str = ""  # what its constructor is given before the options: "spec", "params" or nothing
     net: bool = False  # whether it may be large, so that it is counted before it is built
     maker: str = ""  # where its factory is a function: how the function's name begins
@@ -52,6 +53,7 @@ _ROWS = (
         flag="gen",
         help="Generator.",
         takes="spec",
+        role=True,
         net=True,
     ),
     Kind(
@@ -62,6 +64,7 @@ _ROWS = (
         flag="disc",
         help="Discriminator; the generator's partner by default.",
         takes="spec",
+        role=True,
         net=True,
     ),
     Kind(
@@ -82,6 +85,39 @@ _ROWS = (
         flag="reg",
         help="Regularizer; may repeat; 'none' drops a recipe's.",
         many=True,
+        net=True,
+    ),
+    Kind(
+        "encoder",
+        'encoders, `cls(spec, *, options)`: register("dcgan", DCGANEncoder)',
+        base="ganzoo.contracts:Encoder",
+        section="enc",
+        flag="enc",
+        help="Encoder, in games that have one; the generator's namesake by default.",
+        takes="spec",
+        role=True,
+        net=True,
+    ),
+    Kind(
+        "game",
+        'who plays and how, `cls(spec, *, options)`: register("cyclegan", CycleGAN)',
+        base="ganzoo.contracts:Game",
+        section="game",
+        flag="game",
+        help="Game: who plays, on what; a generator against a discriminator by default.",
+        takes="spec",
+        net=True,
+    ),
+    Kind(
+        "condition",
+        "what nets are given, made from the samples, `cls(spec, *, options)`: "
+        'register("mask", Mask)',
+        base="ganzoo.contracts:Condition",
+        section="given",
+        flag="given",
+        help="What nets are given, made from the samples; may repeat; 'none' drops a recipe's.",
+        many=True,
+        takes="spec",
         net=True,
     ),
     Kind(
@@ -140,6 +176,7 @@ _ROWS = (
 )
 KINDS = {kind.name: replace(kind, plural=kind.plural or f"{kind.name}s") for kind in _ROWS}
 FAMILIES = {kind.section: kind.name for kind in KINDS.values() if kind.many}
+ROLES = {kind.name: kind.section for kind in KINDS.values() if kind.role}
 SINGLE = {kind.section: kind.name for kind in KINDS.values() if kind.section and not kind.many}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -40,6 +40,12 @@ def parse_whole(value: Any) -> Any:
     return value
 
 
+def _word(value: Any) -> Any:
+    """TOML's true and false, which some take for yes and no."""
+    words = {True: "yes", False: "no"}
+    return words[value] if isinstance(value, bool) else value
+
+
 Count = Annotated[
     int, Field(ge=0, le=10**15), BeforeValidator(parse_count)
 ]  # bounds that nobody meets by intention:
@@ -64,7 +70,17 @@ class Choice(BaseModel):
 
     @property
     def options(self) -> Tree:
-        return dict(self.model_extra or {})
+        return {k: v for k, v in (self.model_extra or {}).items() if not isinstance(v, dict)}
+
+    @property
+    def roles(self) -> dict[str, Tree]:
+        """The tables of roles within: {"ba": ...} of [gen.ba]."""
+        return {k: v for k, v in (self.model_extra or {}).items() if isinstance(v, dict)}
+
+    def of_role(self, name: str) -> Self:
+        """The choice for a role: this one, but for what stands in the table of that name."""
+        whole = {k: v for k, v in self.model_dump().items() if not isinstance(v, dict)}
+        return type(self).model_validate(whole | self.roles.get(name, {}))
 
 
 class Net(Choice):
@@ -90,12 +106,17 @@ class Data(Choice):
     resident: Literal["auto", "gpu", "host"]
     budget: Annotated[int, Field(ge=0, le=2**31)]
     flip: bool
+    pairs: Annotated[Literal["auto", "yes", "no", "off"], BeforeValidator(_word)]
+    split: Literal[1, 2]
+    given: Literal["A", "B"]
 
 
 class Train(Section):
     images: PositiveCount
     batch_size: Number
     n_critic: Number
+    n_gen: Number
+    updates: Literal["alternating", "simultaneous"]
     seed: Seed
     device: str
     precision: Literal["auto", "fp32", "tf32", "bf16"]
@@ -127,7 +148,9 @@ class Log(Section):
 class Parts(Section):
     gen: Net
     disc: Net
+    enc: Net
     loss: Choice
+    game: Choice
 
 
 if TYPE_CHECKING:  # with a section for each kind of which there may be several

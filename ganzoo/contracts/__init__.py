@@ -8,15 +8,16 @@ refuse or adapt with a reason, so nothing here or in the core ever asks for a co
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from ..spec import Dataset, Spec
+from ..spec import Batch, Dataset, Spec
+from .game import Game, Role, Turn, Update
 from .step import Step
 
 Side = Literal["discriminator", "generator"]
@@ -33,10 +34,14 @@ class Generator(nn.Module):
 
     modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can draw
     conditional: bool = False  # whether it reads labels
+    reads: tuple[str, ...] = ()  # what it reads of that which is given: ("image",)
     partner: ClassVar[str | None] = None  # the discriminator to use when none is named
     adapts: ClassVar[
         Mapping[str, Mapping[str, Any]]
     ] = {}  # trait -> the options that give it: {"conditional": {"labels": True}}
+    sampling: ClassVar[
+        Mapping[str, type]
+    ] = {}  # options of sampling alone, which draw_latents takes by name: {"truncation": float}
 
     def __init__(self, spec: Spec, *, latent_dim: PositiveInt = 128) -> None:
         super().__init__()
@@ -61,7 +66,10 @@ class Generator(nn.Module):
         """
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Samples [n, *spec.shape], images in [-1, 1]."""
+        """Samples [n, *spec.shape], images in [-1, 1].
+
+        A net that `reads` what is given takes that by name too: `forward(latents, labels, image)`.
+        """
         raise TypeError(f"{type(self).__name__} must define forward")
 
 
@@ -72,11 +80,12 @@ class Discriminator(nn.Module):
 
     modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can judge
     conditional: bool = False  # whether it reads labels
+    reads: tuple[str, ...] = ()  # what it reads of that which is given, beside the samples
     per_sample: bool = (
         True  # whether a logit depends on its own sample only (false with batch norm)
     )
-    heads: ClassVar[
-        tuple[str, ...]
+    heads: tuple[
+        str, ...
     ] = ()  # modules beside the score, which get no gradient from the logits: ("classify",)
     adapts: ClassVar[
         Mapping[str, Mapping[str, Any]]
@@ -105,7 +114,10 @@ class Discriminator(nn.Module):
         """
 
     def features(self, samples: Tensor) -> Any:
-        """What `score` and feature-based losses read; the samples themselves unless defined."""
+        """What `score` and feature-based losses read; the samples themselves unless defined.
+
+        A net that `reads` what is given takes that by name too: `features(samples, *, image)`.
+        """
         return samples
 
     def score(self, features: Any, labels: Tensor | None = None) -> Logits:
@@ -119,9 +131,52 @@ class Discriminator(nn.Module):
         logits: Logits = self.forward(features, labels)
         return logits
 
-    def forward(self, samples: Tensor, labels: Tensor | None = None) -> Logits:
-        """What `score` gives for the features of samples [n, *spec.shape]."""
-        return self.score(self.features(samples), labels)
+    if TYPE_CHECKING:
+        forward: Callable[..., Logits]  # a net may define it without what is given
+    else:
+
+        def forward(self, samples: Tensor, labels: Tensor | None = None, **given: Tensor) -> Logits:
+            """What `score` gives for the features of samples [n, *spec.shape]."""
+            return self.score(self.features(samples, **given), labels)
+
+
+class Encoder(nn.Module):
+    """Makes codes of samples: `cls(spec, *, latent_dim, options)`.
+
+    latent_dim: numbers in one code, those of the generator's latents unless told otherwise
+    """
+
+    modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can read
+
+    def __init__(self, spec: Spec, *, latent_dim: PositiveInt = 128) -> None:
+        super().__init__()
+        self.spec, self.latent_dim = spec, latent_dim
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Means and logarithms of variances [n, 2, latent_dim] of samples [n, *spec.shape]."""
+        raise TypeError(f"{type(self).__name__} must define forward")
+
+
+class Condition(nn.Module):
+    """Makes what nets are given from the samples, on the device and anew in each update:
+    `cls(spec, *, options)`. Several go on from each other's picture.
+
+    spec: of the picture that it changes
+    """
+
+    modalities: ClassVar[tuple[str, ...]] = ("image",)  # what it can change
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.spec = spec
+
+    def gives(self) -> Mapping[str, Spec]:
+        """What it makes, by name; "image" is what the next one goes on from."""
+        return {"image": Spec(self.spec.shape)}
+
+    def forward(self, samples: Tensor) -> dict[str, Tensor]:
+        """What `gives` lists, [n, ...] each, of samples [n, *spec.shape] in [-1, 1]."""
+        raise TypeError(f"{type(self).__name__} must define forward")
 
 
 class Loss(nn.Module):
@@ -305,8 +360,12 @@ class Tracker:
 
 __all__ = [
     "Augmentation",
+    "Batch",
+    "Condition",
     "Dataset",
     "Discriminator",
+    "Encoder",
+    "Game",
     "Generator",
     "GradientPenalty",
     "Loss",
@@ -315,9 +374,12 @@ __all__ = [
     "PositiveFloat",
     "PositiveInt",
     "Regularizer",
+    "Role",
     "Side",
     "Sides",
     "Spec",
     "Step",
     "Tracker",
+    "Turn",
+    "Update",
 ]

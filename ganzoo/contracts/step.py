@@ -4,7 +4,8 @@ what is costly is computed when first read, and once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from . import GradientPenalty, Side
 
 T = TypeVar("T")
+NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 View = Callable[[Tensor, "Step"], Tensor]
 
 
@@ -46,7 +48,11 @@ class Step:
 
     data: real samples [n, *shape] before any view, given as they are stored: uint8 images
         are scaled to [-1, 1], and mirrored where `flips` [n] says so, when they are first read.
-    latents [n, ...]; labels [n] or None, shared by real and fake.
+        A function makes them then, without gradient in the discriminator's update.
+    latents [n, ...]; labels [n] or None and what is `given` [n, ...] by name, as nets see it,
+        shared by real and fake.
+    fake: makes the generated samples, instead of the generator from the latents.
+    weight: factor of this step's loss and penalties in its update.
     views: changes of what the discriminator sees, in order.
     progress: how much of the training is done, 0..1 (a
         tensor, so that schedules go on inside a compiled update).
@@ -60,18 +66,21 @@ class Step:
         side: Side,
         generator: Any,
         discriminator: Any,
-        data: Tensor,
+        data: Tensor | Callable[[], Tensor],
         latents: Tensor,
         labels: Tensor | None = None,
         *,
         views: Sequence[View] = (),
         progress: Tensor | float = 0.0,
         flips: Tensor | None = None,
+        given: Mapping[str, Tensor] = NOTHING,
+        fake: Callable[[], Tensor] | None = None,
+        weight: float = 1.0,
     ) -> None:
         self.side, self.generator, self.discriminator = side, generator, discriminator
-        self._stored, self._flips = data, flips
-        self.latents, self.labels = latents, labels
-        self.views, self.progress = views, progress
+        self._stored, self._flips, self._generated = data, flips, fake
+        self.latents, self.labels, self.given = latents, labels, given
+        self.views, self.progress, self.weight = views, progress, weight
         self._through: frozenset[str] = frozenset()  # places that penalties see through the views
         self._whole: Step | None = None  # of a step for one judge of several: that for all
         self._number = 0
@@ -96,8 +105,12 @@ class Step:
 
     def _judge(self, samples: Tensor) -> tuple[Judges, Any]:
         labels = self.labels if getattr(self.discriminator, "conditional", False) else None
-        features = self.discriminator.features(samples)
+        features = self.discriminator.features(samples, **self._read_by(self.discriminator))
         return as_judges(self.discriminator.score(features, labels)), features
+
+    def _read_by(self, net: Any) -> dict[str, Tensor]:
+        """What is given of that which a net reads."""
+        return {name: self.given[name] for name in getattr(net, "reads", ())}
 
     @property
     def judges(self) -> list[Step]:
@@ -119,6 +132,7 @@ class Step:
             views=self.views,
             progress=self.progress,
             flips=self._flips,
+            given=self.given,
         )
         one._whole, one._number = self, number
         return one
@@ -134,7 +148,14 @@ class Step:
     @lazy
     def data(self) -> Tensor:
         """Real samples before any view."""
-        return as_samples(self._stored, self._flips)
+        if isinstance(self._stored, Tensor):
+            return as_samples(self._stored, self._flips)
+        with self._generating():
+            return full(self._stored())
+
+    def _generating(self) -> Any:
+        """Within it, nothing has a gradient but in the generator's update."""
+        return torch.set_grad_enabled(self.side == "generator")
 
     @lazy
     def real(self) -> Tensor:
@@ -157,15 +178,17 @@ class Step:
     @lazy
     def drawn(self) -> Tensor:
         """Generated samples before any view; without gradient in the discriminator's update."""
-        labels = self.labels if getattr(self.generator, "conditional", False) else None
-        if self.side == "generator":
-            return self._draw(labels)
-        with torch.no_grad():
-            return self._draw(labels)
+        with self._generating():
+            if self._generated is not None:
+                return full(self._generated())
+            return self.draw(self.latents)
 
-    def _draw(self, labels: Tensor | None) -> Tensor:
-        samples: Tensor = self.generator(self.latents, labels)
-        return full(samples)
+    def draw(self, latents: Tensor) -> Tensor:
+        """What the generator makes of other latents [n, ...], before any view, with this step's
+        labels and what is given.
+        """
+        labels = self.labels if getattr(self.generator, "conditional", False) else None
+        return full(self.generator(latents, labels, **self._read_by(self.generator)))
 
     @lazy
     def fake(self) -> Tensor:

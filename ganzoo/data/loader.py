@@ -8,27 +8,17 @@ import contextlib
 import queue
 import threading
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..contracts import Dataset
+from ..contracts import Batch, Dataset
 from ..io.device_memory import free_memory, on
 from . import Order
 
 AHEAD = 4  # batches that a stream keeps ready
 SHARE = 0.4  # of a GPU's free memory that samples may take when no budget is given
-
-
-class Batch(NamedTuple):
-    """Samples [batch, *shape] as they are stored, labels [batch]
-    or None, and which of them are mirrored [batch] bool or None.
-    """
-
-    samples: Tensor
-    labels: Tensor | None
-    flips: Tensor | None
 
 
 PINNED = ("cuda",)  # devices that read the memory of the host beside other work
@@ -57,20 +47,23 @@ class Feed:
         device: torch.device,
         resident: str = "auto",
         budget: int | None = None,
+        others: Mapping[str, Order] | None = None,
     ) -> None:
         """`resident` "gpu" keeps the samples on the device, "host"
         streams them, "auto" decides by the budget in bytes.
+
+        others: the orders of what is given in one of its own.
         """
-        self.order, self.device = order, device
-        size = dataset.samples.numel() * dataset.samples.element_size()
-        self.resident = resident == "gpu" or (
-            resident == "auto" and (budget is None or size <= budget)
+        self.order, self.device, self.others = order, device, dict(others or {})
+        size = dataset.size
+        self.resident = size is not None and (
+            resident == "gpu" or (resident == "auto" and (budget is None or size <= budget))
         )
         where = device if self.resident else torch.device("cpu")
-        order.device = where  # indices from another device would make the host wait for every batch
-        self.samples = dataset.samples.to(where)
-        self.labels = None if dataset.labels is None else dataset.labels.to(where)
-        self._position = order.state_dict()
+        self.dataset = dataset.to(where) if self.resident else dataset
+        for each in self._orders().values():
+            each.device = where  # indices from elsewhere would make the host wait for every batch
+        self._position = self._state()
         self._stream: _Stream | None = None
 
     def next(self) -> Batch:
@@ -84,21 +77,25 @@ class Feed:
         batch, self._position, place = self._stream.next()
         # Other devices than CUDA may still read when the memory is given to something else.
         lazily = self.device.type == "cuda"
-        there = [None if p is None else p.to(self.device, non_blocking=lazily) for p in batch]
+        there = batch.each(lambda tensor: tensor.to(self.device, non_blocking=lazily))
         self._stream.sent(place)
-        return Batch(*there)  # type: ignore[arg-type]
+        return there
 
     def _gather(self) -> Raw:
         """The next batch where the samples are."""
         indices, flips = self.order.next()
-        labels = None if self.labels is None else self.labels.index_select(0, indices)
-        if self.resident:
-            samples = self.samples.index_select(0, indices)
-        # Numpy gathers on one thread: a second team of torch's
-        # threads would fight with the training's for the cores
-        else:
-            samples = torch.from_numpy(self.samples.numpy().take(indices.numpy(), axis=0))
-        return Batch(samples, labels, flips), self.order.state_dict()
+        batch = self.dataset.gather(indices)
+        given = dict(batch.given)
+        for name, order in self.others.items():
+            given[name] = self.dataset.others[name].gather(order.next()[0]).samples
+        return batch._replace(flips=flips, given=given), self._state()
+
+    def _orders(self) -> dict[str, Order]:
+        return {"": self.order, **self.others}
+
+    def _state(self) -> dict[str, Any]:
+        others = {name: order.state_dict() for name, order in self.others.items()}
+        return {**self.order.state_dict(), **({"others": others} if others else {})}
 
     def state_dict(self) -> dict[str, Any]:
         """The position after the last batch that `next` gave, whatever a stream has read ahead."""
@@ -107,7 +104,11 @@ class Feed:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue after that position."""
         self.close()
-        self.order.load_state_dict(dict(state))
+        position = dict(state)
+        others = position.pop("others", {})
+        self.order.load_state_dict(position)
+        for name, order in self.others.items():
+            order.load_state_dict(dict(others[name]))
         self._position = dict(state)
 
     def close(self) -> None:
@@ -125,7 +126,7 @@ class Ring:
     """
 
     def __init__(self, batch: Batch, count: int) -> None:
-        self.places = [Batch(*map(pinned_like, batch)) for _ in range(count)]  # type: ignore[arg-type]
+        self.places = [batch.each(pinned_like) for _ in range(count)]
         self._read: list[Any] = [None] * count  # events
         self._next = 0
 
@@ -137,9 +138,8 @@ class Ring:
         self._next = (place + 1) % len(self.places)
         if self._read[place] is not None:
             self._read[place].synchronize()
-        for own, given in zip(self.places[place], batch, strict=True):
-            if own is not None and given is not None:
-                own.copy_(given)
+        for own, given in zip(tensors_of(self.places[place]), tensors_of(batch), strict=True):
+            own.copy_(given)
         return self.places[place], place
 
     def sent(self, place: int, event: Any) -> None:
@@ -147,9 +147,15 @@ class Ring:
         self._read[place] = event
 
 
-def pinned_like(tensor: Tensor | None) -> Tensor | None:
+def pinned_like(tensor: Tensor) -> Tensor:
     """Memory of the host that a GPU reads by itself."""
-    return None if tensor is None else torch.empty_like(tensor, pin_memory=True)
+    return torch.empty_like(tensor, pin_memory=True)
+
+
+def tensors_of(batch: Batch) -> list[Tensor]:
+    """All tensors of a batch."""
+    found = [batch.samples, batch.labels, batch.flips, *batch.given.values()]
+    return [tensor for tensor in found if tensor is not None]
 
 
 class _Stream:

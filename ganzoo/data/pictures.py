@@ -33,6 +33,12 @@ class _Plan:
     channels: int
     background: str
     progress: Progress | None
+    whole: bool = False
+
+    def check(self, kept: Scan) -> None:
+        """Raises BadData for a picture that cannot be read where all must be."""
+        for broken in kept.broken[:1] if self.whole else ():
+            raise BadData(f"{kept.path}: {broken.name}: {broken.reason}; its partner has no other")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -50,6 +56,8 @@ def load_pictures(
     channels: int | None = None,
     background: str = "white",
     progress: Progress | None = None,
+    within: str = "",
+    whole: bool = False,
 ) -> Dataset:
     """The pictures of a folder or zip, [n, channels, *resolution] uint8, mapped from the cache.
 
@@ -59,6 +67,9 @@ def load_pictures(
     on `background` when fewer than four channels are asked. Class folders become labels.
     `progress(done, all)` is told of pictures decoded. What was done stands in the notes.
 
+    within: the folder of the folder or zip whose pictures are meant, all of them if empty
+    whole: whether every picture must be readable
+
     Raises BadData when there is no such folder or zip, or no
     readable picture in it; BadConfig for impossible options.
     """
@@ -66,14 +77,18 @@ def load_pictures(
     resolution = None if resolution is None else check_resolution(resolution)
     channels = None if channels is None else check_channels(channels)
     with open_source(path) as source:
-        store = store_path(source.identity, [resolution, channels, colour])
+        source.keep_within(within)
+        key = [resolution, channels, colour, *([within] if within else []), *([True] * whole)]
+        store = store_path(source.identity, key)
         ready = read_store(store)
         if ready is not None:
             return ready
         damaged = ["the cached pictures were damaged and are made again"] if store.exists() else []
         doing(f"reading the headers of {len(source.entries):,} pictures")
         found = survey(source)
-        plan = _Plan(found.resolution(resolution), found.channels(channels), background, progress)
+        plan = _Plan(
+            found.resolution(resolution), found.channels(channels), background, progress, whole
+        )
         size = len(found) * math.prod(plan.shape)
         form = "x".join(map(str, plan.shape))
         doing(f"decoding {len(found):,} pictures as {form}: {mebibytes(size)}", now=size > LARGE)
@@ -100,6 +115,7 @@ def _into_store(source: Source, found: Scan, plan: _Plan, store: Path) -> Datase
             good += places
             broken += failed
         kept = found.kept(good, broken)
+        plan.check(kept)
         writer.commit(_labels(kept), kept.classes, plan.notes(kept))
     ready = read_store(store)
     if ready is None:
@@ -124,6 +140,7 @@ def _into_memory(source: Source, found: Scan, plan: _Plan) -> Dataset:
         good += places
         broken += failed
     kept = found.kept(good, broken)
+    plan.check(kept)
     return Dataset(samples[: len(good)], _labels(kept), kept.classes, plan.notes(kept))
 
 

@@ -102,6 +102,17 @@ class Source:
             f"{self.kind}\n{listing}".encode("utf-8", "surrogatepass")
         ).hexdigest()
 
+    def keep_within(self, folder: str) -> None:
+        """Forget what is not in that folder, and its name in the others'; nothing if empty."""
+        if folder:
+            start = f"{folder}/"
+            self.entries = [
+                entry._replace(name=entry.name.removeprefix(start))
+                for entry in self.entries
+                if entry.name.startswith(start)
+            ]
+            self.refused = [broken for broken in self.refused if broken.name.startswith(start)]
+
     def _take(self, entry: Entry, reason: str | None) -> None:
         """File an entry under pictures, refused or others."""
         if not PICTURE.search(entry.name):

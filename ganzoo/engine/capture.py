@@ -138,6 +138,8 @@ class Captured:
         """
         if not self.inputs:
             self.inputs = [None if given is None else given.clone() for given in inputs]
+        if len(self.inputs) != len(inputs):
+            raise ValueError("an input of a recorded update came or went")
         for own, given in zip(self.inputs, inputs, strict=True):
             if own is None or given is None:
                 if own is not given:

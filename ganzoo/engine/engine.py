@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..contracts import Discriminator, Generator, Side
+from ..contracts import Batch, Discriminator, Generator, Side
 from ..spec import as_samples
 from .capture import Captured, Recorder
 from .health import figures
@@ -22,8 +22,9 @@ from .snapshot import Snapshot
 
 RECOMPILES = 64
 SIDES: tuple[Side, ...] = ("discriminator", "generator")
-Inputs = tuple[Tensor, Tensor | None, Tensor, Tensor | None]  # data, labels, latents, flips
-Variant = tuple[tuple[str, ...], bool]  # the regularizers that act, and whether it is measured
+Inputs = tuple[Batch, Tensor]  # and latents
+# the regularizers that act, whether it is measured, and the names of what is given
+Variant = tuple[tuple[str, ...], bool, tuple[str, ...]]
 Computed = tuple[tuple[str, ...], Tensor, Judged]  # names, values, and what was judged
 
 
@@ -73,31 +74,38 @@ class Engine:
             }
 
     def update(
-        self,
-        side: Side,
-        data: Tensor,
-        labels: Tensor | None,
-        latents: Tensor,
-        number: int,
-        measure: bool = False,
-        flips: Tensor | None = None,
+        self, side: Side, batch: Batch, latents: Tensor, number: int, measure: bool = False
     ) -> Report:
         """One update of one side, the `number`-th, on samples as they are stored.
 
         Its report has the gradient's norm and the signs of health if `measure`. What fails before
         anything has changed is done again in a slower way; what fails later is raised as it is.
         """
-        given, due = (data, labels, latents, flips), self.parts.due(side, number)
-        if self.captured and self._prepare(side, given, (due, measure)):
-            return self.captured[side].replay((due, measure))
-        return self._finish(side, given, self._gradients(side, given, due), measure)
+        inputs, due = (batch, latents), self.parts.due(side, number)
+        variant = due, measure, tuple(batch.given)
+        if self.captured and self._prepare(side, inputs, variant):
+            return self.captured[side].replay(variant)
+        return self._finish(side, inputs, self._gradients(side, inputs, due), measure)
 
-    def _prepare(self, side: Side, given: Inputs, variant: Variant) -> bool:
+    def together(
+        self, updates: Sequence[tuple[Side, Batch, Tensor, int]], measure: bool = False
+    ) -> list[Report]:
+        """Updates of several sides, each against the others as they were before all of them."""
+        computed = [
+            self._gradients(side, (batch, latents), self.parts.due(side, number))
+            for side, batch, latents, number in updates
+        ]
+        return [
+            self._finish(side, (batch, latents), found, measure)
+            for (side, batch, latents, _), found in zip(updates, computed, strict=True)
+        ]
+
+    def _prepare(self, side: Side, inputs: Inputs, variant: Variant) -> bool:
         """Whether a recording of the variant is ready with
         these inputs; if not, the engine has fallen back.
         """
         try:
-            self.captured[side].prepare(given, variant)
+            self.captured[side].prepare(_flat(inputs), variant)
             return True
         except torch.OutOfMemoryError:
             line = "engine captured: out of memory, which recordings take twice"
@@ -106,29 +114,30 @@ class Engine:
         self._fall_back(line)  # here, where no traceback holds on to tensors any more
         return False
 
-    def _finish(self, side: Side, given: Inputs, computed: Computed, measure: bool) -> Report:
+    def _finish(self, side: Side, inputs: Inputs, computed: Computed, measure: bool) -> Report:
         """Measure, and change the net by its gradients; never done twice."""
         names, values, judged = computed
         if measure and judged:
-            more, numbers = figures(judged, given[0])
+            real = judged[3] if len(judged) > 3 else inputs[0].samples
+            more, numbers = figures(judged[:3], real)
             names, values = names + more, torch.cat([values, numbers])
         report = Report(names, values)
         self._step(side, report, measure)
-        self._observe(side, given)
+        self._observe(side, inputs)
         return report
 
-    def _gradients(self, side: Side, given: Inputs, due: tuple[str, ...]) -> Computed:
+    def _gradients(self, side: Side, inputs: Inputs, due: tuple[str, ...]) -> Computed:
         """Losses and gradients, which change nothing but the state that
         parts keep: done again in eager mode if the compiler fails.
 
         A compiler that fails on an update that it has compiled before does so before anything runs.
         """
         if self.mode == "eager":
-            return self._backward(side, given, due)
+            return self._backward(side, inputs, due)
         fresh = (side, due) not in self._compiled
         before = Snapshot(self.parts.sections(), self.progress.device) if fresh else None
         try:
-            found = self._backward(side, given, due)
+            found = self._backward(side, inputs, due)
             self._compiled.add((side, due))
             return found
         except torch.OutOfMemoryError:
@@ -141,17 +150,15 @@ class Engine:
             before.put_back()
             before.forget_new()
         self._fall_back(line)
-        return self._backward(side, given, due)
+        return self._backward(side, inputs, due)
 
-    def _backward(self, side: Side, given: Inputs, due: tuple[str, ...]) -> Computed:
-        data, labels, latents, flips = given
+    def _backward(self, side: Side, inputs: Inputs, due: tuple[str, ...]) -> Computed:
+        batch, latents = inputs
         with only(self.parts.net(side), self.parts.rival(side)):
             # To None: a recorded update then makes its
             # gradients in its own memory, and adds nothing up.
             self.optimizers[side].zero_grad()
-            total, names, values, judged = self.losses[side](
-                data, labels, latents, self.progress, due, flips
-            )
+            total, names, values, judged = self.losses[side](batch, latents, self.progress, due)
             total.backward()
         return names, values, judged
 
@@ -172,24 +179,18 @@ class Engine:
                     regularizer.after_update(net)
 
     @torch.no_grad()
-    def _observe(self, side: Side, given: Inputs) -> None:
-        """Let the updated net move its buffers, where it defines that."""
-        data, labels, latents, flips = given
-        observe(self.parts.net(side), side, data, labels, latents, flips)
+    def _observe(self, side: Side, inputs: Inputs) -> None:
+        """Let the updated nets move their buffers, where they define that."""
+        for net in self.parts.nets_of(side).values():
+            observe(net, *inputs)
 
     # Capture.
 
     def _runner(self, side: Side) -> Callable[..., Report]:
-        def run(
-            data: Tensor,
-            labels: Tensor | None,
-            latents: Tensor,
-            flips: Tensor | None,
-            *,
-            variant: Variant,
-        ) -> Report:
-            given, (due, measure) = (data, labels, latents, flips), variant
-            return self._finish(side, given, self._backward(side, given, due), measure)
+        def run(*flat: Tensor | None, variant: Variant) -> Report:
+            due, measure, names = variant
+            inputs = _unflat(flat, names)
+            return self._finish(side, inputs, self._backward(side, inputs, due), measure)
 
         return run
 
@@ -231,20 +232,27 @@ class Engine:
             self.losses = dict(self.plain)
 
 
-def observe(
-    net: Any,
-    side: Side,
-    data: Tensor,
-    labels: Tensor | None,
-    latents: Tensor,
-    flips: Tensor | None = None,
-) -> None:
+def _flat(inputs: Inputs) -> tuple[Tensor | None, ...]:
+    """The tensors of an update, which a recording copies each time."""
+    batch, latents = inputs
+    return batch.samples, batch.labels, batch.flips, latents, *batch.given.values()
+
+
+def _unflat(flat: Sequence[Tensor | None], names: Sequence[str]) -> Inputs:
+    """What `_flat` was given, with the names of what was given."""
+    samples, labels, flips, latents, *given = flat
+    batch = Batch(samples, labels, flips, dict(zip(names, given, strict=True)))  # type: ignore[arg-type]
+    return batch, latents  # type: ignore[return-value]
+
+
+def observe(net: Any, batch: Batch, latents: Tensor) -> None:
     """Let an updated net move its buffers, if it defines `observe`; on what its update had."""
     own = getattr(type(net), "observe", None)
     if own in (None, Generator.observe, Discriminator.observe):
         return
-    seen = latents if side == "generator" else as_samples(data, flips)
-    net.observe(seen, labels if getattr(net, "conditional", False) else None)
+    drawing = isinstance(net, Generator)
+    seen = latents if drawing else as_samples(batch.samples, batch.flips)
+    net.observe(seen, batch.labels if getattr(net, "conditional", False) else None)
 
 
 def compiler_errors() -> tuple[type[Exception], ...]:

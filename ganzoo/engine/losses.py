@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +12,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..contracts import Augmentation, GradientPenalty, Loss, Regularizer, Side, Spec
+from ..contracts import (
+    Augmentation,
+    Batch,
+    Condition,
+    Game,
+    GradientPenalty,
+    Loss,
+    Regularizer,
+    Side,
+    Spec,
+    Update,
+)
+from ..contracts.game import Nets
 from ..contracts.gradients import gradient_penalty
 from ..contracts.step import Step, View, as_judges, mean_of
 from ..contracts.values import scalar
@@ -30,7 +42,8 @@ class Report:
 
 Judged = tuple[
     Tensor, ...
-]  # real logits, fake logits and generated samples of a discriminator's update
+]  # of a discriminator's update: real logits, fake logits, generated samples, and real ones if
+# these are not the batch's
 Losses = Callable[..., tuple[Tensor, tuple[str, ...], Tensor, Judged]]
 
 
@@ -43,7 +56,10 @@ class Known(dict[Any, int]):
 
 @dataclass
 class Parts:
-    """What takes part in an update, assembled."""
+    """What takes part in an update, assembled.
+
+    generator, discriminator: what each player moves, a net or its `Nets`
+    """
 
     generator: nn.Module
     discriminator: nn.Module
@@ -52,6 +68,8 @@ class Parts:
     augmentations: Mapping[str, Augmentation]
     differentiation: str = "double_backward"
     precision: str = "fp32"
+    game: Game = field(default_factory=lambda: Game(Spec((1,))))
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
     peaks: Known = field(default_factory=Known)  # bytes that updates hold, by what they depend on
 
     def net(self, side: Side) -> nn.Module:
@@ -60,15 +78,31 @@ class Parts:
     def rival(self, side: Side) -> nn.Module:
         return self.generator if side == "discriminator" else self.discriminator
 
+    @property
+    def nets(self) -> dict[str, nn.Module]:
+        """The nets by role."""
+        found: dict[str, nn.Module] = {}
+        for role, player in (("gen", self.generator), ("disc", self.discriminator)):
+            found |= player.by_role() if isinstance(player, Nets) else {role: player}
+        return found
+
+    def nets_of(self, side: Side) -> dict[str, nn.Module]:
+        """The nets by role of one player."""
+        net = self.net(side)
+        role = "disc" if side == "discriminator" else "gen"
+        return net.by_role() if isinstance(net, Nets) else {role: net}
+
+    def draw_latents(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Latents [count, ...] for one update."""
+        return self.game.draw_latents(self.nets, count, generator)
+
     def sections(self) -> dict[str, nn.Module]:
         """The parts by their section in run files: "gen", "disc", "loss", "reg.gp", "aug.ada"."""
-        one: dict[str, nn.Module] = {
-            "gen": self.generator,
-            "disc": self.discriminator,
-            "loss": self.loss,
-        }
-        one |= {f"reg.{name}": r for name, r in self.regularizers.items()}
-        return one | {f"aug.{name}": a for name, a in self.augmentations.items()}
+        found: dict[str, nn.Module] = {**self.nets, "loss": self.loss}
+        found |= {f"reg.{name}": r for name, r in self.regularizers.items()}
+        found |= {f"aug.{name}": a for name, a in self.augmentations.items()}
+        found |= {f"given.{name}": c for name, c in self.conditions.items()}
+        return found | {"game": self.game}
 
     def culprit(
         self, error: BaseException, others: Mapping[str, object] = MappingProxyType({})
@@ -102,63 +136,82 @@ def _without_step(augmentation: Augmentation) -> View:
 
 
 def losses(parts: Parts, side: Side) -> Losses:
-    """The pure function of one side's update: (data, labels, latents, progress, due, flips) ->
+    """The pure function of one side's update: (batch, latents, progress, due) ->
     (scalar to minimise, names, report, what a discriminator judged).
 
-    data: real samples as they are stored, uint8 images included; flips [n] bool
-        says which are mirrored. The report, a vector with a name for each
-        entry, holds every term, unweighted. Tensors only; nothing is read back.
+    The batch holds real samples as they are stored, uint8 images included. The report, a vector
+    with a name for each entry, holds every term, unweighted. Tensors only; nothing is read back.
     """
     views = parts.views(side)
+    conditions = tuple(parts.conditions.values())
 
     def compute(
-        data: Tensor,
-        labels: Tensor | None,
-        latents: Tensor,
-        progress: Tensor,
-        due: tuple[str, ...],
-        flips: Tensor | None = None,
+        batch: Batch, latents: Tensor, progress: Tensor, due: tuple[str, ...]
     ) -> tuple[Tensor, tuple[str, ...], Tensor, Judged]:
-        acting = [(name, parts.regularizers[name]) for name in due]
-        slopes = [(name, r) for name, r in acting if isinstance(r, GradientPenalty)]
-        step = Step(
-            side,
-            parts.generator,
-            parts.discriminator,
-            data,
-            latents,
-            labels,
-            views=views,
-            progress=progress,
-            flips=flips,
-        )
-        judged: Judged = ()
-        with _autocast(parts.precision, data.device.type):
-            # First, since the pass of a penalty at real or fake samples gives the logits there.
-            penalties, penalised = step.penalise(slopes, parts.differentiation)
-            total = adversarial(parts.loss, step)
-            report = {"adversarial": total.detach()}
-            for name, regularizer in acting:
-                if isinstance(regularizer, GradientPenalty):
-                    continue
-                penalty = regularizer.penalty(step)
-                if penalty is not None:
-                    penalty = scalar(penalty, f"reg.{name}", f"its penalty for the {side}")
-                    total = total + regularizer.scale(progress) * penalty
-                    report[name] = penalty.detach()
-            total = total + penalties
-            report |= penalised
+        nets = parts.nets
+        update = Update(side, nets, batch, latents, progress, views=views, conditions=conditions)
+        with _autocast(parts.precision, latents.device.type):
+            steps = parts.game.steps(update)
+            totals, reports = zip(*[_of_step(parts, step, due) for step in steps], strict=True)
+            total, report = _summed(totals, [step.weight for step in steps]), _joined(reports)
+            for name, term in parts.game.terms(update, steps).items():
+                term = scalar(term, "game", f"{name} for the {side}")
+                total = total + term
+                report[name] = term.detach()
+            judged: Judged = ()
             if side == "discriminator":
-                real, fake = (verdict.detach() for verdict in step.verdicts)
+                first = steps[0]
+                real, fake = (verdict.detach() for verdict in first.verdicts)
                 for augmentation in parts.augmentations.values():
                     augmentation.observe(real)
-                judged = real, fake, step.drawn.detach()
+                judged = real, fake, first.drawn.detach()
+                if first.drawn.shape != batch.samples.shape:  # the game's own samples are judged
+                    judged = *judged, first.data.detach()
         # One vector: fewer kernels, and under inductor a
         # total that comes out twice loses its gradient.
         report["total"] = total.detach()
         return total, tuple(report), torch.stack(list(report.values())), judged
 
     return compute
+
+
+def _of_step(parts: Parts, step: Step, due: tuple[str, ...]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Loss and penalties of one step: their sum, and each unweighted by name."""
+    acting = [(name, parts.regularizers[name]) for name in due]
+    slopes = [(name, r) for name, r in acting if isinstance(r, GradientPenalty)]
+    # First, since the pass of a penalty at real or fake samples gives the logits there.
+    penalties, penalised = step.penalise(slopes, parts.differentiation)
+    total = adversarial(parts.loss, step)
+    report = {"adversarial": total.detach()}
+    for name, regularizer in acting:
+        if isinstance(regularizer, GradientPenalty):
+            continue
+        penalty = regularizer.penalty(step)
+        if penalty is not None:
+            penalty = scalar(penalty, f"reg.{name}", f"its penalty for the {step.side}")
+            total = total + regularizer.scale(step.progress) * penalty
+            report[name] = penalty.detach()
+    return total + penalties, report | penalised
+
+
+def _summed(totals: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """The sum of the steps' losses by their weights."""
+    weighted = [
+        total if weight == 1 else weight * total
+        for total, weight in zip(totals, weights, strict=True)
+    ]
+    return weighted[0] if len(weighted) == 1 else torch.stack(weighted).sum()
+
+
+def _joined(reports: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The means over steps of what they report."""
+    if len(reports) == 1:
+        return reports[0]
+    names = dict.fromkeys(name for report in reports for name in report)
+    return {
+        name: torch.stack([report[name] for report in reports if name in report]).mean()
+        for name in names
+    }
 
 
 def adversarial(loss: Loss, step: Step) -> Tensor:
@@ -196,15 +249,16 @@ def choose_differentiation(discriminator: nn.Module, spec: Spec, tolerance: floa
     """Which form of a gradient penalty to use: "forward_over_reverse" where it gives this
     discriminator's gradient in float64 as double backward does, else "double_backward".
     """
-    net = copy.deepcopy(discriminator).double().cpu()
-    labels = (
-        torch.zeros(4, dtype=torch.long)
-        if getattr(net, "conditional", False) and spec.classes
-        else None
-    )
+    net: Any = copy.deepcopy(discriminator).double().cpu()
+    conditional = getattr(net, "conditional", False) and spec.classes
+    labels = torch.zeros(4, dtype=torch.long) if conditional else None
+    given = {
+        name: torch.randn(4, *spec.given[name].shape, dtype=torch.float64)
+        for name in getattr(net, "reads", ())
+    }
 
     def height(x: Tensor) -> tuple[Tensor, tuple[()]]:
-        return mean_of(as_judges(net.score(net.features(x), labels))), ()  # type: ignore[operator]
+        return mean_of(as_judges(net.score(net.features(x, **given), labels))), ()
 
     def of(slope: Tensor) -> tuple[Tensor, tuple[()]]:
         lengths = slope.flatten(1).square().sum(1)
@@ -221,11 +275,8 @@ def choose_differentiation(discriminator: nn.Module, spec: Spec, tolerance: floa
             except (RuntimeError, NotImplementedError):  # an operation without forward mode
                 return "double_backward"
             found.append(_gradient(net.parameters()))
-    return (
-        "forward_over_reverse"
-        if torch.dist(found[0], found[1]) <= tolerance * found[0].norm()
-        else "double_backward"
-    )
+    same = torch.dist(found[0], found[1]) <= tolerance * found[0].norm()
+    return "forward_over_reverse" if same else "double_backward"
 
 
 def _ignore(slope: Tensor) -> None:

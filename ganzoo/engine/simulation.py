@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from ..components.isolation import contained
-from ..contracts import Side, Spec
+from ..contracts import Batch, Side, Spec
 from ..io.device_memory import planned_memory
 from .engine import only
 from .losses import Parts, losses
@@ -148,22 +148,24 @@ def simulated(parts: Parts) -> Iterator[Parts]:
         yield _faked(parts, mode)
 
 
-def inputs(parts: Parts, spec: Spec, batch: int) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Data and labels without content, and latents, where the generator is."""
+def inputs(parts: Parts, spec: Spec, batch: int) -> tuple[Batch, Tensor]:
+    """A batch without content, and latents, where the generator is."""
     device = device_of(parts)
     labels = torch.zeros(batch, dtype=torch.long, device=device) if spec.classes else None
-    latents: Tensor = parts.generator.draw_latents(batch)  # type: ignore[operator]
-    return torch.zeros(batch, *spec.shape, device=device), labels, latents.to(device)
+    given = {
+        name: torch.zeros(batch, *each.shape, device=device) for name, each in spec.given.items()
+    }
+    made = {name for c in parts.conditions.values() for name in c.gives()}
+    stored = {name: each for name, each in given.items() if name not in made}
+    samples = torch.zeros(batch, *spec.shape, device=device)
+    return Batch(samples, labels, None, stored), parts.draw_latents(batch).to(device)
 
 
-def one_update(
-    parts: Parts, side: Side, data: Tensor, labels: Tensor | None, latents: Tensor
-) -> None:
+def one_update(parts: Parts, side: Side, batch: Batch, latents: Tensor) -> None:
     """The terms of one side and their gradients."""
+    progress = torch.zeros((), device=latents.device)
     with only(parts.net(side), parts.rival(side)):
-        losses(parts, side)(
-            data, labels, latents, torch.zeros((), device=data.device), parts.due(side, 0)
-        )[0].backward()
+        losses(parts, side)(batch, latents, progress, parts.due(side, 0))[0].backward()
 
 
 def _faked(parts: Parts, mode: FakeTensorMode) -> Parts:
@@ -175,6 +177,7 @@ def _faked(parts: Parts, mode: FakeTensorMode) -> Parts:
                 setattr(faked, name, _fake_module(part, mode))
         faked.regularizers = {k: _fake_module(v, mode) for k, v in parts.regularizers.items()}
         faked.augmentations = {k: _fake_module(v, mode) for k, v in parts.augmentations.items()}
+        faked.conditions = {k: _fake_module(v, mode) for k, v in parts.conditions.items()}
     return faked
 
 

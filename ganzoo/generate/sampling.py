@@ -12,6 +12,7 @@ import os
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
@@ -28,7 +29,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ..components.isolation import contained
-from ..contracts import Spec
+from ..components.options import convert
+from ..contracts import Condition, Spec
+from ..contracts.game import Nets, conditioned
 from ..engine.randomness import forked
 from ..engine.simulation import peak_of
 from ..engine.sizes import check_samples
@@ -43,7 +46,9 @@ if TYPE_CHECKING:
     from ..assembly.pipeline import Pipeline
 
 FORMAT = 2  # 1 had no sum of its header; no release wrote it
+READING = 3  # of a generator that reads what is given, which older versions cannot draw from
 HEADER_LIMIT = 1 << 20  # bytes; a generator's header is a few kilobytes
+MOST = 64  # things that a generator reads, or conditions
 LARGEST = 1 << 26  # numbers in one sample: 4096x4096 in four channels
 BLOCK = 1 << 20  # bytes that are summed at once
 CHUNK = 256  # samples drawn at once, and fewer when they have more than CHUNK_NUMBERS together
@@ -76,6 +81,16 @@ Text = Annotated[str, Field(max_length=1000), AfterValidator(plain_line)]
 Size = Annotated[int, Field(ge=1, le=LARGEST)]
 
 
+class Made(BaseModel):
+    """A condition that a generator was trained under."""
+
+    model_config = ConfigDict(extra="forbid")
+    component: Name
+    plugin: Name
+    distribution: Name
+    options: dict[str, Any]
+
+
 class Header(BaseModel):
     """What a generator file says of itself. It can
     only name components; nothing in it is executed.
@@ -93,6 +108,9 @@ class Header(BaseModel):
     options: dict[str, Any]
     training: dict[str, Any]
     scores: dict[Text, FiniteFloat]
+    # what it reads: shapes by name
+    given: dict[Name, Annotated[list[Size], Field(min_length=1, max_length=3)]] = {}
+    conditions: list[Made] = []  # what makes that from samples, in order
 
     @model_validator(mode="after")
     def _consistent(self) -> Header:
@@ -100,20 +118,46 @@ class Header(BaseModel):
             raise ValueError(f"samples of shape {self.shape} are larger than any that are drawn")
         if len(self.class_names) not in (0, self.classes):
             raise ValueError(f"{len(self.class_names)} names for {self.classes} classes")
+        if (self.format == READING) != bool(self.given):
+            raise ValueError(f"format {self.format} and given {list(self.given)} do not fit")
+        if any(math.prod(shape) > LARGEST for shape in self.given.values()):
+            raise ValueError("what it reads is larger than any sample")
+        if len(self.given) > MOST or len(self.conditions) > MOST:
+            raise ValueError(f"it reads more than {MOST} things")
         return self
+
+    def values(self) -> dict[str, Any]:
+        """Everything that it says, without what most generators have nothing to say of."""
+        found = self.model_dump()
+        return {k: v for k, v in found.items() if v or k not in ("given", "conditions")}
+
+    def spec(self) -> Spec:
+        """What its net was built for."""
+        given = {name: Spec(tuple(shape)) for name, shape in self.given.items()}
+        return Spec(tuple(self.shape), self.classes, given)
 
 
 @torch.no_grad()
 def sample(
-    net: nn.Module, count: int, seed: int, *, spec: Spec, label: int | None = None
+    net: nn.Module,
+    count: int,
+    seed: int,
+    *,
+    spec: Spec,
+    label: int | None = None,
+    given: Mapping[str, Tensor] | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> Tensor:
     """Samples [count, *shape] of a net in evaluation mode;
     the same seed gives the same latents on every device.
 
-    Labels, for a conditional net: the given one, or every class in turn.
+    Labels, for a conditional net: the given one, or every class in turn. given: what it reads,
+    [count, ...] by name. options: those of sampling alone, which the net's `sampling` lists.
     """
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
-    latents = net.draw_latents(count, torch.Generator().manual_seed(seed))  # type: ignore[operator]
+    latents = net.draw_latents(  # type: ignore[operator]
+        count, torch.Generator().manual_seed(seed), **options
+    )
     labels = None
     if getattr(net, "conditional", False) and spec.classes:
         labels = (
@@ -128,6 +172,7 @@ def sample(
             net(
                 latents[i : i + chunk].to(device),
                 None if labels is None else labels[i : i + chunk].to(device),
+                **{name: each[i : i + chunk].to(device) for name, each in (given or {}).items()},
             ).float()
             for i in range(0, count, chunk)
         ]
@@ -140,27 +185,45 @@ def chunk_of(spec: Spec) -> int:
     return max(1, min(CHUNK, CHUNK_NUMBERS // spec.numel))
 
 
-def make_header(pipeline: Pipeline, images: int, scores: dict[str, float]) -> Header:
-    """What a pipeline's generator file says of itself."""
+def make_header(
+    pipeline: Pipeline, images: int, scores: dict[str, float], role: str = ""
+) -> Header:
+    """What a pipeline's generator file says of itself; of the first generator, or of a role's."""
     config = pipeline.config
-    distribution, _, plugin = pipeline.owners["gen"].partition(":")
+    role = role or next(iter(generators(pipeline)))
+    spec = spec_of(pipeline, role)
+    chosen = config.gen.of_role(role.partition(".")[2])
+    reads = getattr(generators(pipeline)[role], "reads", ())
     return Header(
-        format=FORMAT,
-        component=config.gen.name.rpartition("/")[2],
-        plugin=plugin,
-        distribution=distribution,
-        version=pipeline.versions[distribution],
-        shape=list(pipeline.spec.shape),
+        format=READING if reads else FORMAT,
+        **_named(pipeline, role, chosen.name),
+        version=pipeline.versions[pipeline.owners[role].partition(":")[0]],
+        shape=list(spec.shape),
         classes=pipeline.spec.classes,
         class_names=[str(c) for c in pipeline.dataset.classes] if pipeline.spec.classes else [],
-        options=config.gen.options,
+        options=chosen.options,
         training={
             "images": images,
             "config": _shareable(pipeline),
             "versions": dict(pipeline.versions),
         },
         scores={name: score for name, score in scores.items() if math.isfinite(score)},
+        given={name: list(spec.given[name].shape) for name in reads},
+        conditions=[_made(pipeline, name) for name in pipeline.parts.conditions] if reads else [],
     )
+
+
+def _named(pipeline: Pipeline, section: str, name: str) -> dict[str, Any]:
+    """Where a section's component is to be found."""
+    distribution, _, plugin = pipeline.owners[section].partition(":")
+    component = name.rpartition("/")[2]
+    return {"component": component, "plugin": plugin, "distribution": distribution}
+
+
+def _made(pipeline: Pipeline, name: str) -> Made:
+    """What a header says of a condition."""
+    options: dict[str, Any] = getattr(pipeline.config, "given")[name]  # noqa: B009  (a family)
+    return Made(**_named(pipeline, f"given.{name}", name), options=options)
 
 
 def _shareable(pipeline: Pipeline) -> dict[str, Any]:
@@ -173,17 +236,43 @@ def _shareable(pipeline: Pipeline) -> dict[str, Any]:
 def generator_writer(
     pipeline: Pipeline, images: int, scores: dict[str, float]
 ) -> Callable[[Path], None]:
-    """A function that writes the averaged generator, as it is now, as a self-describing file."""
-    header = make_header(pipeline, images, scores)
-    # Of a copy: the training goes on.
-    transfer = Transfer(plain(pipeline.average.net).state_dict(), pipeline.device)
-    return lambda path: write_bytes(path, generator_bytes(header, transfer.fetch()))
+    """A function that writes the averaged generators, as they are now, as self-describing files:
+    the first under the path that it is given, another with its role in the name.
+    """
+    written = []
+    for role, net in generators(pipeline).items():
+        header = make_header(pipeline, images, scores, role)
+        # Of a copy: the training goes on.
+        written.append((role, header, Transfer(plain(net).state_dict(), pipeline.device)))
+
+    def write(path: Path) -> None:
+        for number, (role, header, transfer) in enumerate(written):
+            place = path.with_stem(f"{path.stem}.{role.partition('.')[2]}") if number else path
+            write_bytes(place, generator_bytes(header, transfer.fetch()))
+
+    return write
+
+
+def generators(pipeline: Pipeline) -> dict[str, nn.Module]:
+    """The averaged generators by role."""
+    averaged = pipeline.average.net
+    nets = averaged.by_role() if isinstance(averaged, Nets) else {"gen": averaged}
+    roles = pipeline.parts.game.roles()
+    return {role: net for role, net in nets.items() if roles[role].kind == "generator"}
+
+
+def spec_of(pipeline: Pipeline, role: str) -> Spec:
+    """What a role's generator draws, and what it may read."""
+    spec = pipeline.parts.game.roles()[role].spec
+    assert isinstance(spec, Spec)  # a generator's does not hang on other nets
+    return spec
 
 
 def generator_bytes(header: Header, weights: Mapping[str, Tensor]) -> bytes:
     """A generator file: the same bytes for the same header and weights."""
     # Sorted: options and plugins stand in another order in a configuration that was read again.
     values = json.loads(header.model_dump_json())
+    values = {name: values[name] for name in header.values()}
     written = json.dumps(values, sort_keys=True, separators=(",", ":"))
     about = {"ganzoo": written, "sha256": sum_of(header, weights)}
     return tensor_bytes(weights, about)
@@ -203,7 +292,7 @@ def sum_of(header: Header, weights: Mapping[str, Tensor]) -> str:
 
 def _meaning(header: Header) -> hashlib._Hash:
     """The sum of a header alone: its values as JSON with sorted keys."""
-    return hashlib.sha256(json.dumps(header.model_dump(), sort_keys=True).encode())
+    return hashlib.sha256(json.dumps(header.values(), sort_keys=True).encode())
 
 
 def _heading(name: str, dtype: torch.dtype, shape: tuple[int, ...]) -> bytes:
@@ -311,9 +400,9 @@ def read_header(path: Path) -> Header:
         raise BadFile(f"{path}: bad header: {shown(where)}: {first['msg']}") from None
     except ValueError as error:
         raise BadFile(f"{path}: bad header: {one_line(error)}") from None
-    if header.format != FORMAT:
+    if header.format not in (FORMAT, READING):
         raise BadFile(
-            f"{path}: generator format {header.format}; this ganzoo reads {FORMAT}",
+            f"{path}: generator format {header.format}; this ganzoo reads {FORMAT} and {READING}",
             remedy="a run writes its own anew when it is resumed to more images"
             if header.format < FORMAT
             else "a newer ganzoo reads it",
@@ -369,9 +458,15 @@ def read_weights(path: Path, header: Header) -> dict[str, Tensor]:
 class LoadedGenerator:
     """A generator from a file, ready to draw samples."""
 
-    def __init__(self, net: nn.Module, header: Header) -> None:
-        self.net, self.header = net, header
-        self.spec = Spec(tuple(header.shape), header.classes)
+    def __init__(
+        self,
+        net: nn.Module,
+        header: Header,
+        conditions: Callable[[], list[Condition]] = list,
+    ) -> None:
+        """conditions: builds what made the given of samples in the training."""
+        self.net, self.header, self._conditions = net, header, conditions
+        self.spec = header.spec()
         self._peaks: dict[int, int] = {}  # samples in one chunk -> bytes that drawing them takes
 
     def __repr__(self) -> str:
@@ -380,11 +475,43 @@ class LoadedGenerator:
         part = f"{made.component} of {made.distribution} {made.version}"
         return f"LoadedGenerator({part}, samples of {shape}, trained on {images} images)"
 
-    def sample(self, count: int, seed: int = 0, label: int | None = None) -> Tensor:
+    def given_of(self, samples: Tensor, seed: int = 0) -> dict[str, Tensor]:
+        """What the training's conditions make of samples [n, *shape] in [-1, 1]: what `sample` is
+        to be given for a net that reads. The samples themselves as "image" where it had none.
+        """
+        conditions = self._conditions()
+        if not conditions:
+            return {"image": samples}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return conditioned(conditions, samples)
+
+    def _check_given(self, count: int, given: Mapping[str, Tensor]) -> None:
+        for name, spec in self.spec.given.items():
+            wanted = (count, *spec.shape)
+            found = tuple(given[name].shape) if name in given else None
+            if found != wanted:
+                message = f"this generator reads {name!r}, {list(wanted)}"
+                raise UsageError(message, key="given", value=found and list(found))
+        for name in given.keys() - self.spec.given.keys():
+            raise UsageError("this generator does not read that", key="given", value=name)
+
+    def sample(
+        self,
+        count: int,
+        seed: int = 0,
+        label: int | None = None,
+        given: Mapping[str, Tensor] | None = None,
+        **options: Any,
+    ) -> Tensor:
         """Samples [count, *shape], images in [-1, 1];
         the same count and seed give the same samples.
 
-        Raises DeviceError, before anything is drawn, when so many do not fit in memory.
+        given: what it reads, [count, ...] by name, images in [-1, 1]
+        options: those of sampling alone, as `truncation=0.7`; which there are, the generator says.
+
+        Raises UsageError for others, and where what it reads is missing or of another shape;
+        DeviceError, before anything is drawn, when so many do not fit in memory.
         """
         if count < 1:
             raise UsageError("give 1 or more", key="count", value=count)
@@ -397,16 +524,37 @@ class LoadedGenerator:
                 else "was trained without labels"
             )
             raise UsageError(f"this generator {has}", key="label", value=label)
+        self._check_given(count, given or {})
+        chosen = self.sampling_options(options)
         self.check_room(count)
         try:
             with contained():
-                return sample(self.net, count, seed, spec=self.spec, label=label)
+                return sample(
+                    self.net, count, seed, spec=self.spec, label=label, given=given, options=chosen
+                )
+        except UsageError:
+            raise
         except Exception as error:
             part = f"{self.header.component} of {self.header.distribution}"
             raise BrokenPlugin(
                 f"{part} cannot draw {count} samples of shape {self.header.shape}: "
                 f"{one_line(error)}"
             ) from error
+
+    def sampling_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Options of sampling alone, in the types that the generator lists; those that are None
+        are left out. Raises UsageError for one that it has not.
+        """
+        known = getattr(self.net, "sampling", {})
+        chosen = {name: value for name, value in given.items() if value is not None}
+        for name, value in chosen.items():
+            if name not in known:
+                takes = f"it takes {', '.join(known)}" if known else "it takes none"
+                part = self.header.component
+                raise UsageError(
+                    f"{part} has no such option of sampling; {takes}", key=name, value=value
+                )
+        return {name: convert(value, known[name], "", name) for name, value in chosen.items()}
 
     def check_room(self, count: int, key: str = "count") -> None:
         """Raises DeviceError when so many samples do
@@ -418,12 +566,17 @@ class LoadedGenerator:
         chunk = min(count, chunk_of(self.spec))
         if chunk not in self._peaks:
             labels = torch.zeros(chunk, dtype=torch.long) if self.spec.classes else None
-            self._peaks[chunk] = peak_of(self.net, lambda net: _drawn(net, chunk, labels)) or 0
+            given = {
+                name: torch.zeros(chunk, *spec.shape) for name, spec in self.spec.given.items()
+            }
+            peak = peak_of(self.net, lambda net: _drawn(net, chunk, labels, given))
+            self._peaks[chunk] = peak or 0
         check_samples(count, self.spec.numel, device, self._peaks[chunk], key=key)
 
 
 @torch.no_grad()
-def _drawn(net: Any, count: int, labels: Tensor | None) -> Tensor:
+def _drawn(net: Any, count: int, labels: Tensor | None, given: Mapping[str, Tensor]) -> Tensor:
     """One chunk of samples, as `sample` draws it."""
-    samples: Tensor = net(net.draw_latents(count), labels if net.conditional else None)
+    latents = net.draw_latents(count)
+    samples: Tensor = net(latents, labels if net.conditional else None, **given)
     return samples

@@ -175,7 +175,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise BadFile(f"{path}: not a manifest")
     except FileNotFoundError:
         raise Unfinished(f"{folder}: no manifest, so it was never finished") from None
-    except (OSError, ValueError) as error:
+    except ValueError as error:
+        raise BadFile(f"{path}: damaged: {one_line(error)}") from None
+    except OSError as error:
         raise BadFile(f"{path}: {one_line(error)}") from None
     if manifest.get("sha256") != _digest(manifest) or raw != _serialised(manifest):
         raise BadFile(f"{path}: damaged (its sum does not match)")

@@ -50,12 +50,3 @@ def norm(name: str, channels: int) -> nn.Module:
     [n, channels, ...]: batch, layer, instance or none.
     """
     return nn.Identity() if name == "none" else MomentNorm(name, channels)
-
-
-def use_native_norms(net: nn.Module, slopes: bool = False) -> None:
-    """PyTorch's own norms where they are right: all if nobody takes a slope, else, with slopes by
-    double backward, those of one sample.
-    """
-    for module in net.modules():
-        if isinstance(module, MomentNorm):
-            module.native = not slopes or module.dims != "batch"

@@ -196,23 +196,47 @@ def _description(kinds: list[str]) -> str:
 
 def _sections(name: str, kinds: Iterable[str]) -> dict[str, dict[str, Any]]:
     """A configuration that uses every component of the project, and others where it has none."""
-    others = tomllib.loads(
-        (resources.files("ganzoo") / "scaffold" / "templates" / "companions.toml").read_text(
-            "utf-8"
-        )
-    )
+    others = _companions()
     optimizer = name if "optimizer" in kinds else others.pop("optim")
     sections: dict[str, dict[str, Any]] = {
         section: {"name": name if kind in kinds else others[section]}
         for section, kind in SINGLE.items()
-        if section in others
+        if section in others or (kind in kinds and "." not in section)
     }
+    sections |= {section: {"name": part} for section, part in _beside(kinds).items()}
     sections["optim"] = {"gen": {"name": optimizer}, "disc": {"name": optimizer}}
     few = {"metric": {"count": 64}}
     sections |= {
-        section: {name: few.get(section, {})} for section, kind in FAMILIES.items() if kind in kinds
+        section: {name: few.get(section, {})}
+        for section, kind in FAMILIES.items()
+        if kind in {*kinds} - _idle(kinds)
     }
     return sections
+
+
+def _beside(kinds: Iterable[str]) -> dict[str, str]:
+    """Section -> part of ganzoo's without which a part of one of these kinds has nothing to do."""
+    beside = _companions()
+    wanted: dict[str, str] = {}
+    for kind in sorted({*kinds} - _idle(kinds)):
+        found = beside.get(kind, {})
+        wanted |= found if isinstance(found, dict) else {}
+    return wanted
+
+
+def _idle(kinds: Iterable[str]) -> set[str]:
+    """The kinds whose parts have nothing to do beside those of the others."""
+    idle = set()
+    for kind, beside in _companions().items():
+        if isinstance(beside, dict) and {SINGLE[section] for section in beside} & {*kinds}:
+            idle.add(kind)
+    return idle
+
+
+def _companions() -> dict[str, Any]:
+    """The parts of ganzoo that a project is tried with."""
+    templates = resources.files("ganzoo") / "scaffold" / "templates"
+    return tomllib.loads((templates / "companions.toml").read_text("utf-8"))
 
 
 def _toml(sections: Mapping[str, Any]) -> str:
@@ -226,6 +250,7 @@ def _command(name: str, kinds: Iterable[str]) -> str:
     if "recipe" in kinds:
         return f"ganzoo train --recipe {name}"
     flags = [f"--{KINDS[kind].flag} {name}" for kind in kinds if KINDS[kind].flag]
+    flags += [f"--{KINDS[SINGLE[s]].flag} {part}" for s, part in _beside(kinds).items()]
     flags += [f"--set optim.gen.name={name}"] if "optimizer" in kinds else []
     flags += [f"--set metric.{name}=true"] if "metric" in kinds else []
     flags += (

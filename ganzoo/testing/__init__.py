@@ -18,7 +18,7 @@ from typing import Any
 from ..components.registry import Component, Registry
 from ..contracts import Spec
 from ..errors import BadData
-from . import basics, data, nets, optimizers, parts, updates
+from . import basics, data, games, nets, optimizers, parts, updates
 from .case import SPECS, Case, Check, Finding, Outcome, depending, find
 from .speed import speed
 
@@ -79,6 +79,28 @@ CHECKS: dict[str, dict[str, Check]] = {  # kind -> name -> check, in the order i
         "gradients": parts.penalty_reaches,
         "state": basics.state(parts.use_regularizer),
         **UPDATE,
+    },
+    "condition": {
+        "described": basics.described,
+        "builds": basics.builds,
+        "shapes": games.gives,
+        "determinism": games.gives_again,
+        "state": basics.state(games.use_condition),
+    },
+    "encoder": {
+        "described": basics.described,
+        "builds": basics.builds,
+        "shapes": games.codes,
+        "state": basics.state(games.use_encoder),
+    },
+    "game": {
+        "described": basics.described,
+        "builds": basics.builds,
+        "roles": games.roles,
+        "turns": games.turns,
+        "plays": games.plays,
+        "compiles": games.plays_compiled,
+        "state": basics.state(games.use_game),
     },
     "dataset": {
         "described": basics.described,

@@ -151,7 +151,7 @@ def require_round_trip(case: Case, one: nn.Module, other: nn.Module) -> None:
     case.require(same, "its state is not the same after state_dict and load_state_dict", KEPT)
 
 
-def state(use: Callable[[Case, Any], None]) -> Check:
+def state(use: Callable[[Case, Any], object]) -> Check:
     """The check that use leaves a part's state in its
     buffers, and that a second instance can take it over.
     """
@@ -160,14 +160,15 @@ def state(use: Callable[[Case, Any], None]) -> Check:
         specs = case.taken if case.takes_spec else [None]
         tensors = 0
         for spec in specs:
-            arguments = () if spec is None else (spec,)
-            part = case.build(*arguments)
+            part, other = (
+                case.build(seed=seed) if spec is None else case.fresh(spec, seed) for seed in (0, 1)
+            )
             before = plain_state(part)
             use(case, part)
             between = plain_state(part)
             use(case, part)
             require_no_hidden_state(case, part, before, between)
-            require_round_trip(case, part, case.build(*arguments, seed=1))
+            require_round_trip(case, part, other)
             tensors = max(tensors, len(part.state_dict()))
         return f"{tensors} tensors, all of them saved" if tensors else "it has none"
 

@@ -21,7 +21,7 @@ from ..components.isolation import contained, off_stdout
 from ..components.kinds import KINDS
 from ..components.loading import zoo
 from ..components.registry import Component, Registry
-from ..contracts import Spec
+from ..contracts import Discriminator, Spec
 from ..errors import BadData, BrokenPlugin, GanzooError, Incompatible, one_line
 
 BATCH = 4
@@ -154,7 +154,7 @@ class Case:
         """An instance of the contract's class, built once; whoever changes it works on a copy."""
         if spec not in self._made:
             try:
-                built = self.build() if spec is None else self.build(spec)
+                built = self.build() if spec is None else self.fresh(spec)
             except BrokenPlugin as error:
                 what = "building it" + (f" for {describe(spec)}" if spec else "")
                 fix = (
@@ -167,6 +167,15 @@ class Case:
             self.require(isinstance(built, contract), f"is no {contract.__name__}", fix)
             self._made[spec] = built
         return self._made[spec]
+
+    def fresh(self, spec: Spec, seed: int = 0) -> Any:
+        """An instance for a spec; one that reads what is given gets what is always the same."""
+        reads = getattr(self.component.load(), "reads", ())
+        given = {name: Spec(spec.shape) for name in reads}
+        built = self.build(replace(spec, given=given), seed=seed)
+        if given and self.kind in ("generator", "discriminator"):
+            built.__class__ = _with_given(type(built))
+        return built
 
     def copy(self, spec: Spec | None = None) -> Any:
         """A copy of that instance, to change."""
@@ -310,6 +319,26 @@ def samples_of(spec: Spec, count: int = BATCH, seed: int = 2) -> Tensor:
     """Samples that are always the same, in a generator's range."""
     torch.manual_seed(seed)
     return torch.randn(count, *spec.shape).clamp(-1, 1)
+
+
+def _with_given(base: Any) -> type:
+    """A class whose own method gets given pictures, that differ by sample, if it got none."""
+    where = "features" if issubclass(base, Discriminator) else "forward"
+
+    def called(self: Any, first: Tensor, *more: Any, **given: Tensor) -> Any:
+        return getattr(base, where)(self, first, *more, **(given or standing(first, self.spec)))
+
+    return type(base.__name__, (base,), {where: called})
+
+
+def standing(like: Tensor, spec: Spec) -> dict[str, Tensor]:
+    """What a spec says is given, in [-1, 1], always the same, for each of as many samples."""
+    return {name: _standing(like, each) for name, each in spec.given.items()}
+
+
+def _standing(like: Tensor, spec: Spec) -> Tensor:
+    steps = torch.arange(len(like) * spec.numel, device=like.device, dtype=like.dtype)
+    return steps.sin().view(len(like), *spec.shape)
 
 
 def labels_for(net: nn.Module, spec: Spec, shift: int = 0) -> Tensor | None:

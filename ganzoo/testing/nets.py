@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -53,6 +54,13 @@ def latents(case: Case) -> str:
         same,
         "its latents do not come from the generator given",
         "pass `generator=generator` where it draws",
+    )
+    takes = inspect.signature(net.draw_latents).parameters
+    case.require(
+        net.sampling.keys() <= takes.keys(),
+        f"`sampling` lists {', '.join(net.sampling.keys() - takes.keys())}, which draw_latents "
+        "does not take",
+        "take each of them by name",
     )
     case.require(
         len(first) == BATCH,
@@ -145,7 +153,7 @@ def labels(case: Case) -> str:
     plain = replace(case.taken[0], classes=0)
     fix = "refuse `spec.classes == 0` with ganzoo.errors.Incompatible, or do without labels"
     try:
-        net = case.build(plain)
+        net = case.fresh(plain)
     except GanzooError:
         return "they count; without classes it refuses"
     case.attempt("running it without classes", fix, net, inputs_of(case, case.taken[0]), None)
@@ -157,7 +165,7 @@ def labels(case: Case) -> str:
 def repeats(case: Case) -> str:
     """The same seed gives the same weights and the same outcome."""
     for spec in case.taken:
-        net, other = case.made(spec), case.build(spec)
+        net, other = case.made(spec), case.fresh(spec)
         given, classes = inputs_of(case, spec), labels_for(net, spec)
         one, two = (seeded(judging(n), given, classes) for n in (net, other))
         same = (

@@ -20,6 +20,7 @@ from .stand_ins import GivenLogits, PlainDiscriminator, PlainGenerator, step_of
 
 IMAGE = Spec((1, 16, 16), 3)
 READS = "read only what Step offers"
+LEVELS = (0.0, -5.0)  # of logits at which a loss must want its side's aim
 SCALES = (1.0, 20.0)  # of weights: a penalty may rightly be zero for small ones
 HOOKS = ("prepare", "view", "penalty", "after_update")
 
@@ -86,22 +87,25 @@ def loss_ranges(case: Case) -> str:
     return "finite at logits of -50 and 50"
 
 
+def _rise(case: Case, side: Side, level: float) -> float:
+    """How a side's loss grows from a level of all logits, as the side's aim is approached."""
+    real, fake = (torch.full((BATCH,), level, requires_grad=True) for _ in range(2))
+    value = getattr(case.copy(), side)(given_logits(case, side, real, fake))
+    if not value.requires_grad:
+        return 0.0
+    of_real, of_fake = torch.autograd.grad(
+        value, [real, fake], materialize_grads=True, allow_unused=True
+    )
+    return float(of_real.sum() - of_fake.sum() if side == "discriminator" else of_fake.sum())
+
+
 def direction(case: Case) -> str:
     """A larger logit means more real: the discriminator
     wants real above fake, the generator its samples higher.
     """
     for side in SIDES:
-        real, fake = torch.zeros(BATCH, requires_grad=True), torch.zeros(BATCH, requires_grad=True)
-        value = getattr(case.copy(), side)(given_logits(case, side, real, fake))
-        if value.requires_grad:
-            slopes = torch.autograd.grad(
-                value, [real, fake], materialize_grads=True, allow_unused=True
-            )
-            rise = float(
-                slopes[0].sum() - slopes[1].sum() if side == "discriminator" else slopes[1].sum()
-            )
-        else:
-            rise = 0.0
+        # at low logits too: a hinge beside the scores of classes may be flat at zero
+        rise = sum(_rise(case, side, level) for level in LEVELS)
         wants = (
             "real logits above fake ones"
             if side == "discriminator"
@@ -176,19 +180,36 @@ def nets_for(case: Case, part: Loss | Regularizer, spec: Spec) -> tuple[Any, Any
 
 
 def _able(case: Case, kind: str, traits: Sequence[str], spec: Spec) -> Any:
-    """An installed part of a kind that has the traits and takes such samples."""
+    """An installed part of a kind that has the traits, or options that give them, and takes such
+    samples.
+    """
     able = []
     for component in case.registry.components(kind):
         with contextlib.suppress(GanzooError):  # one that cannot be imported has nothing
-            able += [component] if all(has(component.load(), trait) for trait in traits) else []
+            options = _giving(component.load(), traits)
+            able += [] if options is None else [(component, options)]
     named = " and ".join(map(repr, traits))
     missing = f"needs a {kind} with the trait {named}, and none is installed"
     case.require(able, missing, "ship one, or correct `needs`")
-    for component in able:
+    made = []
+    for component, options in able:
         if spec.modality in getattr(component.load(), "modalities", (spec.modality,)):
             with contextlib.suppress(GanzooError):  # it may refuse this shape
-                return component.create(spec)
+                made.append(component.create(spec, **options))
+    if made:  # the smallest is the quickest
+        return min(made, key=lambda net: sum(p.numel() for p in net.parameters()))
     raise Incompatible(f"no {kind} with the trait {named} is installed for {describe(spec)}")
+
+
+def _giving(net: Any, traits: Sequence[str]) -> dict[str, Any] | None:
+    """The options by which a net's class has all of the traits; None if it has not."""
+    options: dict[str, Any] = {}
+    for trait in traits:
+        if not has(net, trait):
+            if trait not in getattr(net, "adapts", {}):
+                return None
+            options |= net.adapts[trait]
+    return options
 
 
 def home(case: Case, part: Loss | Regularizer) -> Spec:

@@ -103,8 +103,12 @@ def _run(case: Case, spec: Spec) -> Run:
             case.copy().to(device),
             torch.linspace(-1, 1, COUNT, device=device).requires_grad_(),
         )
-        steps = {side: given_logits(case, side, logits, logits) for side in SIDES}
-        return lambda: [getattr(loss, side)(step).backward() for side, step in steps.items()]
+
+        def both() -> None:
+            for side in SIDES:  # a step anew: what it computed for one backward pass is gone
+                getattr(loss, side)(given_logits(case, side, logits, logits)).backward()
+
+        return both
     if case.kind == "regularizer":
         return _regularizer(case, device)
     part, data = case.copy(spec).to(device), samples_of(spec, COUNT).to(device)

@@ -7,21 +7,36 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..contracts import Discriminator, Generator, GradientPenalty, Loss, Side, Spec
+from ..contracts import Discriminator, Encoder, Generator, GradientPenalty, Loss, Side, Spec
 from ..contracts.step import Step
 from .case import BATCH, samples_of
 
 
 class PlainGenerator(Generator):
-    """Two layers, any sample."""
+    """Two layers, any sample; reads all that is given."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec, latent_dim=8)
-        self.inner, self.outer = nn.Linear(8, 16), nn.Linear(16, spec.numel)
+        self.reads = tuple(spec.given)
+        inputs = 8 + sum(each.numel for each in spec.given.values())
+        self.inner, self.outer = nn.Linear(inputs, 16), nn.Linear(16, spec.numel)
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        samples: Tensor = self.outer(self.inner(latents).tanh()).tanh()
+    def forward(self, latents: Tensor, labels: Tensor | None = None, **given: Tensor) -> Tensor:
+        read = torch.cat([latents, *[given[name].flatten(1) for name in self.reads]], 1)
+        samples: Tensor = self.outer(self.inner(read).tanh()).tanh()
         return samples.view(-1, *self.spec.shape)
+
+
+class PlainEncoder(Encoder):
+    """Two layers, any sample."""
+
+    def __init__(self, spec: Spec, *, latent_dim: int = 8) -> None:
+        super().__init__(spec, latent_dim=latent_dim)
+        self.inner, self.outer = nn.Linear(spec.numel, 16), nn.Linear(16, 2 * latent_dim)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        codes: Tensor = self.outer(self.inner(samples.flatten(1)).tanh())
+        return codes.view(len(samples), 2, self.latent_dim)
 
 
 class PlainDiscriminator(Discriminator):
@@ -66,15 +81,15 @@ class GivenLogits(Step):
         latents = generator.draw_latents(len(real)).to(real)
         data = real.new_zeros(len(real), *spec.shape)
         super().__init__(side, generator, discriminator, data, latents, labels)
-        self.given = real, fake
+        self.logits = real, fake
 
     @property
     def real_logits(self) -> Tensor:
-        return self.given[0]
+        return self.logits[0]
 
     @property
     def fake_logits(self) -> Tensor:
-        return self.given[1]
+        return self.logits[1]
 
 
 def step_of(side: Side, generator: Generator, discriminator: Discriminator, spec: Spec) -> Step:

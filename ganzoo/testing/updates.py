@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from ..assembly.pipeline import SIDES
-from ..contracts import GradientPenalty, Side, Spec
+from ..contracts import Batch, GradientPenalty, Side, Spec
 from ..engine.engine import Engine, only
 from ..engine.losses import Parts, choose_differentiation, losses
-from .case import BATCH, Case, DoesNotApply, on, samples_of
+from .case import BATCH, Case, DoesNotApply, on, samples_of, standing
 from .nets import single
 from .parts import IMAGE, home, nets_for
 from .stand_ins import PlainDiscriminator, PlainGenerator, PlainLoss, PlainSlope
@@ -42,27 +42,24 @@ class Setting:
             module.to(*target)
         return Setting(other, self.spec, self.sides)
 
-    def given(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """data, labels, latents, progress, of the weights' type and on their device."""
+    def given(self) -> tuple[Batch, Tensor, Tensor]:
+        """A batch, latents and progress, of the weights' type and on their device."""
         torch.manual_seed(4)
         like = next(
             p for net in (self.parts.discriminator, self.parts.generator) for p in net.parameters()
         )
-        latents = self.parts.generator.draw_latents(2 * BATCH)  # type: ignore[operator]
+        latents = self.parts.draw_latents(2 * BATCH)
         labels = (torch.arange(2 * BATCH) % max(self.spec.classes, 1)).to(like.device)
-        return (
-            samples_of(self.spec, 2 * BATCH).to(like),
-            labels,
-            latents.to(like),
-            torch.tensor(0.2, device=like.device),
-        )
+        samples = samples_of(self.spec, 2 * BATCH).to(like)
+        batch = Batch(samples, labels, None, standing(samples, self.spec))
+        return batch, latents.to(like), torch.tensor(0.2, device=like.device)
 
     def update(self, side: Side, compute: Any = None) -> Tensor:
         """The scalar that one update minimises, gone backward from."""
-        parts, (data, labels, latents, progress) = self.parts, self.given()
+        parts, (batch, latents, progress) = self.parts, self.given()
         with only(parts.net(side), parts.rival(side)):
             total: Tensor = (compute or losses(parts, side))(
-                data, labels, latents, progress, parts.due(side, 0)
+                batch, latents, progress, parts.due(side, 0)
             )[0]
             total.backward()
         return total
@@ -84,6 +81,8 @@ def setting(case: Case, spec: Spec) -> Setting:
     """
     torch.manual_seed(0)
     loss, name = PlainLoss(), case.component.name
+    if case.kind in ("generator", "discriminator"):
+        spec = case.made(spec).spec  # with what it is given
     if case.kind == "generator":
         return Setting(
             Parts(case.copy(spec), PlainDiscriminator(spec), loss, {}, {}), spec, ("generator",)
@@ -220,7 +219,7 @@ def captures(case: Case) -> str:
     make = case.build if case.kind == "optimizer" else torch.optim.Adam
     optimizers = {side: make(list(parts.net(side).parameters())) for side in SIDES}
     engine = Engine(
-        parts, optimizers, dict.fromkeys(SIDES, (0.0, 0.0)), "captured", given[3], told.append
+        parts, optimizers, dict.fromkeys(SIDES, (0.0, 0.0)), "captured", given[2], told.append
     )
     for number in range(UPDATES):
         for side in SIDES:
@@ -229,7 +228,7 @@ def captures(case: Case) -> str:
                 GRAPH,
                 engine.update,
                 side,
-                *given[:3],
+                *given[:2],
                 number,
             )
             fix = "allocate nothing that outlives an update, read nothing back to the host"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ from torch import Tensor
 from ..assembly.pipeline import SIDES, Pipeline, learning_rate_factor, set_learning_rate
 from ..contracts import Side, Tracker
 from ..data import Order
-from ..data.loader import Batch, Feed, budget_bytes
+from ..data.loader import Feed, budget_bytes
 from ..engine.engine import Engine
 from ..engine.optimizer_state import optimizer_state, restore_optimizer
 from ..engine.randomness import Streams, derive
 from ..engine.threads import fitting_threads
 from ..errors import BadFile, GanzooError, one_line
-from ..generate import sampling
+from ..generate import drawing, sampling
 from ..io import checkpoints as checkpoint
 from ..io import untrusted_folder as inside
 from ..io.background_writer import Writer
@@ -81,7 +81,16 @@ class Training:
             flip=config.data.flip,
         )
         budget = budget_bytes(config.data.budget, pipeline.device)
-        self.feed = Feed(pipeline.dataset, order, pipeline.device, config.data.resident, budget)
+        others = {
+            name: Order(len(other), config.train.batch_size, derive(config.train.seed, name))
+            for name, other in pipeline.dataset.others.items()
+        }
+        self.feed = Feed(
+            pipeline.dataset, order, pipeline.device, config.data.resident, budget, others
+        )
+        train = config.train
+        self.turns = pipeline.parts.game.turns(train.n_critic, train.n_gen)
+        self._times = Counter(turn.player for turn in self.turns)  # in a round
         clips = {side: pipeline.clips(side) for side in SIDES}
         self.progress = torch.zeros((), device=pipeline.device)
         self.engine = Engine(
@@ -102,6 +111,7 @@ class Training:
         self.scores: dict[str, float] = {}
         self._saved = self._logged = self._pictured = -1  # images at the last of each
         self._written: tuple[int, dict[str, float]] | None = None  # of the generator file
+        self._tile = pipeline.spec  # of the last picture
         self._between = min(config.samples.images, max(self.goal // PICTURES, 1))  # two pictures
         fast = pipeline.device.type == "cuda"  # where counting images alone would mean all the time
         self.pictures, self.checkpoints = Spacing(1.0 * fast), Spacing(30.0 * fast)
@@ -215,14 +225,7 @@ class Training:
                 before, clock = self.images, time.perf_counter()
                 self._set_schedules()
                 measure = self._measured()
-                # Discriminator, several times per generator update.
-                for k in range(self.config.train.n_critic):
-                    batch = self.feed.next()
-                    number = self.updates * self.config.train.n_critic + k
-                    self._update("discriminator", batch, number, measure)
-                    self.images += len(batch.samples)
-                # Generator, against the last real batch; then its running average.
-                self._update("generator", batch, self.updates, measure)
+                self._round(measure)
                 self.pipeline.average.update(
                     self.pipeline.parts.generator, self.images - before, self.images
                 )
@@ -240,26 +243,38 @@ class Training:
             for listener in self.listeners:
                 listener.finish()
 
-    def _update(self, side: Side, batch: Batch, number: int, measure: bool) -> None:
-        """One update of one side."""
-        samples, labels, flips = batch
-        labels = labels if self.pipeline.spec.classes else None
-        report = self.engine.update(side, samples, labels, self._latents(), number, measure, flips)
-        self.meters.add(side, report)
+    def _round(self, measure: bool) -> None:
+        """The updates of all turns, one by one or at once."""
+        done: dict[Side, int] = dict.fromkeys(SIDES, 0)
+        waiting = []
+        for player, fresh in self.turns:
+            if fresh:
+                self._batch = self.feed.next()
+                self.images += len(self._batch.samples)
+                if not self.pipeline.spec.classes:
+                    self._batch = self._batch._replace(labels=None)
+            number = self.updates * self._times[player] + done[player]
+            done[player] += 1
+            latents = self.pipeline.parts.draw_latents(
+                self.config.train.batch_size, self.streams.latents
+            )
+            if self.config.train.updates == "simultaneous":
+                waiting.append((player, self._batch, latents, number))
+            else:
+                report = self.engine.update(player, self._batch, latents, number, measure)
+                self.meters.add(player, report)
+        if waiting:
+            for update, report in zip(waiting, self.engine.together(waiting, measure), strict=True):
+                self.meters.add(update[0], report)
 
     def _measured(self) -> bool:
         """Whether the next updates take what only log lines want:
         they are among the last before a line that is due by images.
         """
         train = self.config.train
-        images = train.batch_size * train.n_critic
+        images = train.batch_size * sum(turn.fresh for turn in self.turns)
         after = self.images + images * math.ceil(JUDGED / images)
         return after >= self.goal or self._crosses(self.config.log.images, after)
-
-    def _latents(self) -> Tensor:
-        generator: Any = self.pipeline.parts.generator
-        latents: Tensor = generator.draw_latents(self.config.train.batch_size, self.streams.latents)
-        return latents
 
     def _set_schedules(self) -> None:
         done = min(self.images / self.goal, 1.0)
@@ -293,9 +308,9 @@ class Training:
     def _real(self) -> Tensor:
         """Real samples, as many as a picture has, and always the same."""
         dataset = self.pipeline.dataset
-        generator = torch.Generator().manual_seed(derive(self.config.train.seed, "real grid"))
-        indices = torch.randperm(len(dataset), generator=generator)[: self._shown()]
-        return dataset.batch(indices.sort().values)[0]
+        seed = derive(self.config.train.seed, "real grid")
+        count = min(self._shown(), len(dataset))
+        return dataset.batch(drawing.indices_of(len(dataset), count, seed))[0]
 
     def _shown(self) -> int:
         """Samples in one picture: as configured, but a scatter plot of few points shows nothing."""
@@ -366,25 +381,22 @@ class Training:
     def _strip(self) -> None:
         """All pictures so far as one that moves."""
         if self.folder is not None:
-            folder, count, spec, images = (
-                self.folder,
-                self._shown(),
-                self.pipeline.spec,
-                self.images,
-            )
+            folder, count, spec, images = self.folder, self._shown(), self._tile, self.images
             self.writer.submit(lambda: progress.write(folder, count, spec, images))
 
     def samples(self) -> Tensor:
-        """Samples of the averaged generator at fixed latents, so that progress can be compared."""
+        """Samples of the averaged generators at fixed latents, so that progress can be compared;
+        beside what they were given, if that is a picture.
+        """
         seed = derive(self.config.train.seed, "evaluation")
-        return sampling.sample(
-            self.pipeline.average.net, self._shown(), seed, spec=self.pipeline.spec
-        )
+        real = derive(self.config.train.seed, "real grid")
+        return drawing.tiles(self.pipeline, self._shown(), seed, real)
 
     def _picture(self, name: str, samples: Tensor) -> None:
         """Draw and write in the writer's thread, which also tells the listeners."""
         assert self.folder is not None
-        path, spec = self.folder / f"{name}.png", self.pipeline.spec
+        path, spec = self.folder / f"{name}.png", drawing.tile_spec(self.pipeline, samples)
+        self._tile = spec if "/" in name else self._tile
         below = self._real() if spec.modality == "points" else None  # for axes and comparison
 
         folder, transfer = self.folder, Transfer({name: samples}, self.pipeline.device)
@@ -461,13 +473,12 @@ class Training:
         """Score the averaged generator by every metric of the pipeline."""
         for name, metric in self.pipeline.metrics.items():
             seed = derive(self.config.train.seed, "metric", name)
-            fake = sampling.sample(
-                self.pipeline.average.net, metric.count, seed, spec=self.pipeline.spec
-            ).cpu()
             generator = torch.Generator().manual_seed(seed)
             indices = torch.randint(
                 len(self.pipeline.dataset), (metric.count,), generator=generator
             )
+            role = next(iter(sampling.generators(self.pipeline)))
+            fake = drawing.draw(self.pipeline, role, indices, seed).samples.cpu()
             real = self.pipeline.dataset.batch(indices)[0]
             self.scores |= {
                 f"{name}.{key}": float(value) for key, value in metric.measure(real, fake).items()

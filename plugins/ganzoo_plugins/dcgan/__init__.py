@@ -20,6 +20,11 @@ def register_discriminators(register: Callable[..., None]) -> None:
 
 
 @hookimpl
+def register_encoders(register: Callable[..., None]) -> None:
+    register("dcgan", "ganzoo_plugins.dcgan.nets:DCGANEncoder", paper=PAPER)
+
+
+@hookimpl
 def register_recipes(register: Callable[..., None]) -> None:
     for name in RECIPES:
         register(name, Path(__file__).parent / "recipes" / f"{name}.toml")

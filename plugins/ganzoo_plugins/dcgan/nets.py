@@ -11,9 +11,9 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from ganzoo.contracts import Discriminator, Generator, PositiveInt, Spec
+from ganzoo.contracts import Discriminator, Encoder, Generator, PositiveInt, Spec
 from ganzoo.errors import Incompatible
-from ganzoo.nn import initialise, norm
+from ganzoo.nn import class_head, initialise, norm
 
 SMALLEST = 4  # the side below which nothing is left to convolve
 Size = tuple[int, int]
@@ -136,10 +136,12 @@ class DCGANDiscriminator(Discriminator):
         paper's batch norm, which mixes the samples of a batch
     labels: whether it is told the class of what it judges, where the data have classes;
         not in the paper
+    classify: whether a second head scores the classes, for losses and penalties that read it
     """
 
     modalities = ("image",)
     adapts = {  # noqa: RUF012  (typed in the contract)
+        "classify": {"classify": True},
         "per_sample": {"norm": "layer"},
         "conditional": {"labels": True},
     }
@@ -151,6 +153,7 @@ class DCGANDiscriminator(Discriminator):
         width: PositiveInt = 64,
         norm: Literal["auto", "batch", "layer", "instance", "none"] = "auto",
         labels: bool = False,
+        classify: bool = False,
     ) -> None:
         super().__init__(spec)
         kind = "batch" if norm == "auto" else norm
@@ -162,6 +165,9 @@ class DCGANDiscriminator(Discriminator):
         self.conditional = labels and spec.classes > 0
         if self.conditional:
             self.classes = nn.Embedding(spec.classes, self.judge.in_features)
+        if classify:
+            self.heads = ("classify",)
+            self.classify = class_head(self.judge.in_features, spec)
         _draw_weights(self)
 
     def features(self, samples: Tensor) -> Tensor:
@@ -175,6 +181,33 @@ class DCGANDiscriminator(Discriminator):
         if self.conditional:
             logits = logits + (self.classes(labels) * features).sum(1)
         return logits
+
+
+class DCGANEncoder(Encoder):
+    """Strided convolutions as in the discriminator of DCGAN, which end in a code.
+
+    Reads [n, c, h, w] for any c and any h, w from 4 up. Its norms look at one sample alone, so that
+    a code does not hang on the batch. Raises Incompatible for other samples.
+
+    latent_dim: numbers in one code
+    width: channels of the first stage; each stage below has twice as many, up to 8 times
+    """
+
+    modalities = ("image",)
+
+    def __init__(
+        self, spec: Spec, *, latent_dim: PositiveInt = 100, width: PositiveInt = 64
+    ) -> None:
+        super().__init__(spec, latent_dim=latent_dim)
+        sizes = _sizes(spec)
+        widths = _widths(width, len(sizes) - 1)
+        self.body, height, breadth = _shrink(spec.shape[0], widths, sizes, "layer")
+        self.code = nn.Linear(widths[-1] * height * breadth, 2 * latent_dim)
+        _draw_weights(self)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        codes: Tensor = self.code(self.body(samples).flatten(1))
+        return codes.view(len(samples), 2, self.latent_dim)
 
 
 def _shrink(

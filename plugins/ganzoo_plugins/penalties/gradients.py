@@ -8,6 +8,7 @@ in StyleGAN2-ADA and R3GAN; with `through` false it is the slope in what is seen
 from __future__ import annotations
 
 from torch import Tensor
+from torch.nn.functional import relu
 
 from ganzoo.contracts import GradientPenalty, NonNegativeFloat, PositiveInt
 
@@ -84,3 +85,31 @@ class R2(R1):
     """
 
     at = "fake"
+
+
+class OneSidedGradientPenalty(UnitGradientPenalty):
+    """Draws the slope's norm below one, between real and generated samples: max(0, |g| - 1)²
+    (Petzka et al. 2018, WGAN-LP).
+
+    Samples are mixed before any augmentation, which the paper has not.
+    """
+
+    def of(self, slope: Tensor) -> Tensor:
+        """max(0, |g| - 1)², averaged over the samples of a slope [n, ...]."""
+        norm = (slope.square().flatten(1).sum(1) + TINY).sqrt()
+        return relu(norm - 1).square().mean()
+
+
+class LargestGradientPenalty(Weighted):
+    """Draws the largest slope of the batch to zero, between real and generated samples: max |g|²
+    (Zhou et al. 2019).
+
+    The largest slope found stands for the Lipschitz constant. The paper also keeps a list of the
+    points with the largest slopes, which this does not. Samples are mixed before any augmentation.
+    """
+
+    at = "between"
+
+    def of(self, slope: Tensor) -> Tensor:
+        """|g|² of the sample that has the largest, of a slope [n, ...]."""
+        return slope.square().flatten(1).sum(1).amax()

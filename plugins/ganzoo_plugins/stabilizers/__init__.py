@@ -1,4 +1,4 @@
-"""Constraints on weights and on what the discriminator sees or is told."""
+"""Constraints on weights, on what the discriminator sees or is told, and on who teaches."""
 
 from collections.abc import Callable
 
@@ -13,5 +13,7 @@ def register_regularizers(register: Callable[..., None]) -> None:
     register("clip", f"{HERE}.weights:WeightClipping", paper="arXiv:1701.07875")
     register("l1", f"{HERE}.weights:L1")
     register("l2", f"{HERE}.weights:L2")
+    register("ortho", f"{HERE}.weights:Orthogonality", paper="arXiv:1809.11096")
+    register("topk", f"{HERE}.selection:TopK", paper="arXiv:2002.06224")
     register("smooth", f"{HERE}.softening:LabelSmoothing", paper="arXiv:1606.03498")
     register("noise", f"{HERE}.softening:InstanceNoise", paper="arXiv:1701.04862")

@@ -79,8 +79,8 @@ class SpectralNorm(Regularizer):
     """Divides every weight by its largest singular value:
     each layer is 1-Lipschitz (Miyato et al. 2018, eq. 8).
 
-    Norm layers, biases and weights that are frozen are left
-    alone. One power iteration an update, after the optimizer's.
+    Norm layers, biases, weights that are frozen and a generator's embeddings, as in BigGAN (Brock
+    et al. 2019), are left alone. One power iteration an update, after the optimizer's.
 
     side: the net it acts on
     """
@@ -92,7 +92,7 @@ class SpectralNorm(Regularizer):
     def prepare(self, generator: nn.Module, discriminator: nn.Module) -> None:
         """Reparametrize the weights of two or more dimensions."""
         if self.on("generator"):
-            constrain(generator)
+            constrain(generator, embeddings=False)
         if self.on("discriminator"):
             constrain(discriminator)
 
@@ -103,11 +103,15 @@ class SpectralNorm(Regularizer):
         iterate([unit for unit, _ in held], [weight for _, weight in held])
 
 
-def constrain(net: nn.Module) -> None:
+def constrain(net: nn.Module, *, embeddings: bool = True) -> None:
     """Give every module of a net with a trained weight of
     two or more dimensions the unit-spectrum parametrization.
+
+    embeddings: whether those too.
     """
     for module in list(net.modules()):
+        if isinstance(module, nn.Embedding) and not embeddings:
+            continue
         weight = module._parameters.get("weight")
         if weight is not None and weight.dim() >= 2 and weight.requires_grad:
             unit = UnitSpectrum(weight.detach(), isinstance(module, TRANSPOSED))

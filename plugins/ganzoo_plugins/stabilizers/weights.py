@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from ganzoo.contracts import NonNegativeFloat, PositiveFloat, PositiveInt, Regularizer, Sides, Step
+from ganzoo.nn import full
+
+from .spectral import TRANSPOSED
 
 
 class WeightClipping(Regularizer):
@@ -75,3 +79,52 @@ class L2(L1):
     def size(self, parameter: Tensor) -> Tensor:
         """One parameter's share, a scalar."""
         return parameter.square().sum() / 2
+
+
+class Orthogonality(Regularizer):
+    """Rows of a weight, one for each output, are orthogonal to each other: |W W' * (1 - I)|²
+    (Brock et al. 2019, eq. 3).
+
+    The sum of squared inner products of different rows, over layers with a trained weight of two or
+    more dimensions; lengths are free. Embeddings are left alone, as in BigGAN. With `sn` it is the
+    weight before it is divided.
+
+    side: the net it acts on
+    """
+
+    def __init__(
+        self,
+        *,
+        weight: NonNegativeFloat = 1e-4,
+        every: PositiveInt = 1,
+        final: NonNegativeFloat | None = None,
+        side: Sides = "generator",
+    ) -> None:
+        super().__init__(weight=weight, every=every, final=final)
+        self.side = side
+
+    def penalty(self, step: Step) -> Tensor | None:
+        """Over the net that this update changes; none if it has no such layer."""
+        found = [overlap(rows) for rows in matrices(step.net)]
+        return torch.stack(found).sum() if found else None
+
+
+def matrices(net: nn.Module) -> list[Tensor]:
+    """The trained weights of a net's layers but embeddings, each as [outputs, everything else]."""
+    found = []
+    for module in net.modules():
+        weight = module._parameters.get("weight")
+        if parametrize.is_parametrized(module, "weight"):
+            weight = module.get_parameter("parametrizations.weight.original")
+        if isinstance(module, nn.Embedding) or weight is None:
+            continue
+        if weight.dim() >= 2 and weight.requires_grad:
+            rows = weight.transpose(0, 1) if isinstance(module, TRANSPOSED) else weight
+            found.append(rows.flatten(1))
+    return found
+
+
+def overlap(rows: Tensor) -> Tensor:
+    """The sum of squared inner products of different rows [k, d]; each pair counts twice."""
+    products = full(rows @ rows.T)
+    return products.square().sum() - products.diagonal().square().sum()

@@ -18,6 +18,14 @@ def register_generators(register: Callable[..., None]) -> None:
 @hookimpl
 def register_discriminators(register: Callable[..., None]) -> None:
     register("mlp", "ganzoo_plugins.vanilla.nets:MLPDiscriminator", paper=PAPER)
+    register(
+        "autoencoder", "ganzoo_plugins.vanilla.autoencoder:MLPAutoencoder", paper="arXiv:1609.03126"
+    )
+
+
+@hookimpl
+def register_encoders(register: Callable[..., None]) -> None:
+    register("mlp", "ganzoo_plugins.vanilla.nets:MLPEncoder")
 
 
 @hookimpl

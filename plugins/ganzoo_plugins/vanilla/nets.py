@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from ganzoo.contracts import Discriminator, Generator, PositiveInt, Spec
+from ganzoo.contracts import Discriminator, Encoder, Generator, PositiveInt, Spec
+from ganzoo.nn import class_head
 
 
-def _trunk(inputs: int, width: int, depth: int, norm: bool = False) -> nn.Sequential:
+def trunk(inputs: int, width: int, depth: int, norm: bool = False) -> nn.Sequential:
     """`depth` hidden layers of `width` units, leaky rectifiers of slope 0.2."""
     layers: list[nn.Module] = []
     for _ in range(depth):
@@ -44,6 +47,28 @@ class Frame(nn.Module):
         self.scale.copy_(scale if scale > 0 else torch.ones_like(scale))
 
 
+class Waves(nn.Module):
+    """Random plane waves of points, beside the points themselves (Rahimi and Recht 2007).
+
+    Wave vectors are normal of deviation pi/2 a coordinate, about one period in four deviations of
+    the data; they are drawn once and stay. A net of few layers that sees positions alone learns
+    narrow clusters slowly (Tancik et al. 2020).
+    """
+
+    vectors: Tensor
+    phases: Tensor
+
+    def __init__(self, inputs: int, count: int) -> None:
+        super().__init__()
+        self.register_buffer("vectors", torch.randn(count, inputs) * math.pi / 2)
+        self.register_buffer("phases", torch.rand(count) * math.tau)
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Points [n, d] and their waves, [n, d + count]."""
+        waves = nn.functional.linear(points, self.vectors, self.phases).sin()
+        return torch.cat([points, waves], 1)
+
+
 class MLPGenerator(Generator):
     """A fully connected generator for samples of any shape (Goodfellow et al. 2014).
 
@@ -69,7 +94,7 @@ class MLPGenerator(Generator):
         norm: Literal["none", "batch"] = "none",
     ) -> None:
         super().__init__(spec, latent_dim=latent_dim)
-        self.trunk = _trunk(latent_dim, width, depth, norm == "batch")
+        self.trunk = trunk(latent_dim, width, depth, norm == "batch")
         self.draw = nn.Linear(width, spec.numel)
         self.frame = Frame(spec) if spec.modality == "points" else None
 
@@ -95,12 +120,29 @@ class MLPDiscriminator(Discriminator):
 
     width: units in each hidden layer
     depth: hidden layers
+    waves: random plane waves of points that the first layer sees, too; others have none
+    classify: whether a second head scores the classes, for losses and penalties that read it
     """
 
-    def __init__(self, spec: Spec, *, width: PositiveInt = 256, depth: PositiveInt = 3) -> None:
+    adapts = {"classify": {"classify": True}}  # noqa: RUF012  (typed in the contract)
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        width: PositiveInt = 256,
+        depth: PositiveInt = 3,
+        waves: Annotated[int, Field(ge=0)] = 0,
+        classify: bool = False,
+    ) -> None:
         super().__init__(spec)
-        self.trunk = _trunk(spec.numel, width, depth)
+        waves = waves if spec.modality == "points" else 0
+        self.waves = Waves(spec.numel, waves) if waves else None
+        self.trunk = trunk(spec.numel + waves, width, depth)
         self.judge = nn.Linear(width, 1)
+        if classify:
+            self.heads = ("classify",)
+            self.classify = class_head(width, spec)
         self.frame = Frame(spec) if spec.modality == "points" else None
 
     def calibrate(self, points: Tensor) -> None:
@@ -118,6 +160,8 @@ class MLPDiscriminator(Discriminator):
         flat = samples.flatten(1)
         if self.frame is not None:
             flat = (flat - self.frame.centre) / self.frame.scale
+        if self.waves is not None:
+            flat = self.waves(flat)
         units: Tensor = self.trunk(flat)
         return units
 
@@ -125,3 +169,39 @@ class MLPDiscriminator(Discriminator):
         """Logits [n]."""
         logits: Tensor = self.judge(features).squeeze(1)
         return logits
+
+
+class MLPEncoder(Encoder):
+    """A fully connected encoder of samples of any shape, the generator's counterpart.
+
+    Points are read by where they lie from the data's mean, in units of their deviation.
+
+    latent_dim: numbers in one code
+    width: units in each hidden layer
+    depth: hidden layers
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        latent_dim: PositiveInt = 100,
+        width: PositiveInt = 256,
+        depth: PositiveInt = 3,
+    ) -> None:
+        super().__init__(spec, latent_dim=latent_dim)
+        self.trunk = trunk(spec.numel, width, depth)
+        self.code = nn.Linear(width, 2 * latent_dim)
+        self.frame = Frame(spec) if spec.modality == "points" else None
+
+    def calibrate(self, points: Tensor) -> None:
+        """Take the mean and the deviation of points [n, d]."""
+        if self.frame is not None:
+            self.frame.fit(points)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        flat = samples.flatten(1)
+        if self.frame is not None:
+            flat = (flat - self.frame.centre) / self.frame.scale
+        codes: Tensor = self.code(self.trunk(flat))
+        return codes.view(len(samples), 2, self.latent_dim)

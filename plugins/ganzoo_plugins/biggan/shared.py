@@ -1,0 +1,79 @@
+"""What the nets of BigGAN and BigGAN-deep share."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ganzoo.contracts import Discriminator, Generator, Spec
+from ganzoo.nn import class_head, label_head, truncated_normal
+
+Head = Literal["projection", "concat", "classify"]
+
+
+class ClassGenerator(Generator):
+    """A generator with a vector for each class, and latents that can be truncated.
+
+    embedding: numbers in the vector of a class
+    labels: whether it is told the class of what it is to draw, where the data have classes
+    """
+
+    modalities = ("image",)
+    adapts = {"conditional": {"labels": True}}  # noqa: RUF012  (typed in the contract)
+    sampling = {"truncation": float}  # noqa: RUF012
+
+    def __init__(self, spec: Spec, *, latent_dim: int, embedding: int, labels: bool) -> None:
+        super().__init__(spec, latent_dim=latent_dim)
+        self.conditional = labels and spec.classes > 0
+        self.embedding = embedding if self.conditional else 0
+        if self.conditional:
+            self.classes = nn.Embedding(spec.classes, embedding)
+
+    def draw_latents(
+        self,
+        count: int,
+        generator: torch.Generator | None = None,
+        *,
+        truncation: float | None = None,
+    ) -> Tensor:
+        """Latents [count, latent_dim] of a standard normal; with `truncation` none beyond it."""
+        if truncation is None:
+            return super().draw_latents(count, generator)
+        return truncated_normal(count, self.latent_dim, truncation, generator)
+
+
+class ClassDiscriminator(Discriminator):
+    """A discriminator that adds rectified features up over space, and reads or tells the class.
+
+    labels: whether it reads or tells classes, where the data have them
+    head: projection adds the product of the features and a vector for the class (Miyato and
+        Koyama 2018), concat judges both together in a hidden layer, classify tells the class
+        beside the logit, for losses that ask (Odena et al. 2017)
+    """
+
+    modalities = ("image",)
+    adapts = {  # noqa: RUF012  (typed in the contract)
+        "conditional": {"labels": True},
+        "classify": {"labels": True, "head": "classify"},
+    }
+    blocks: nn.Sequential
+
+    def build_head(self, features: int, head: Head, labels: bool) -> None:
+        """What judges features [n, features]."""
+        told = labels and self.spec.classes > 0
+        self.conditional = told and head != "classify"
+        self.head = label_head(head, features, self.spec.classes if told else 0)
+        if told and head == "classify":
+            self.classify, self.heads = class_head(features, self.spec), ("classify",)
+
+    def features(self, samples: Tensor) -> Tensor:
+        """What the last block says, added up over space: [n, features]."""
+        maps: Tensor = self.blocks(samples).relu()
+        return maps.sum((2, 3))
+
+    def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Logits [n]."""
+        logits: Tensor = self.head(features, labels)
+        return logits

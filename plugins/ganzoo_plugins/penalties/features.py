@@ -1,0 +1,54 @@
+"""Penalties on the discriminator's features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganzoo.contracts import Discriminator, Regularizer, Step
+from ganzoo.errors import Incompatible
+from ganzoo.nn import full
+
+
+class FeatureMatching(Regularizer):
+    """The generator matches the mean features of real samples: |mean f(x) - mean f(G(z))|²
+    (Salimans et al. 2016, section 3.1).
+
+    f is what the discriminator's `features` gives, a sum over its tensors if there are several. It
+    joins any loss; in the paper it takes the place of the generator's. Raises Incompatible where
+    the discriminator defines no features.
+    """
+
+    side = "generator"
+
+    def prepare(self, generator: Any, discriminator: Any) -> None:
+        """Refuse a discriminator whose features are the samples themselves."""
+        require_features(discriminator)
+
+    def penalty(self, step: Step) -> Tensor:
+        """The squared distance of the batch's mean features, a scalar."""
+        pairs = zip(tensors(step.real_features), tensors(step.fake_features), strict=True)
+        return torch.stack([distance(real, fake) for real, fake in pairs]).sum()
+
+
+def require_features(discriminator: Any) -> None:
+    """Raises Incompatible where the features of a discriminator are the samples themselves."""
+    if type(discriminator).features is Discriminator.features:
+        name = type(discriminator).__name__
+        raise Incompatible(f"needs a discriminator that defines `features`, and {name} does not")
+
+
+def distance(real: Tensor, fake: Tensor) -> Tensor:
+    """The squared distance of the means of features [n, ...]."""
+    return (full(real).mean(0) - full(fake).mean(0)).square().sum()
+
+
+def tensors(features: Any) -> list[Tensor]:
+    """The tensors in features, which may be nested in lists and dictionaries."""
+    if isinstance(features, Tensor):
+        return [features]
+    parts = features.values() if isinstance(features, Mapping) else features
+    return [tensor for part in parts for tensor in tensors(part)]

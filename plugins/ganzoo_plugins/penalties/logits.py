@@ -1,0 +1,88 @@
+"""Penalties on the logits themselves."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ganzoo.contracts import NonNegativeFloat, PositiveInt, Regularizer, Step
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+
+
+class LeCam(Regularizer):
+    """Logits of each side stay near the running mean of the other's: (D(x) - a_fake)² + (D(G(z)) -
+    a_real)² (Tseng et al. 2021).
+
+    For data of which there are few. The means are those of the updates before, in which the penalty
+    acted. The authors' code counts only real logits above a_fake and generated ones below a_real,
+    which is not in the paper.
+
+    decay: share of the means that one update keeps
+    start: updates before the penalty acts; until then the means are those of the last batch, and
+        0 in the very first
+    """
+
+    real: Tensor
+    fake: Tensor
+    last: Tensor
+    updates: Tensor
+
+    def __init__(
+        self,
+        *,
+        weight: NonNegativeFloat = 0.3,
+        every: PositiveInt = 1,
+        final: NonNegativeFloat | None = None,
+        decay: Decay = 0.99,
+        start: NonNegativeInt = 0,
+    ) -> None:
+        super().__init__(weight=weight, every=every, final=final)
+        self.decay, self.start = decay, start
+        self.register_buffer("real", torch.zeros(()))
+        self.register_buffer("fake", torch.zeros(()))
+        self.register_buffer("last", torch.zeros(3))  # means of this update, and that there are any
+        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+
+    def penalty(self, step: Step) -> Tensor:
+        """(D(x) - a_fake)² + (D(G(z)) - a_real)², averaged; 0 in the first `start` updates."""
+        real, fake = step.real_logits, step.fake_logits
+        means = real.detach().mean(), fake.detach().mean()
+        self.last.copy_(torch.stack([*means, torch.ones_like(means[0])]))
+        apart = (real - self.fake).square().mean() + (fake - self.real).square().mean()
+        return (self.updates >= self.start).to(apart.dtype) * apart
+
+    def after_update(self, net: nn.Module) -> None:
+        """Move the running means by the logits of this update, if the penalty acted.
+
+        Not in `penalty`: under torch.compile a gradient may read a buffer after what changed it.
+        """
+        real, fake, acted = self.last
+        kept = (self.updates >= max(self.start, 1)).to(real.dtype) * self.decay
+        self.real.lerp_(real, acted * (1 - kept))
+        self.fake.lerp_(fake, acted * (1 - kept))
+        self.updates.add_(acted.long())
+        self.last.zero_()
+
+
+class Drift(Regularizer):
+    """Real logits stay near zero, which losses of differences leave open: D(x)² (Karras et al.
+    2018, appendix A.1).
+    """
+
+    def __init__(
+        self,
+        *,
+        weight: NonNegativeFloat = 1e-3,
+        every: PositiveInt = 1,
+        final: NonNegativeFloat | None = None,
+    ) -> None:
+        super().__init__(weight=weight, every=every, final=final)
+
+    def penalty(self, step: Step) -> Tensor:
+        """D(x)², averaged over real samples x."""
+        return step.real_logits.square().mean()
