@@ -561,7 +561,7 @@ def test_statistics_of_the_averaged_generator_are_those_of_its_maps():
     """They are averaged as the weights are: no pass over standing statistics is wanted."""
     built = pipeline(
         "biggan",
-        train={"images": 16 * 2 * 100, "batch_size": 16},
+        train={"images": 16 * 2 * 300, "batch_size": 16},
         average={"half_life": 10_000},
         samples={"images": 10**6},
     )
