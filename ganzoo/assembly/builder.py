@@ -178,6 +178,7 @@ def _pictures(
         channels=None if data.channels == "auto" else int(data.channels),
         background=data.background,
         progress=progress,
+        lazy=data.lazy,
     )
     try:
         if data.split == 2:
@@ -230,6 +231,9 @@ def open_dataset(build: Assembly, progress: Progress | None) -> Dataset:
                 key="resolution",
                 value=data.resolution,
             )
+        if dataset.size is None:
+            message = f"{data.name} makes its samples as it does"
+            raise Incompatible(message, section="data", key="resolution", value=data.resolution)
         size = len(dataset) * math.prod((dataset.spec.shape[0], *resolution))
         doing(f"resizing {len(dataset):,} samples: {mebibytes(size)}", now=size > LARGE)
         dataset = Dataset(

@@ -86,6 +86,7 @@ class Data(Choice):
     background: str
     resident: Literal["auto", "gpu", "host"]
     budget: Annotated[int, Field(ge=0, le=2**31)]
+    lazy: bool
     flip: bool
     pairs: Annotated[Literal["auto", "yes", "no", "off"], BeforeValidator(_word)]
     split: Literal[1, 2]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torch import Tensor
+
 from ..contracts import Dataset
 from ..errors import BadData, Incompatible
+from .lazy import Items, Lazy, from_torch
 from .source import open_source
 
 PAIRED, UNPAIRED = ("A", "B"), ("trainA", "trainB")
@@ -83,7 +87,44 @@ def load_two(load: Load, layout: Layout, given: str) -> Dataset:
     if len(source) != len(drawn):
         raise BadData(f"{len(first)} pictures in {layout.a} and {len(second)} in {layout.b}")
     notes.append(f"paired: {len(drawn):,} pictures, {given} is given")
+    if isinstance(drawn, Lazy) and isinstance(source, Lazy):
+        return _lazily(_Joined(drawn.items, source.items), notes, drawn, source)
     return replace(drawn, labels=None, classes=(), notes=notes, given={"image": source.samples})
+
+
+class _Joined:
+    """Pictures with those that belong to them."""
+
+    def __init__(self, drawn: Items, source: Items) -> None:
+        self.drawn, self.source = drawn, source
+
+    def __len__(self) -> int:
+        return len(self.drawn)
+
+    def __getitem__(self, place: int) -> dict[str, Tensor]:
+        return {"sample": self.drawn[place][0], "image": self.source[place][0]}
+
+
+class _Halved:
+    """Pictures as their halves, of which one is given."""
+
+    def __init__(self, pictures: Items, given: str) -> None:
+        self.pictures, self.given = pictures, given
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, place: int) -> dict[str, Tensor]:
+        left, right = self.pictures[place][0].chunk(2, 2)
+        source, drawn = (left, right) if self.given == "A" else (right, left)
+        return {"sample": drawn, "image": source}
+
+
+def _lazily(items: Items, notes: list[str], *sources: Lazy) -> Dataset:
+    known = hashlib.sha256(" ".join(source.digest for source in sources).encode()).hexdigest()
+    made = from_torch(items, digest=known)
+    made.notes = notes
+    return made
 
 
 def split(dataset: Dataset, given: str) -> Dataset:
@@ -95,9 +136,11 @@ def split(dataset: Dataset, given: str) -> Dataset:
     if width % 2:
         message = f"these pictures are {width} wide, which has no half"
         raise Incompatible(message, section="data", key="split", value=2)
+    notes = [*dataset.notes, f"two pictures in each, side by side: {given} is given"]
+    if isinstance(dataset, Lazy):
+        return _lazily(_Halved(dataset.items, given), notes, dataset)
     left, right = dataset.samples.split(width // 2, 3)
     source, drawn = (left, right) if given == "A" else (right, left)
-    notes = [*dataset.notes, f"two pictures in each, side by side: {given} is given"]
     return replace(
         dataset, samples=drawn, labels=None, classes=(), notes=notes, digest="",
         given={"image": source},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,8 +15,10 @@ import torch
 from ..contracts import Dataset
 from ..errors import BadData, one_line
 from ..io.activity import LARGE, doing, mebibytes
+from ..io.device_memory import planned_memory
 from .cache import Writer, read_store, store_path
 from .decoding import Pixels, decode, parse_background
+from .lazy import from_torch
 from .resizing import check_resolution
 from .scanning import Progress, Scan, check_channels, describe, reason, survey
 from .source import Broken, Entry, Source, open_source
@@ -58,6 +61,7 @@ def load_pictures(
     progress: Progress | None = None,
     within: str = "",
     whole: bool = False,
+    lazy: bool = False,
 ) -> Dataset:
     """The pictures of a folder or zip, [n, channels, *resolution] uint8, mapped from the cache.
 
@@ -69,6 +73,8 @@ def load_pictures(
 
     within: the folder of the folder or zip whose pictures are meant, all of them if empty
     whole: whether every picture must be readable
+    lazy: whether pictures are decoded each time that they are asked for, without a cache; so are
+        those for which neither disk nor memory have room
 
     Raises BadData when there is no such folder or zip, or no
     readable picture in it; BadConfig for impossible options.
@@ -76,11 +82,12 @@ def load_pictures(
     colour = parse_background(background)
     resolution = None if resolution is None else check_resolution(resolution)
     channels = None if channels is None else check_channels(channels)
-    with open_source(path) as source:
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(open_source(path))
         source.keep_within(within)
         key = [resolution, channels, colour, *([within] if within else []), *([True] * whole)]
         store = store_path(source.identity, key)
-        ready = read_store(store)
+        ready = None if lazy else read_store(store)
         if ready is not None:
             return ready
         damaged = ["the cached pictures were damaged and are made again"] if store.exists() else []
@@ -89,20 +96,32 @@ def load_pictures(
         plan = _Plan(
             found.resolution(resolution), found.channels(channels), background, progress, whole
         )
-        size = len(found) * math.prod(plan.shape)
-        form = "x".join(map(str, plan.shape))
-        doing(f"decoding {len(found):,} pictures as {form}: {mebibytes(size)}", now=size > LARGE)
-        try:
-            made = _into_store(source, found, plan, store)
-        except OSError as error:
-            why = error.strerror or one_line(error)
-            made = _into_memory(source, found, plan)
-            made.notes = [
-                *made.notes,
-                f"kept in memory: the cache {store.parent} cannot be used ({why})",
-            ]
+        made = None if lazy else _kept(source, found, plan, store)
+        if made is None:
+            stack.pop_all()  # the source stays open
+            return _lazily(source, found, plan)
         made.notes = [*damaged, *made.notes]
         return made
+
+
+def _kept(source: Source, found: Scan, plan: _Plan, store: Path) -> Dataset | None:
+    """The pictures decoded, in the cache or, if that cannot be used, in memory; None where neither
+    has room.
+    """
+    size = len(found) * math.prod(plan.shape)
+    form = "x".join(map(str, plan.shape))
+    doing(f"decoding {len(found):,} pictures as {form}: {mebibytes(size)}", now=size > LARGE)
+    try:
+        return _into_store(source, found, plan, store)
+    except OSError as error:
+        why = error.strerror or one_line(error)
+    free = planned_memory(torch.device("cpu"))
+    if free is not None and size > free:
+        return None
+    made = _into_memory(source, found, plan)
+    unused = f"kept in memory: the cache {store.parent} cannot be used ({why})"
+    made.notes = [*made.notes, unused]
+    return made
 
 
 def _into_store(source: Source, found: Scan, plan: _Plan, store: Path) -> Dataset:
@@ -142,6 +161,36 @@ def _into_memory(source: Source, found: Scan, plan: _Plan) -> Dataset:
     kept = found.kept(good, broken)
     plan.check(kept)
     return Dataset(samples[: len(good)], _labels(kept), kept.classes, plan.notes(kept))
+
+
+class _Pictures:
+    """The pictures of a scan, decoded when they are asked for."""
+
+    def __init__(self, source: Source, found: Scan, plan: _Plan) -> None:
+        self.source, self.found, self.plan = source, found, plan
+        self.colour = parse_background(plan.background)
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def __getitem__(self, place: int) -> tuple[torch.Tensor, int | None]:
+        pixels = np.empty(self.plan.shape, dtype=np.uint8)
+        entry = self.found.entries[place]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            error = _decode_into(pixels, self.source, entry, self.plan, self.colour)
+        if error is not None:
+            raise BadData(f"{self.found.path}: {entry.name}: {error}")
+        labels = self.found.labels
+        return torch.from_numpy(pixels), None if labels is None else labels[place]
+
+
+def _lazily(source: Source, found: Scan, plan: _Plan) -> Dataset:
+    """Pictures that stay in their files; one that cannot be decoded ends what asks for it."""
+    plan.check(found)
+    made = from_torch(_Pictures(source, found, plan), classes=found.classes, digest=source.identity)
+    made.notes = [*plan.notes(found), "pictures are decoded each time that they are asked for"]
+    return made
 
 
 def _labels(kept: Scan) -> torch.Tensor | None:
