@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -12,8 +13,8 @@ from torch import Tensor
 from ganzoo.contracts import Augmentation, PositiveInt, Spec
 
 from .colours import colours, luma_and_chroma, with_rest
-from .filters import BANDS, equalised
-from .geometry import Map, shuffled, warped
+from .filters import BANDS, octaves
+from .geometry import Map, Warp, shuffled
 from .probability import Probability
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -32,8 +33,8 @@ POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)  # of an image's bands, the lowest fir
 
 
 class ADA(Augmentation):
-    """Changes images by a pipeline, each change with a probability that follows how sure the
-    discriminator is of real ones (Karras et al. 2020, section 3 and appendix B).
+    """Changes images by a pipeline with a probability that follows how sure the discriminator is of
+    real ones (Karras et al. 2020, section 3 and appendix B).
 
     blit: mirroring, quarter turns, whole steps of up to an eighth of a side. geom: scale, turns,
     stretching, steps. color: brightness, contrast, luma flip; of three colours hue and saturation.
@@ -63,19 +64,30 @@ class ADA(Augmentation):
         super().__init__(spec)
         self.groups = SINGLE.get(groups, (groups,))
         self.chance = Probability(probability, target, speed)
+        height, width = spec.shape[1:]
+        if "geom" in self.groups:
+            self.warp = Warp((height, width))
+        if "filter" in self.groups:
+            self.register_buffer("bands_down", octaves(height).float(), persistent=False)
+            self.register_buffer("bands_across", octaves(width).float(), persistent=False)
 
     def observe(self, real_logits: Tensor) -> None:
         """Move the probability."""
         self.chance.observe(real_logits)
 
     def forward(self, samples: Tensor) -> Tensor:
+        """Changed images [n, c, h, w], in their own precision."""
+        with without_autocast(samples.device):
+            return self.changed(samples)
+
+    def changed(self, samples: Tensor) -> Tensor:
         """Changed images [n, c, h, w]."""
         if "blit" in self.groups or "geom" in self.groups:
             samples = self.rearranged(samples)
         if "color" in self.groups:
             samples = with_rest(self.recoloured(samples[:, : colours(samples.shape[1])]), samples)
         if "filter" in self.groups:
-            samples = equalised(samples, self.gains(samples))
+            samples = self.equalised(samples)
         if "noise" in self.groups:
             deviation = self.or_else(0.1 * normal(samples).abs(), 0, samples)
             samples = samples + deviation.view(-1, 1, 1, 1) * torch.randn_like(samples)
@@ -96,7 +108,7 @@ class ADA(Augmentation):
             return whole
         self.geom(then, images)
         where.followed(then)
-        return torch.where(then.still().view(-1, 1, 1, 1), whole, warped(images, where))
+        return torch.where(then.still().view(-1, 1, 1, 1), whole, self.warp(images, where))
 
     def blit(self, where: Map, images: Tensor) -> None:
         """Mirroring, quarter turns and whole steps."""
@@ -139,6 +151,13 @@ class ADA(Augmentation):
         saturation = self.or_else(torch.exp2(normal(images)), 1, images).view(-1, 1, 1, 1)
         return luma_and_chroma(images, luma, hue, saturation)
 
+    def equalised(self, images: Tensor) -> Tensor:
+        """Images whose octave bands are weaker or stronger, along each side."""
+        more = self.gains(images) - 1
+        across = torch.tensordot(more, self.bands_across, 1)[:, None]
+        images = images + images @ across.mT
+        return images + torch.tensordot(more, self.bands_down, 1)[:, None] @ images
+
     def gains(self, images: Tensor) -> Tensor:
         """What the bands are multiplied by, [n, 4]; each band is changed by itself, and all are
         scaled so that an image with a usual share of each keeps its power.
@@ -162,6 +181,13 @@ class ADA(Augmentation):
             for dim in (2, 3)
         ]
         return images * ~(within[0][:, None, :, None] & within[1][:, None, None, :])
+
+
+def without_autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Within it, matrix products are not rounded to bf16."""
+    if not torch.amp.is_autocast_available(device.type):
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def uniform(like: Tensor, *shape: int) -> Tensor:

@@ -18,9 +18,8 @@ Mean = Annotated[float, Field(ge=-1, le=1)]
 
 
 class APA(Game):
-    """A generator against a discriminator that is deceived: each real sample of its updates is a
-    generated one with a probability that follows how sure it is of what it is shown as real
-    (Jiang et al. 2021, APA).
+    """Passes generated samples for real with a probability that follows how sure the discriminator
+    is of real ones (Jiang et al. 2021, APA).
 
     A game, since an augmentation is not told which samples are real. What passes for real is drawn
     from the update's latents, one place on, with the labels of the samples that it stands for: as

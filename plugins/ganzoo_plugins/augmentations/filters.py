@@ -1,10 +1,8 @@
-"""Filters along one side of images, as sums of shifted copies: exact in every precision, and with
-derivatives of any order. What lies beyond a border is the image mirrored at its last pixel.
+"""Filters along one side of images, as matrices: few operations, of which any derivative is one
+again. What lies beyond a border is the image mirrored at its last pixel, without end.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -41,65 +39,45 @@ def mirrored(places: Tensor, side: int) -> Tensor:
     return torch.minimum(within, period(side) - within) if side > 1 else within
 
 
-def extended(images: Tensor, dim: int, before: int, length: int) -> Tensor:
-    """Images continued along a dimension: `length` pixels, the first `before` before their own."""
-    places = torch.arange(-before, length - before, device=images.device)
-    return images.index_select(dim, mirrored(places, images.shape[dim]))
-
-
-def weighted(parts: Sequence[tuple[float, Tensor]]) -> Tensor:
-    """The sum of tensors by their weights."""
-    weight, first = parts[0]
-    total = weight * first
-    for weight, part in parts[1:]:
-        total = torch.add(total, part, alpha=weight)
-    return total
-
-
-def finer(images: Tensor, dim: int) -> Tensor:
-    """One period of the mirrored images at twice the resolution, by sym6; pixel i lies between 2i
-    and 2i + 1.
+def finer(side: int) -> Tensor:
+    """To one period of the mirrored pixels at twice the resolution, by sym6: pixel i lies between
+    places 2i and 2i + 1. [2 period, side], float64.
     """
-    length = period(images.shape[dim])
-    wide = extended(images, dim, 3, length + REACH)
-    even = [(SYM6[2 * tap + 1], wide.narrow(dim, 5 - tap, length)) for tap in range(REACH)]
-    odd = [(SYM6[2 * tap], wide.narrow(dim, 6 - tap, length)) for tap in range(REACH)]
-    both = torch.stack([weighted(even), weighted(odd)], dim + 1)
-    return 2**0.5 * both.flatten(dim, dim + 1)
-
-
-def coarser(images: Tensor, dim: int) -> Tensor:
-    """Half the resolution, by the transpose of `finer` over 2: of 2 s + 10 places, from 5 before
-    the first pixel to 5 behind the last, s pixels.
-    """
-    side = (images.shape[dim] - 2 * REACH + 2) // 2
-    along: list[slice] = [slice(None)] * images.dim()
-    parts = []
+    found = torch.zeros(2 * period(side), side, dtype=torch.float64)
     for tap, weight in enumerate(SYM6):
-        along[dim] = slice(tap, tap + 2 * side - 1, 2)
-        parts.append((weight / 2**0.5, images[tuple(along)]))
-    return weighted(parts)
+        first = (tap + 1) % 2  # every second place has a pixel under this tap
+        rows = torch.arange(first, len(found), 2)
+        pixels = mirrored((rows + REACH - 1 - tap) // 2, side)
+        found[rows, pixels] += 2**0.5 * weight
+    return found
 
 
-def smoother(images: Tensor, dim: int, stride: int) -> Tensor:
-    """Without the upper octave of what is left when its pixels are `stride` apart."""
-    reach, side = 3 * stride, images.shape[dim]
-    wide = extended(images, dim, reach, side + 2 * reach)
-    return weighted(
-        [(weight, wide.narrow(dim, reach + tap * stride, side)) for tap, weight in OCTAVE.items()]
-    )
-
-
-def equalised(images: Tensor, gains: Tensor) -> Tensor:
-    """Images [n, c, h, w] whose octave bands, the lowest first, are multiplied along each side by
-    gains [n, 4]; bit for bit the same at 1.
+def coarser(side: int) -> Tensor:
+    """To half the resolution, by the transpose of `finer` over 2: from 2 side + 10 places, those
+    from 5 before the first pixel to 5 behind the last. [side, 2 side + 10], float64.
     """
-    more = (gains - 1).view(len(gains), BANDS, 1, 1, 1)
-    for dim in (3, 2):
-        rest, change = images, torch.zeros_like(images)
-        for octave in range(BANDS - 1):
-            lower = smoother(rest, dim, 2**octave)
-            change = change + more[:, BANDS - 1 - octave] * (rest - lower)
-            rest = lower
-        images = images + change + more[:, 0] * rest
-    return images
+    found = torch.zeros(side, 2 * (side + REACH - 1), dtype=torch.float64)
+    pixels = torch.arange(side)
+    for tap, weight in enumerate(SYM6):
+        found[pixels, 2 * pixels + tap] = weight / 2**0.5
+    return found
+
+
+def octaves(side: int) -> Tensor:
+    """To octave bands, the lowest first, which sum to the pixels. [4, side, side], float64."""
+    rest, bands = torch.eye(side, dtype=torch.float64), []
+    pixels = torch.arange(side)
+    for octave in range(BANDS - 1):
+        smoother = torch.zeros(side, side, dtype=torch.float64)
+        for tap, weight in OCTAVE.items():
+            smoother[pixels, mirrored(pixels + tap * 2**octave, side)] += weight
+        bands.append(rest - smoother @ rest)
+        rest = smoother @ rest
+    return torch.stack([rest, *reversed(bands)])
+
+
+def filtered(images: Tensor, down: Tensor, across: Tensor) -> Tensor:
+    """Images [..., h, w] after a matrix for their columns, [..., i, h], and one for their rows,
+    [..., j, w].
+    """
+    return down @ (images @ across.mT)

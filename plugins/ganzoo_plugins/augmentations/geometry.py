@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from .filters import REACH, coarser, finer, mirrored
+from .filters import REACH, coarser, filtered, finer, mirrored
 
 
 class Map:
@@ -75,19 +75,30 @@ def shuffled(images: Tensor, where: Map) -> Tensor:
     return picked(images, rows, columns)
 
 
-def warped(images: Tensor, where: Map) -> Tensor:
-    """Images [n, c, h, w] under a map, bilinear at twice the resolution (Karras et al. 2020,
-    appendix B), mirrored without end at their borders.
+class Warp(nn.Module):
+    """Images under a map, bilinear at twice the resolution (Karras et al. 2020, appendix B),
+    mirrored without end at their borders.
+
+    size: of the images, height and width
     """
-    height, width = images.shape[2:]
-    fine = finer(finer(images, 2), 3)
-    y, x = where.places(_between(images, height), _between(images, width))
-    found = interpolated(fine, 2 * y + height - 0.5, 2 * x + width - 0.5)
-    return coarser(coarser(found, 2), 3)
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        for name, side in zip(("height", "width"), size, strict=True):
+            self.register_buffer(f"finer_{name}", finer(side).float(), persistent=False)
+            self.register_buffer(f"coarser_{name}", coarser(side).float(), persistent=False)
+
+    def forward(self, images: Tensor, where: Map) -> Tensor:
+        """Changed images [n, c, h, w]."""
+        height, width = images.shape[2:]
+        fine = filtered(images, self.finer_height, self.finer_width)
+        y, x = where.places(_between(images, height), _between(images, width))
+        found = interpolated(fine, 2 * y + height - 0.5, 2 * x + width - 0.5)
+        return filtered(found, self.coarser_height, self.coarser_width)
 
 
 def _between(images: Tensor, side: int) -> Tensor:
-    """The places along a side, in pixels from its middle, that `coarser` makes its pixels of."""
+    """The places along a side, in pixels from its middle, that `coarser` makes pixels of."""
     places = torch.arange(1 - REACH, 2 * side + REACH - 1, device=images.device)
     return (places.to(images.dtype) + 0.5 - side) / 2
 

@@ -25,8 +25,8 @@ class Flip(Augmentation):
 
 
 class Packing(Augmentation):
-    """Joins every m samples along the channels into one that gets one logit, so that the
-    discriminator sees a lack of variety (Lin et al. 2018, PacGAN).
+    """Joins m samples along the channels into one that gets one logit, so that the discriminator
+    sees a lack of variety (Lin et al. 2018, PacGAN).
 
     Of n samples n / m are left, without their labels: no discriminator that reads labels can judge
     them. Name it after all other augmentations, which would take a pack for one picture. Raises
