@@ -112,8 +112,9 @@ def interpolated(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     above, left = rows.floor(), columns.floor()
     down, right = (rows - above)[:, None], (columns - left)[:, None]
     height, width = images.shape[2:]
-    top, bottom = above.long() % height, (above.long() + 1) % height
-    west, east = left.long() % width, (left.long() + 1) % width
+    top, west = above.long() % height, left.long() % width
+    bottom = torch.where(top + 1 < height, top + 1, 0)
+    east = torch.where(west + 1 < width, west + 1, 0)
     upper = picked(images, top, west).lerp(picked(images, top, east), right)
     lower = picked(images, bottom, west).lerp(picked(images, bottom, east), right)
     return upper.lerp(lower, down)
