@@ -439,17 +439,14 @@ def test_the_probability_moves_as_worked_out_by_hand():
     assert fixed.chance.p.item() == pytest.approx(0.4) and len(list(fixed.chance.buffers())) == 1
 
 
-@pytest.mark.parametrize(
-    ("backend", "groups"),
-    [("aot_eager", "color"), pytest.param("inductor", "bgcfnc", marks=pytest.mark.slow)],
-)
-def test_a_compiled_update_has_the_gradient_of_the_probability_before_it_moved(backend, groups):
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_a_compiled_update_has_the_gradient_of_the_probability_before_it_moved(backend):
     """The probability goes from 0.5 to 1 in this very update, and slopes are taken through it."""
     import torch._inductor.config as inductor
 
     shape = (3, 5, 6)
     generator, judge = nets(Spec(shape))
-    part = create("ada", shape, groups=groups, speed=12)
+    part = create("ada", shape, groups="color", speed=12)
     penalty = REGISTRY.create("regularizer", "r1", weight=3.0).double()
     found = []
     for compiled in (False, True):
