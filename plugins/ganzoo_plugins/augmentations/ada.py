@@ -51,6 +51,8 @@ class ADA(Augmentation):
     """
 
     modalities = ("image",)
+    bands_down: Tensor
+    bands_across: Tensor
 
     def __init__(
         self,
@@ -155,8 +157,10 @@ class ADA(Augmentation):
         """Images whose octave bands are weaker or stronger, along each side."""
         more = self.gains(images) - 1
         across = torch.tensordot(more, self.bands_across, 1)[:, None]
+        down = torch.tensordot(more, self.bands_down, 1)[:, None]
         images = images + images @ across.mT
-        return images + torch.tensordot(more, self.bands_down, 1)[:, None] @ images
+        changed: Tensor = images + down @ images
+        return changed
 
     def gains(self, images: Tensor) -> Tensor:
         """What the bands are multiplied by, [n, 4]; each band is changed by itself, and all are

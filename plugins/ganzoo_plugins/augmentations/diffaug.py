@@ -61,7 +61,8 @@ def recoloured(images: Tensor) -> Tensor:
     grey = images.mean(1, keepdim=True)
     images = grey + 2 * saturation * (images - grey)
     level = images.mean((1, 2, 3), keepdim=True)
-    return level + (0.5 + contrast) * (images - level)
+    changed: Tensor = level + (0.5 + contrast) * (images - level)
+    return changed
 
 
 def moved(images: Tensor, dim: int) -> Tensor:

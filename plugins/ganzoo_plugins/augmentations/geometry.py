@@ -59,7 +59,7 @@ def picked(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """The pixels of images [n, c, h, w] at whole rows and columns within them, [n, i, j]."""
     at = (rows * images.shape[3] + columns).flatten(1)[:, None]
     found = images.flatten(2).gather(2, at.expand(-1, images.shape[1], -1))
-    return found.unflatten(2, rows.shape[1:])
+    return found.view(*images.shape[:2], *rows.shape[1:])
 
 
 def shuffled(images: Tensor, where: Map) -> Tensor:
@@ -81,6 +81,11 @@ class Warp(nn.Module):
 
     size: of the images, height and width
     """
+
+    finer_height: Tensor
+    finer_width: Tensor
+    coarser_height: Tensor
+    coarser_width: Tensor
 
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
