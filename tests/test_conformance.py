@@ -11,12 +11,14 @@ from ganzoo.errors import BadData
 from ganzoo.testing import check
 
 LARGE = {"biggan", "biggan-deep", "resnet", "sagan"}  # nets that take half a minute each
+LONG = {"biggan-ada", "biggan-diffaug", "biggan-lecam", "crgan", "reacgan"}  # recipes as long
 
 
 def parts():
     """All components, those that take long marked."""
     for component in ganzoo.list_components():
         long = component.kind in ("generator", "discriminator") and component.name in LARGE
+        long = long or (component.kind == "recipe" and component.name in LONG)
         yield pytest.param(component, marks=[pytest.mark.slow] if long else [])
 
 

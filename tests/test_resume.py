@@ -17,7 +17,10 @@ from ganzoo.training import log_file as logbook
 from ganzoo.training import run_folder as runs
 from ganzoo.training.loop import Interrupted, Training
 
-LARGE = ("biggan", "sagan", "sngan", "wgan-gp-resnet")
+LARGE = {  # nets that take long
+    *("biggan", "biggan-ada", "biggan-diffaug", "biggan-lecam", "crgan", "reacgan"),
+    *("acgan-cifar10", "lsgan-resnet", "sagan", "sngan", "wgan-gp-resnet"),
+}
 RECIPES = [c.name for c in zoo().registry.components("recipe")]
 BATCH, ITERATIONS = (
     48,

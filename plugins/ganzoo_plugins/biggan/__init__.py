@@ -1,4 +1,4 @@
-"""BigGAN's nets, plain and deep (Brock et al. 2019), and their recipe."""
+"""BigGAN's nets, plain and deep (Brock et al. 2019), and recipes on them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from ganzoo import hookimpl
 
 PAPER = "arXiv:1809.11096"
+RECIPES = ("biggan", "biggan-ada", "biggan-diffaug", "biggan-lecam", "crgan", "reacgan")
 
 
 @hookimpl
@@ -22,4 +23,5 @@ def register_discriminators(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_recipes(register: Callable[..., None]) -> None:
-    register("biggan", Path(__file__).parent / "recipes" / "biggan.toml")
+    for name in RECIPES:
+        register(name, Path(__file__).parent / "recipes" / f"{name}.toml")

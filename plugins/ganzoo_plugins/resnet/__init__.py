@@ -7,7 +7,7 @@ from ganzoo import hookimpl
 
 PAPER = "arXiv:1802.05957"
 SAGAN = "arXiv:1805.08318"
-RECIPES = ("sngan", "wgan-gp-resnet", "sagan")
+RECIPES = ("sngan", "wgan-gp-resnet", "sagan", "lsgan-resnet", "acgan-cifar10")
 
 
 @hookimpl

@@ -30,4 +30,5 @@ def register_encoders(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_recipes(register: Callable[..., None]) -> None:
-    register("vanilla", Path(__file__).parent / "recipes" / "vanilla.toml")
+    for name in ("vanilla", "began"):
+        register(name, Path(__file__).parent / "recipes" / f"{name}.toml")
