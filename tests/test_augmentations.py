@@ -583,6 +583,24 @@ def test_captured_trains_as_eager(cuda):
         ("pac", "image and signal"),
     ],
 )
+@pytest.mark.parametrize(
+    "layer",
+    [
+        {"disc": {"labels": True}, "gen": {"labels": True}},
+        {"gen": {"labels": True}, "reg": {"acgan": {}}, "loss": {"name": "hinge"}},
+    ],
+    ids=["discriminator", "regularizer"],
+)
+def test_packs_before_what_reads_labels_are_one_line(layer):
+    tree = configuration.defaults()
+    tiny = {"data": {"resolution": 8}, "gen": {"width": 4}, "disc": {"width": 4}}
+    for later in (tiny, layer, {"aug": {"pac": {}}}):
+        tree = configuration.merge(tree, later)
+    with pytest.raises(Incompatible, match="makes one of several samples") as error:
+        assemble(configuration.check(tree), REGISTRY)
+    assert error.value.section == "aug.pac"
+
+
 def test_points_are_refused_in_one_line(name, what):
     tree = configuration.merge(
         configuration.defaults(),

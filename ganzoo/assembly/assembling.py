@@ -138,6 +138,7 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
     askers = {"loss": loss, **{f"reg.{name}": r for name, r in regularizers.items()}}
     nets, specs = build_nets(build, game, spec, seen, askers)
     check_needs(build, {"loss": loss, **_by_kind(game, nets)}, askers)
+    _check_packs(augmentations, {**askers, **nets})
     spec = what_is_read(build, game, spec, nets, specs, conditions)
     dataset = only_read(dataset, spec)
     if spec.modality == "points":
@@ -173,6 +174,16 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
     if device.type == "cpu":
         _settle_precision(build, parts, spec)
     return parts, spec, dataset
+
+
+def _check_packs(augmentations: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
+    """Raises Incompatible for packs of samples before what reads the label of each."""
+    packing = next((name for name, a in augmentations.items() if a.packs > 1), None)
+    for section, part in parts.items() if packing else ():
+        if getattr(part, "conditional", False) and not section.startswith("gen"):
+            message = f"makes one of several samples, and {section} reads the label of each"
+            remedy = "leave one of the two out"
+            raise Incompatible(message, section=f"aug.{packing}", remedy=remedy)
 
 
 def _differentiation(

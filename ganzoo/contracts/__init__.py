@@ -297,6 +297,7 @@ class Augmentation(nn.Module):
     """
 
     modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can change
+    packs: int = 1  # samples that it makes one of
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()

@@ -39,7 +39,7 @@ class Packing(Augmentation):
 
     def __init__(self, spec: Spec, *, m: PositiveInt = 2) -> None:
         super().__init__(spec)
-        self.m = m
+        self.m = self.packs = m
 
     def respec(self, spec: Spec) -> Spec:
         """Samples of m times as many channels."""
