@@ -10,7 +10,8 @@ import ganzoo
 from ganzoo.errors import BadData
 from ganzoo.testing import check
 
-LARGE = {"biggan", "biggan-deep", "resnet", "sagan"}  # nets that take half a minute each
+# Nets that take half a minute each
+LARGE = {"biggan", "biggan-deep", "resnet", "sagan", "stylegan2"}
 
 
 def parts():

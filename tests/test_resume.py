@@ -17,7 +17,7 @@ from ganzoo.training import log_file as logbook
 from ganzoo.training import run_folder as runs
 from ganzoo.training.loop import Interrupted, Training
 
-LARGE = ("biggan", "sagan", "sngan", "wgan-gp-resnet")
+LARGE = ("biggan", "sagan", "sngan", "stylegan2", "stylegan2-cifar", "wgan-gp-resnet")
 RECIPES = [c.name for c in zoo().registry.components("recipe")]
 BATCH, ITERATIONS = (
     48,

@@ -40,7 +40,8 @@ class StyledLayer(nn.Module):
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         x = self.conv(x, style)
         noise = torch.randn(len(x), 1, *x.shape[2:], device=x.device, dtype=x.dtype)
-        return scaled_leaky_relu(x + noise * self.strength + self.bias[:, None, None])
+        bias = self.bias.to(x.dtype)[:, None, None]
+        return scaled_leaky_relu(x + noise * self.strength + bias)
 
 
 class StyledBlock(nn.Module):
@@ -124,11 +125,11 @@ class StyleGAN2Generator(Generator):
         self.styles = 2 * self.stages.count + 2  # layers of w: that of the base, two a stage, paint
         self.base = nn.Parameter(torch.randn(self.widths[0], *self.stages.base))
         self.first = StyledLayer(self.widths[0], self.widths[0], latent_dim)
-        residual = architecture == "residual"
+        self.skip = architecture == "skip"
         self.blocks = nn.ModuleList(
-            StyledBlock(a, b, latent_dim, residual=residual) for a, b in pairwise(self.widths)
+            StyledBlock(a, b, latent_dim, residual=not self.skip) for a, b in pairwise(self.widths)
         )
-        painted = self.widths[-1:] if residual else self.widths
+        painted = self.widths if self.skip else self.widths[-1:]
         self.paint = nn.ModuleList(Paint(c, spec.shape[0], latent_dim) for c in painted)
         self.register_buffer("w_avg", torch.zeros(latent_dim))
 
@@ -154,18 +155,19 @@ class StyleGAN2Generator(Generator):
         where latents say so.
         """
         own = latents[:, : self.latent_dim]
-        w: Tensor = self.mapped(own, labels)
-        mixed = w[:, None].expand(-1, self.styles, -1)
+        w: Tensor = self.mapped(own, labels)[:, None].expand(-1, self.styles, -1)
         if self.training and self.mixing:
             other = self.mapped(torch.randn_like(own), labels)
-            mixed = torch.where(self._changed(w)[:, :, None], other[:, None], mixed)
+            w = torch.where(self._changed(w)[:, :, None], other[:, None], w)
         if latents.shape[1] == self.latent_dim:
-            return mixed
+            return w
         share = latents[:, -2] / latents[:, -1]
-        return self.w_avg + (mixed - self.w_avg) * share[:, None, None]
+        return self.w_avg + (w - self.w_avg) * share[:, None, None]
 
     def _changed(self, w: Tensor) -> Tensor:
-        """Which layers [n, layers] follow another w: for some samples, all from one on."""
+        """Which layers of w [n, layers, d] follow another one, [n, layers]: of some samples all
+        from one on.
+        """
         chance, place = torch.rand(2, len(w), 1, device=w.device)
         first = 1 + (place * (self.styles - 1)).floor()
         layers = torch.arange(self.styles, device=w.device)
@@ -175,16 +177,16 @@ class StyleGAN2Generator(Generator):
         """Samples of w [n, layers, latent_dim]."""
         styles = w.unbind(1)
         maps = self.first(self.base.expand(len(w), -1, -1, -1), styles[0])
-        every = len(self.paint) > 1
-        image = self.paint[0](maps, styles[1]) if every else None
+        image: Tensor | None = self.paint[0](maps, styles[1]) if self.skip else None
         for stage, block in enumerate(self.blocks, 1):
             maps = block(maps, *styles[2 * stage - 1 : 2 * stage + 1])
-            if every:
+            if image is not None:
                 painted = self.paint[stage](maps, styles[2 * stage + 1])
                 image = painted + filtered_upsample(image)
         if image is None:
             image = self.paint[0](maps, styles[-1])
-        return image.tanh()
+        samples: Tensor = image.tanh()
+        return samples
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.synthesis(self.mapping(latents, labels))
