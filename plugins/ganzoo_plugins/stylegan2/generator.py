@@ -171,7 +171,8 @@ class StyleGAN2Generator(Generator):
         chance, place = torch.rand(2, len(w), 1, device=w.device)
         first = 1 + (place * (self.styles - 1)).floor()
         layers = torch.arange(self.styles, device=w.device)
-        return (layers >= first) & (chance < self.mixing)
+        changed: Tensor = (layers >= first) & (chance < self.mixing)
+        return changed
 
     def synthesis(self, w: Tensor) -> Tensor:
         """Samples of w [n, layers, latent_dim]."""
