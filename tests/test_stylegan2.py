@@ -25,7 +25,7 @@ from ganzoo.nn import (
     EqualLinear,
     MinibatchDeviation,
     ModulatedConv2d,
-    blur,
+    filtered,
     filtered_downsample,
     filtered_upsample,
     pixel_norm,
@@ -179,8 +179,8 @@ def test_filters_are_those_written_out():
     x = np.random.default_rng(0).standard_normal((2, 3, 6, 4))
     tensor = torch.from_numpy(x)
     pairs = [
-        (blur(tensor, 1, 4.0), by_hand(x, before=1, behind=1, gain=4.0)),
-        (blur(tensor, 2), by_hand(x, before=2, behind=2)),
+        (filtered(tensor, 1, 4.0), by_hand(x, before=1, behind=1, gain=4.0)),
+        (filtered(tensor, 2), by_hand(x, before=2, behind=2)),
         (filtered_downsample(tensor), by_hand(x, down=2, before=1, behind=1)),
         (filtered_upsample(tensor), by_hand(x, up=2, before=2, behind=1, gain=4.0)),
     ]
@@ -195,7 +195,7 @@ def test_a_constant_stays_what_it_is_away_from_the_rim():
     for found in (
         filtered_upsample(x),
         filtered_downsample(x),
-        blur(x, 1),
+        filtered(x, 1),
         filtered_downsample(filtered_upsample(x)),
     ):
         inner = found[:, :, 1:-1, 1:-1]
@@ -216,7 +216,7 @@ def test_second_derivatives_are_right():
     deviation = MinibatchDeviation(2)
     for function, inputs in (
         (lambda x: filtered_upsample(filtered_downsample(x)).square(), (x,)),
-        (lambda x: blur(x, 2).square(), (x,)),
+        (lambda x: filtered(x, 2).square(), (x,)),
         (grow, (x, style)),
         (deviation, (x,)),
     ):

@@ -3,7 +3,7 @@
 from .attention import SelfAttention
 from .conditional import ConditionalBatchNorm
 from .equalised import EqualConv2d, EqualLinear, scaled_leaky_relu
-from .filters import blur, filtered_downsample, filtered_upsample
+from .filters import filtered, filtered_downsample, filtered_upsample
 from .heads import ConcatHead, LinearHead, ProjectionHead, class_head, label_head
 from .init import INITIALISATIONS, initialise, normal
 from .latents import truncated_normal
@@ -34,9 +34,9 @@ __all__ = [
     "SelfAttention",
     "Stages",
     "attention_stage",
-    "blur",
     "class_head",
     "downsample",
+    "filtered",
     "filtered_downsample",
     "filtered_upsample",
     "full",

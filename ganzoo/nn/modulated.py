@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .equalised import EqualLinear
-from .filters import blur
+from .filters import filtered
 from .precision import full
 
 EPS = 1e-8
@@ -59,4 +59,4 @@ class ModulatedConv2d(nn.Module):
             return F.conv2d(x, weight, padding=self.padding)
         # One pixel too many on each doubled side, which the filter takes away; three of four
         # pixels between are zero, and so its gain is four.
-        return blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), 1, gain=4.0)
+        return filtered(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), 1, gain=4.0)

@@ -13,7 +13,7 @@ from ganzoo.nn import (
     EqualConv2d,
     EqualLinear,
     MinibatchDeviation,
-    blur,
+    filtered,
     filtered_downsample,
     scaled_leaky_relu,
     stages_of,
@@ -37,7 +37,7 @@ class HalvingBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = scaled_leaky_relu(self.conv1(x))
-        h = scaled_leaky_relu(self.conv2(blur(h, 2)))
+        h = scaled_leaky_relu(self.conv2(filtered(h, 2)))
         if self.shortcut is None:
             return h
         added: Tensor = h + self.shortcut(filtered_downsample(x))
