@@ -7,7 +7,6 @@ refuse or adapt with a reason, so nothing here or in the core ever asks for a co
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -205,7 +204,6 @@ class Regularizer(nn.Module):
 
     weight: factor of the penalty in the loss
     every: apply once in so many updates, with the weight scaled up by as much (lazy regularization)
-    final: weight at the end of training, reached along a cosine; none keeps it constant
     """
 
     side: Sides = "discriminator"
@@ -217,10 +215,9 @@ class Regularizer(nn.Module):
         *,
         weight: NonNegativeFloat = 1.0,
         every: PositiveInt = 1,
-        final: NonNegativeFloat | None = None,
     ) -> None:
         super().__init__()
-        self.weight, self.every, self.final = weight, every, final
+        self.weight, self.every = weight, every
 
     def on(self, side: Side) -> bool:
         """Whether it acts in the updates of this side."""
@@ -228,10 +225,7 @@ class Regularizer(nn.Module):
 
     def scale(self, progress: Tensor | float) -> Tensor | float:
         """The penalty's factor at this point of the training (progress in 0..1)."""
-        if self.final is None:
-            return self.weight * self.every
-        turn = torch.as_tensor(progress).mul(math.pi).cos().add(1).div(2)
-        return (self.final + (self.weight - self.final) * turn) * self.every
+        return self.weight * self.every
 
     def prepare(self, generator: nn.Module, discriminator: nn.Module) -> None:
         """Change the nets once, at assembly (spectral norm); `nets_of` lists those of a player,

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..assembly.pipeline import SIDES, Pipeline, learning_rate_factor, set_learning_rate
+from ..assembly.pipeline import SIDES, Pipeline, set_learning_rate
 from ..contracts import Side, Tracker
 from ..data import Order
 from ..data.loader import Feed, budget_bytes
@@ -278,10 +278,10 @@ class Training:
         return after >= self.goal or self._crosses(self.config.log.images, after)
 
     def _set_schedules(self) -> None:
-        done = min(self.images / self.goal, 1.0)
-        self.progress.fill_(done)
+        self.progress.fill_(min(self.images / self.goal, 1.0))
+        self.pipeline.move(self.images)
         for side in SIDES:
-            factor = learning_rate_factor(self.pipeline.schedule(side), done) * 0.5**self.rollbacks
+            factor = self.pipeline.rate_factor(side, self.images) * 0.5**self.rollbacks
             if self._factors.get(side) != factor:
                 self._factors[side] = factor
                 self._write_rates(side)
