@@ -118,6 +118,7 @@ class StyleGAN2Generator(Generator):
     ) -> None:
         super().__init__(spec, latent_dim=latent_dim)
         self.stages, self.mixing = stages_of(spec, "stylegan2"), mixing
+        self.mixes = isinstance(mixing, Tensor) or mixing > 0  # a share that moves is a tensor
         self.conditional = labels and spec.classes > 0
         classes = spec.classes if self.conditional else 0
         self.mapped = Mapping(latent_dim, classes, latent_dim, mapping)
@@ -156,7 +157,7 @@ class StyleGAN2Generator(Generator):
         """
         own = latents[:, : self.latent_dim]
         w: Tensor = self.mapped(own, labels)[:, None].expand(-1, self.styles, -1)
-        if self.training and self.mixing:
+        if self.training and self.mixes:
             other = self.mapped(torch.randn_like(own), labels)
             w = torch.where(self._changed(w)[:, :, None], other[:, None], w)
         if latents.shape[1] == self.latent_dim:
