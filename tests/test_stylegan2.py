@@ -573,3 +573,10 @@ def test_truncation_when_a_file_is_sampled(tmp_path, cli, monkeypatch):
     assert plain != once == again
     walk = ("--interpolate", "walk.gif", "--truncation", 0.3)
     assert cli("generate", file, "--out", "0.png", *walk).code == 0
+
+
+def test_a_share_of_mixing_may_move():
+    built = pipeline(gen={"mixing": {"from": 1.0, "to": 0.0, "over": 64}})
+    net = built.parts.generator.train()
+    w = net.mapping(net.draw_latents(50), torch.zeros(50, dtype=torch.long))
+    assert not torch.equal(w, w[:, :1].expand_as(w))
