@@ -123,6 +123,12 @@ class Checkpoint(Section):
     keep: Number
 
 
+class Measure(Section):
+    images: Count
+    share: Annotated[float, Field(gt=0, le=1)]
+    best: str
+
+
 class Log(Section):
     images: PositiveCount
 
@@ -155,6 +161,7 @@ class Config(Families):
     average: Average
     samples: Samples
     checkpoint: Checkpoint
+    measure: Measure
     log: Log
 
     def tree(self) -> Tree:

@@ -323,6 +323,7 @@ class Metric(nn.Module):
     """
 
     modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can measure
+    larger: tuple[str, ...] = ()  # the figures of which a larger one is better
 
     def __init__(self, spec: Spec, *, count: PositiveInt = 2500) -> None:
         super().__init__()
@@ -338,8 +339,10 @@ class Metric(nn.Module):
 class Tracker:
     """A listener to a training: `cls(*, options)`; every method is optional."""
 
-    def start(self, run: Mapping[str, Any]) -> None:
-        """The resolved configuration, before the first update."""
+    def start(self, run: Mapping[str, Any], folder: Path | None, images: int) -> None:
+        """Before the first update: the resolved configuration, the run folder if there is one, and
+        the images that a resumed training has done.
+        """
 
     def log(self, record: Mapping[str, Any]) -> None:
         """One line of log.jsonl."""
@@ -348,7 +351,9 @@ class Tracker:
         """A picture was written."""
 
     def score(self, scores: Mapping[str, float], images: int) -> None:
-        """What the metrics found, as `METRIC.FIGURE`, after so many images."""
+        """What the metrics found, as `METRIC.FIGURE`, after so many images; during the training
+        too, where that is asked for.
+        """
 
     def finish(self) -> None:
         """The training ended, in whatever way."""
