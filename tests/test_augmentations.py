@@ -583,6 +583,17 @@ def test_captured_trains_as_eager(cuda):
         ("pac", "image and signal"),
     ],
 )
+def test_points_are_refused_in_one_line(name, what):
+    tree = configuration.merge(
+        configuration.defaults(),
+        {"data": {"name": "ring"}, "gen": {"name": "mlp"}, "aug": {name: {}}},
+    )
+    with pytest.raises(
+        Incompatible, match=f"aug.{name}: handles {what} data, and these are points"
+    ):
+        assemble(configuration.check(tree), REGISTRY)
+
+
 @pytest.mark.parametrize(
     "layer",
     [
@@ -599,14 +610,3 @@ def test_packs_before_what_reads_labels_are_one_line(layer):
     with pytest.raises(Incompatible, match="makes one of several samples") as error:
         assemble(configuration.check(tree), REGISTRY)
     assert error.value.section == "aug.pac"
-
-
-def test_points_are_refused_in_one_line(name, what):
-    tree = configuration.merge(
-        configuration.defaults(),
-        {"data": {"name": "ring"}, "gen": {"name": "mlp"}, "aug": {name: {}}},
-    )
-    with pytest.raises(
-        Incompatible, match=f"aug.{name}: handles {what} data, and these are points"
-    ):
-        assemble(configuration.check(tree), REGISTRY)

@@ -4,25 +4,23 @@ and the checks that say so find what is wrong.
 
 import socket
 
+import narrow
 import pytest
 
 import ganzoo
 from ganzoo.errors import BadData
 from ganzoo.testing import check
 
-LARGE = {"biggan", "biggan-deep", "resnet", "sagan"}  # nets that take half a minute each
-LONG = {"biggan-ada", "biggan-diffaug", "biggan-lecam", "crgan", "reacgan"}  # recipes as long
+
+def small(component):
+    """What makes a component quick to check."""
+    if component.kind == "recipe":
+        found = narrow.layer(component)
+        return found | ({"train": {"batch_size": 8}} if found else {})
+    return narrow.options(component)
 
 
-def parts():
-    """All components, those that take long marked."""
-    for component in ganzoo.list_components():
-        long = component.kind in ("generator", "discriminator") and component.name in LARGE
-        long = long or (component.kind == "recipe" and component.name in LONG)
-        yield pytest.param(component, marks=[pytest.mark.slow] if long else [])
-
-
-@pytest.mark.parametrize("component", parts(), ids=str)
+@pytest.mark.parametrize("component", list(ganzoo.list_components()), ids=str)
 def test_component(component, tmp_path, monkeypatch):
     if (
         "root" in component.options()
@@ -35,4 +33,4 @@ def test_component(component, tmp_path, monkeypatch):
         with pytest.raises(BadData, match=r"data\.root"):
             check(component, root=tmp_path)
     else:
-        check(component)
+        check(component, **small(component))

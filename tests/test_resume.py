@@ -4,6 +4,7 @@ one that was never stopped: every recipe, cut three times.
 
 import random
 
+import narrow
 import pytest
 import torch
 
@@ -17,10 +18,6 @@ from ganzoo.training import log_file as logbook
 from ganzoo.training import run_folder as runs
 from ganzoo.training.loop import Interrupted, Training
 
-LARGE = {  # nets that take long
-    *("biggan", "biggan-ada", "biggan-diffaug", "biggan-lecam", "crgan", "reacgan"),
-    *("acgan-cifar10", "lsgan-resnet", "sagan", "sngan", "wgan-gp-resnet"),
-}
 RECIPES = [c.name for c in zoo().registry.components("recipe")]
 BATCH, ITERATIONS = (
     48,
@@ -114,14 +111,15 @@ def check_equal(one, other):
                 assert value == other[group][name], f"{group}: {name}"
 
 
-def marked(recipe):
-    """A recipe, those of large nets for slow tests."""
-    return pytest.param(recipe, marks=[pytest.mark.slow] if recipe in LARGE else [])
+def narrowed(name):
+    """The tree of a recipe whose nets are narrow."""
+    recipe = zoo().registry.get("recipe", name)
+    return configuration.merge(recipe.recipe(), narrow.layer(recipe))
 
 
-@pytest.mark.parametrize("recipe", [*map(marked, RECIPES), None])
+@pytest.mark.parametrize("recipe", [*RECIPES, None])
 def test_resume_is_exact(recipe, tmp_path):
-    config = small(zoo().registry.get("recipe", recipe).recipe() if recipe else ALL_AT_ONCE)
+    config = small(narrowed(recipe) if recipe else ALL_AT_ONCE)
     whole = trained(config, tmp_path / "whole")
     updates = whole["counters"]["updates"]
     cuts = sorted(random.Random(recipe).sample(range(1, updates), 3))

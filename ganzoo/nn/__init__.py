@@ -2,11 +2,15 @@
 
 from .attention import SelfAttention
 from .conditional import ConditionalBatchNorm
+from .equalised import EqualConv2d, EqualLinear, scaled_leaky_relu
+from .filters import filtered, filtered_downsample, filtered_upsample
 from .heads import ConcatHead, LinearHead, ProjectionHead, class_head, label_head
 from .init import INITIALISATIONS, initialise, normal
 from .latents import truncated_normal
+from .minibatch import MinibatchDeviation
+from .modulated import ModulatedConv2d
 from .native import use_native_layers
-from .norms import MomentNorm, norm
+from .norms import MomentNorm, norm, pixel_norm
 from .precision import full
 from .resampling import downsample, upsample
 from .residual import BottleneckDown, BottleneckUp, ResidualDown, ResidualUp
@@ -18,7 +22,11 @@ __all__ = [
     "BottleneckUp",
     "ConcatHead",
     "ConditionalBatchNorm",
+    "EqualConv2d",
+    "EqualLinear",
     "LinearHead",
+    "MinibatchDeviation",
+    "ModulatedConv2d",
     "MomentNorm",
     "ProjectionHead",
     "ResidualDown",
@@ -28,11 +36,16 @@ __all__ = [
     "attention_stage",
     "class_head",
     "downsample",
+    "filtered",
+    "filtered_downsample",
+    "filtered_upsample",
     "full",
     "initialise",
     "label_head",
     "norm",
     "normal",
+    "pixel_norm",
+    "scaled_leaky_relu",
     "stages_of",
     "truncated_normal",
     "upsample",

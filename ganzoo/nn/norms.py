@@ -50,3 +50,9 @@ def norm(name: str, channels: int) -> nn.Module:
     [n, channels, ...]: batch, layer, instance or none.
     """
     return nn.Identity() if name == "none" else MomentNorm(name, channels)
+
+
+def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
+    """[n, channels, ...] with a mean square of one over the channels (Karras et al. 2018)."""
+    wide = full(x)
+    return (wide * (wide.square().mean(1, keepdim=True) + eps).rsqrt()).to(x.dtype)

@@ -1,0 +1,32 @@
+"""What a discriminator may know of the other samples of a batch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .precision import full
+
+EPS = 1e-8
+
+
+class MinibatchDeviation(nn.Module):
+    """Adds to maps [n, c, h, w] a channel with the deviation over groups of the batch, averaged
+    over channels and space (Karras et al. 2018, section 3): [n, c + 1, h, w].
+
+    group: samples that are compared; the largest divisor of the batch that is no larger is taken.
+        Those of one group lie evenly spread in the batch.
+    """
+
+    def __init__(self, group: int = 4) -> None:
+        super().__init__()
+        self.group = group
+
+    def forward(self, x: Tensor) -> Tensor:
+        count = len(x)
+        size = max(d for d in range(1, min(self.group, count) + 1) if count % d == 0)
+        groups = full(x).unflatten(0, (size, count // size))
+        variance = (groups - groups.mean(0)).square().mean(0)
+        deviation = (variance + EPS).sqrt().mean((1, 2, 3)).to(x.dtype)  # [groups]
+        told = deviation.repeat(size)[:, None, None, None].expand(-1, 1, *x.shape[2:])
+        return torch.cat([x, told], 1)

@@ -1,0 +1,56 @@
+"""What StyleGAN2's two nets share: how wide their stages are, and the mapping net."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ganzoo.nn import EqualLinear, Stages, pixel_norm, scaled_leaky_relu
+
+WIDEST = 512
+NUMBERS = 32768  # channels times the side of a stage: config F's
+BASE = 4  # the side that a base counts as, whatever it is
+RATE = 0.01  # of the mapping net's layers
+
+
+def channels_of(stages: Stages, width: int | None) -> list[int]:
+    """Channels at every stage, from the base to the image: doubled with each stage down from the
+    image's, up to 512. Without a width those of config F, 32768 over the side.
+    """
+    width = width or min(WIDEST, NUMBERS // (BASE << stages.count))
+    most = max(WIDEST, width)
+    return [min(width << stages.count - stage, most) for stage in range(stages.count + 1)]
+
+
+class Mapping(nn.Module):
+    """From latents [n, inputs], a class [n], or both, to vectors [n, outputs] (Karras et al.
+    2019; the class as in StyleGAN2-ADA: an embedding, normalised, beside the latents).
+
+    inputs: numbers in a latent vector; 0 for none.
+    classes: 0 for none.
+    """
+
+    def __init__(self, inputs: int, classes: int, outputs: int, layers: int) -> None:
+        super().__init__()
+        self.inputs, self.classes = inputs, classes
+        if classes:
+            self.embed = EqualLinear(classes, outputs)
+        first = inputs + (outputs if classes else 0)
+        sizes = [first] + [outputs] * (layers - 1)
+        self.layers = nn.ModuleList(EqualLinear(size, outputs, rate=RATE) for size in sizes)
+
+    def forward(self, latents: Tensor | None, labels: Tensor | None = None) -> Tensor:
+        told = []
+        if latents is not None:
+            told.append(pixel_norm(latents))
+        if self.classes:
+            assert labels is not None
+            told.append(pixel_norm(self.embed(self._one_hot(labels))))
+        x = torch.cat(told, 1)
+        for layer in self.layers:
+            x = scaled_leaky_relu(layer(x))
+        return x
+
+    def _one_hot(self, labels: Tensor) -> Tensor:
+        return F.one_hot(labels, self.classes).to(self.embed.weight.dtype)

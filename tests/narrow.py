@@ -1,0 +1,29 @@
+"""Small forms of large components, by their options, so that tests of all of them take seconds."""
+
+import ganzoo
+
+WIDTH = 8
+SMALL = ("dcgan", "mlp")  # nets that are quick as they are
+DEEP = {"mapping": 2, "latent_dim": 32}  # of a net that maps latents, by layers as wide as they are
+
+
+def options(component):
+    """Options of a net that make it narrow."""
+    known = component.options()
+    if component.name in SMALL or "width" not in known:
+        return {}
+    return {"width": WIDTH} | ({k: v for k, v in DEEP.items() if k in known and "mapping" in known})
+
+
+def layer(recipe):
+    """Settings of a recipe's nets that make them narrow."""
+    tree, found = recipe.recipe(), {}
+    drawing = tree.get("gen", {}).get("name", "dcgan")
+    for section, kind in (("gen", "generator"), ("disc", "discriminator")):
+        name = tree.get(section, {}).get("name", drawing)
+        found[section] = options(_named(kind, name))
+    return {section: values for section, values in found.items() if values}
+
+
+def _named(kind, name):
+    return next(c for c in ganzoo.list_components(kind) if c.name == name)
