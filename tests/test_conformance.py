@@ -10,7 +10,7 @@ import ganzoo
 from ganzoo.errors import BadData
 from ganzoo.testing import check
 
-LARGE = {"biggan", "biggan-deep", "resnet", "sagan"}  # nets that take half a minute each
+LARGE = {"biggan", "biggan-deep", "fastgan", "r3gan", "resnet", "sagan"}  # nets that take half a minute each
 
 
 def parts():
