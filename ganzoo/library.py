@@ -32,7 +32,7 @@ from .contracts import (
 )
 from .engine.randomness import forked
 from .errors import BadFile, BadOption, BadRun, UnknownComponent, shown
-from .generate import sampling
+from .generate import generator_file
 from .generate import untrusted_generator as guard
 from .generate.sampling import LoadedGenerator
 from .training import rollback as recovery
@@ -110,14 +110,14 @@ def load(path: str | Path, registry: Registry | None = None) -> LoadedGenerator:
     raises BadFile when it is damaged or its plugin is missing.
     """
     file = runs.find_generator(Path(path))
-    header = sampling.read_header(file)
-    listed = sampling.read_listed(file)
+    header = generator_file.read_header(file)
+    listed = generator_file.read_listed(file)
     try:
         component = (registry or zoo().registry).get(
             "generator", f"{header.distribution}:{header.plugin}/{header.component}"
         )
     except UnknownComponent:
-        sampling.check_sum(file, header)  # a damaged name is not to be installed
+        generator_file.check_sum(file, header)  # a damaged name is not to be installed
         known = (
             ""
             if header.distribution in distributions()
@@ -134,12 +134,12 @@ def load(path: str | Path, registry: Registry | None = None) -> LoadedGenerator:
         raise BadFile(
             f"{file}: bad header: {header.component} draws classes, and the file has none"
         )
-    net.load_state_dict(sampling.read_weights(file, header))
+    net.load_state_dict(generator_file.read_weights(file, header))
     conditions = functools.partial(_conditions, header, registry or zoo().registry, str(file))
     return LoadedGenerator(net.eval(), header, conditions)
 
 
-def _conditions(header: sampling.Header, registry: Registry, where: str) -> list[Condition]:
+def _conditions(header: generator_file.Header, registry: Registry, where: str) -> list[Condition]:
     """The conditions that a generator file names; raises BadFile when a plugin is missing."""
     found: list[Condition] = []
     picture = Spec(tuple(header.shape))
@@ -216,8 +216,8 @@ def train(
         stack.enter_context(forked(pipeline.device))
         training = Training(pipeline, path, [log, *listeners], tell=notes.append)
         recovery.run(training, notes.append)
-    header = sampling.make_header(pipeline, training.images, training.scores)
-    net: Any = sampling.plain(next(iter(sampling.generators(pipeline).values())))
+    header = generator_file.make_header(pipeline, training.images, training.scores)
+    net: Any = generator_file.plain(next(iter(generator_file.generators(pipeline).values())))
     conditions = [*pipeline.parts.conditions.values()]
     return Result(
         LoadedGenerator(net, header, lambda: conditions), log.lines, training.scores, path, notes

@@ -27,7 +27,7 @@ from ganzoo.components.loading import zoo
 from ganzoo.data import Order
 from ganzoo.engine.optimizer_state import restore_optimizer
 from ganzoo.errors import GanzooError
-from ganzoo.generate import sampling
+from ganzoo.generate import generator_file
 from ganzoo.io import checkpoints as checkpoint
 from ganzoo.io import untrusted_files as untrusted
 from ganzoo.training import resume as resuming
@@ -114,10 +114,12 @@ def summed(fields, data):
     """
     about = fields["__metadata__"]
     with contextlib.suppress(ValueError, SafetensorError):
-        header = sampling.Header.model_validate(untrusted.parse_json(about["ganzoo"].encode()))
+        header = generator_file.Header.model_validate(
+            untrusted.parse_json(about["ganzoo"].encode())
+        )
         text = dump_json(fields).encode()
         weights = safetensors.torch.load(struct.pack("<Q", len(text)) + text + data)
-        about["sha256"] = sampling.sum_of(header, weights)
+        about["sha256"] = generator_file.sum_of(header, weights)
     return fields
 
 

@@ -355,3 +355,22 @@ def test_every_generator_of_a_game_has_a_file(tmp_path):
         assert loaded.header.component == "unet"
         with pytest.raises(GanzooError, match="reads 'image'"):
             loaded.sample(3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["cyclegan", "bigan", "autoencoder", "pix2pix"])
+def test_every_loss_and_regularizer_trains_in_every_game_or_is_one_line(case):
+    trained = []
+    layers = [{"reg": {each.name: {}}} for each in REGISTRY.components("regularizer")]
+    layers += [{"loss": {"name": each.name}} for each in REGISTRY.components("loss")]
+    for layer in layers:
+        try:
+            built = pipeline(case, train={"images": 32}, **layer)
+        except Incompatible as error:
+            assert "\n" not in str(error)
+            continue
+        Training(built).run()
+        nets = built.parts.nets.values()
+        assert all(p.isfinite().all() for net in nets for p in net.parameters())
+        trained.append(layer)
+    assert len(trained) > 0.7 * len(layers)

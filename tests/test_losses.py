@@ -161,7 +161,8 @@ def test_began_holds_the_ratio_of_energies_by_its_control_variable():
         assert loss.k.item() == pytest.approx(k, abs=1e-12)
         ks.append(k)
     assert 0.0 in ks and max(ks) > 0.05
-    loss.generator(logits(real, [-50.0] * 4)), loss.generator(logits(real, [-50.0] * 4))
+    for _ in range(2):
+        loss.generator(logits(real, [-50.0] * 4))
     assert loss.k == 0
     loss.generator(logits(real, [50.0] * 4))
     assert loss.k == 1

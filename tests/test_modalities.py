@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import ganzoo
-from ganzoo.generate.sampling import read_header
+from ganzoo.generate.generator_file import read_header
 
 SMALL = ["--images", "192", "--batch-size", "32", "--loss", "hinge", "--reg", "sn"]
 SMALL += ["--set", "gen.width=8", "--set", "disc.width=8"]

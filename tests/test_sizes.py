@@ -23,7 +23,7 @@ from ganzoo.data import resize
 from ganzoo.engine import sizes
 from ganzoo.engine.simulation import peak_of
 from ganzoo.errors import DeviceError, UsageError
-from ganzoo.generate import sampling
+from ganzoo.generate import generator_file
 from ganzoo.io.device_memory import insisted
 
 GIB = 1 << 30
@@ -207,9 +207,11 @@ def small_file_of_large_samples(path):
     """A dcgan of one channel a layer that draws 8192x8192: some kilobytes."""
     shape, options = (1, 8192, 8192), {"width": 1, "latent_dim": 1}
     net = ganzoo.create("generator", "dcgan", Spec(shape), **options)
-    known = sampling.read_header(two_runs() / "dcgan" / "generator.safetensors").model_dump()
-    header = sampling.Header.model_validate(known | {"shape": list(shape), "options": options})
-    path.write_bytes(sampling.generator_bytes(header, net.state_dict()))
+    known = generator_file.read_header(two_runs() / "dcgan" / "generator.safetensors").model_dump()
+    header = generator_file.Header.model_validate(
+        known | {"shape": list(shape), "options": options}
+    )
+    path.write_bytes(generator_file.generator_bytes(header, net.state_dict()))
     return path
 
 

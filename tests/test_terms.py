@@ -12,6 +12,7 @@ from torch import nn
 
 from ganzoo.components.loading import zoo
 from ganzoo.contracts import Discriminator, Generator, Spec, Step
+from ganzoo.contracts.game import Nets
 from ganzoo.errors import Incompatible
 
 IMAGE = Spec((2, 6, 7), 3)
@@ -77,9 +78,12 @@ def agree(found, wanted, net):
 @pytest.mark.parametrize(("decay", "start"), [(0.9, 0), (0.9, 1), (0.5, 3)])
 def test_lecam_is_near_the_running_means_of_the_other_side(decay, start):
     penalty, batches = create("lecam", decay=decay, start=start), []
+    judge, other = (Judge(IMAGE).double() for _ in range(2))
+    penalty.prepare(None, Nets({"disc.a": judge, "disc.b": other}))
+    judge.double()
     for number in range(6):
         step = step_for("discriminator", seed=number)
-        judge = step.discriminator
+        step.discriminator = judge
         real = judge(step.data)
         fake = judge(step.generator(step.latents).detach())
         means = hand.lecam_means(batches, decay, start)[-1]
@@ -93,8 +97,10 @@ def test_lecam_is_near_the_running_means_of_the_other_side(decay, start):
             penalty.after_update(judge)  # of an update in which it did not act: the means stay
         batches.append((real.detach(), fake.detach()))
         means = hand.lecam_means(batches, decay, start)[-1]
-        assert (penalty.real.item(), penalty.fake.item()) == pytest.approx(means, rel=1e-12)
-    assert penalty.updates == 6
+        kept = judge.logit_means
+        assert (kept.real.item(), kept.fake.item()) == pytest.approx(means, rel=1e-12)
+    assert kept.updates == 6
+    assert other.logit_means.updates == 0, "each discriminator has means of its own"
 
 
 def test_drift_is_the_mean_square_of_real_logits():

@@ -17,7 +17,7 @@ import ganzoo
 from ganzoo.components.registry import Component, Registry
 from ganzoo.contracts import Generator, Spec
 from ganzoo.errors import BadFile, GanzooError
-from ganzoo.generate import sampling
+from ganzoo.generate import generator_file
 
 # Generator files.
 
@@ -232,7 +232,9 @@ def test_other_peoples_nets_are_held_to_their_files(tmp_path, net, option):
     def file(value):
         _, header, _ = opened(forge(tmp_path, **names))
         header["options"] = {option: value}
-        content = sampling.generator_bytes(sampling.Header.model_validate(header), weights)
+        content = generator_file.generator_bytes(
+            generator_file.Header.model_validate(header), weights
+        )
         (tmp_path / "foreign.safetensors").write_bytes(content)
         return tmp_path / "foreign.safetensors"
 

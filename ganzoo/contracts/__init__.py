@@ -17,7 +17,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from ..spec import Batch, Dataset, Spec
-from .game import Game, Role, Turn, Update
+from .game import Game, Role, Turn, Update, nets_of
 from .step import Step
 
 Side = Literal["discriminator", "generator"]
@@ -234,7 +234,9 @@ class Regularizer(nn.Module):
         return (self.final + (self.weight - self.final) * turn) * self.every
 
     def prepare(self, generator: nn.Module, discriminator: nn.Module) -> None:
-        """Change the nets once, at assembly (spectral norm)."""
+        """Change the nets once, at assembly (spectral norm); `nets_of` lists those of a player,
+        who may have several.
+        """
 
     def view(self, samples: Tensor, step: Step) -> Tensor:
         """Change what the discriminator sees (instance noise)."""
@@ -382,4 +384,5 @@ __all__ = [
     "Tracker",
     "Turn",
     "Update",
+    "nets_of",
 ]

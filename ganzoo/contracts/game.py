@@ -58,6 +58,11 @@ class Nets(nn.ModuleDict):
         return dict(zip(self.roles, self.values(), strict=True))
 
 
+def nets_of(player: nn.Module) -> list[Any]:
+    """What a player moves: the net itself, or each of several."""
+    return list(player.values()) if isinstance(player, Nets) else [player]
+
+
 class Update:
     """One update of one player, from which its game makes steps.
 
@@ -105,15 +110,19 @@ class Update:
         discriminator: str = "disc",
         *,
         real: Made | None = None,
-        fake: Made | None = None,
+        fake: Callable[[Tensor], Tensor] | None = None,
+        from_latents: bool = True,
         given: Mapping[str, Tensor] | None = None,
         weight: float = 1.0,
     ) -> Step:
         """A pair of real and generated samples and who judges it.
 
         generator, discriminator: roles
-        real, fake: make the samples; the batch's, and the generator's for these latents, unless
-            they are named. In a discriminator's update they are called without gradient.
+        real: makes the real samples; those of the batch unless it is named
+        fake: makes generated samples of latents; the generator's unless it is named. In a
+            discriminator's update both are called without gradient.
+        from_latents: whether generated samples depend on the latents, so that penalties may ask
+            for those of others
         given: what the nets may read; the update's unless it is named
         weight: factor of the step's loss and penalties
         """
@@ -135,6 +144,7 @@ class Update:
             flips=flips,
             given=self.given if given is None else given,
             fake=fake,
+            from_latents=from_latents,
             weight=weight,
         )
 

@@ -51,7 +51,9 @@ class Step:
         A function makes them then, without gradient in the discriminator's update.
     latents [n, ...]; labels [n] or None and what is `given` [n, ...] by name, as nets see it,
         shared by real and fake.
-    fake: makes the generated samples, instead of the generator from the latents.
+    fake: makes generated samples of latents [n, ...], instead of the generator alone.
+    from_latents: whether generated samples depend on the latents; not those that come back from an
+        encoder.
     weight: factor of this step's loss and penalties in its update.
     views: changes of what the discriminator sees, in order.
     progress: how much of the training is done, 0..1 (a
@@ -74,11 +76,13 @@ class Step:
         progress: Tensor | float = 0.0,
         flips: Tensor | None = None,
         given: Mapping[str, Tensor] = NOTHING,
-        fake: Callable[[], Tensor] | None = None,
+        fake: Callable[[Tensor], Tensor] | None = None,
+        from_latents: bool = True,
         weight: float = 1.0,
     ) -> None:
         self.side, self.generator, self.discriminator = side, generator, discriminator
-        self._stored, self._flips, self._generated = data, flips, fake
+        self._stored, self._flips, self._make = data, flips, fake
+        self.from_latents = from_latents
         self.latents, self.labels, self.given = latents, labels, given
         self.views, self.progress, self.weight = views, progress, weight
         self._through: frozenset[str] = frozenset()  # places that penalties see through the views
@@ -133,6 +137,8 @@ class Step:
             progress=self.progress,
             flips=self._flips,
             given=self.given,
+            fake=self._make,
+            from_latents=self.from_latents,
         )
         one._whole, one._number = self, number
         return one
@@ -179,14 +185,16 @@ class Step:
     def drawn(self) -> Tensor:
         """Generated samples before any view; without gradient in the discriminator's update."""
         with self._generating():
-            if self._generated is not None:
-                return full(self._generated())
             return self.draw(self.latents)
 
     def draw(self, latents: Tensor) -> Tensor:
-        """What the generator makes of other latents [n, ...], before any view, with this step's
-        labels and what is given.
+        """Generated samples of other latents [n, ...], before any view, with this step's labels and
+        what is given.
         """
+        return self.generate(latents) if self._make is None else full(self._make(latents))
+
+    def generate(self, latents: Tensor) -> Tensor:
+        """What the generator itself makes of latents: `draw`, but where a game judges more."""
         labels = self.labels if getattr(self.generator, "conditional", False) else None
         return full(self.generator(latents, labels, **self._read_by(self.generator)))
 

@@ -13,7 +13,8 @@ from torch.nn.functional import interpolate
 
 from ..contracts import Condition, Spec, Update
 from ..engine.randomness import derive, forked
-from .sampling import generators, sample, spec_of
+from .generator_file import generators, spec_of
+from .sampling import sample
 
 if TYPE_CHECKING:
     from ..assembly.pipeline import Pipeline

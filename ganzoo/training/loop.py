@@ -23,7 +23,8 @@ from ..engine.optimizer_state import optimizer_state, restore_optimizer
 from ..engine.randomness import Streams, derive
 from ..engine.threads import fitting_threads
 from ..errors import BadFile, GanzooError, one_line
-from ..generate import drawing, sampling
+from ..generate import drawing, generator_file
+from ..generate.pictures import write_picture
 from ..io import checkpoints as checkpoint
 from ..io import untrusted_folder as inside
 from ..io.background_writer import Writer
@@ -403,7 +404,7 @@ class Training:
 
         def job() -> None:
             inside.make_folder(path.parent, folder)
-            sampling.write_picture(path, transfer.fetch()[name], spec, below)
+            write_picture(path, transfer.fetch()[name], spec, below)
             for listener in self.listeners:
                 listener.picture(name, path)
 
@@ -454,7 +455,7 @@ class Training:
     def _generator(self) -> Callable[[], None]:
         """A function that writes the generator file as it is now."""
         assert self.folder is not None
-        write = sampling.generator_writer(self.pipeline, self.images, self.scores)
+        write = generator_file.generator_writer(self.pipeline, self.images, self.scores)
         path = self.folder / "generator.safetensors"
         self._written = self.images, dict(self.scores)
         return lambda: write(path)
@@ -477,7 +478,7 @@ class Training:
             indices = torch.randint(
                 len(self.pipeline.dataset), (metric.count,), generator=generator
             )
-            role = next(iter(sampling.generators(self.pipeline)))
+            role = next(iter(generator_file.generators(self.pipeline)))
             fake = drawing.draw(self.pipeline, role, indices, seed).samples.cpu()
             real = self.pipeline.dataset.batch(indices)[0]
             self.scores |= {

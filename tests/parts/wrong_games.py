@@ -26,7 +26,7 @@ class Monologue(Bounded):
 @documented()
 class Still(Bounded):
     def steps(self, update):
-        return [update.step(fake=lambda: update.samples)]
+        return [update.step(fake=lambda latents: update.samples)]
 
     def terms(self, update, steps):
         return {}

@@ -45,7 +45,7 @@ class Autoencoder(Game):
 
     def steps(self, update: Update) -> Sequence[Step]:
         drawn = update.step(weight=0.5)
-        again = update.step(fake=lambda: self._again(update), weight=0.5)
+        again = update.step(fake=lambda _: self._again(update), from_latents=False, weight=0.5)
         return [drawn, again]
 
     def _codes(self, update: Update) -> tuple[Tensor, ...]:

@@ -39,14 +39,16 @@ class BiGAN(Game):
         def real() -> Tensor:
             return paired(update.samples, encoder(update.samples)[:, 0])
 
-        def fake() -> Tensor:
+        def fake(latents: Tensor) -> Tensor:
             given = self.given_to("gen", update)
-            return paired(generator(update.latents, labels, **given), update.latents)
+            return paired(generator(latents, labels, **given), latents)
 
         drawn = update.step(real=real, fake=fake)
         if update.side == "discriminator":
             return [drawn]
-        turned = update.step(real=fake, fake=real)
+        turned = update.step(
+            real=lambda: fake(update.latents), fake=lambda _: real(), from_latents=False
+        )
         turned.discriminator = _Opposite(turned.discriminator)
         return [drawn, turned]
 

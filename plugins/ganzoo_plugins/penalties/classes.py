@@ -10,7 +10,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
-from ganzoo.contracts import NonNegativeFloat, PositiveFloat, PositiveInt, Regularizer, Step
+from ganzoo.contracts import (
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    Regularizer,
+    Step,
+    nets_of,
+)
 from ganzoo.errors import Incompatible
 from ganzoo.nn import full
 
@@ -81,21 +88,26 @@ class DataToDataCrossEntropy(Regularizer):
         self.size, self.temperature, self.margin = size, temperature, margin
 
     def prepare(self, generator: Any, discriminator: Any) -> None:
-        """Add the map to vectors and the classes' vectors to the discriminator."""
-        require_features(discriminator)
-        spec = discriminator.spec
-        if not spec.classes:
+        """Add the map to vectors and the classes' vectors to every discriminator."""
+        for net in nets_of(discriminator):
+            self.extend(net)
+
+    def extend(self, net: Any) -> None:
+        """Add them to one net."""
+        require_features(net)
+        if not net.spec.classes:
             raise Incompatible("there are no classes to tell apart; use data with labels")
-        given = torch.zeros(2, *spec.shape)
+        samples = torch.zeros(2, *net.spec.shape)
+        given = {name: torch.zeros(2, *net.spec.given[name].shape) for name in net.reads}
         with torch.no_grad():  # of a copy, whose buffers may move
-            features = copy.deepcopy(discriminator).features(given)
+            features = copy.deepcopy(net).features(samples, **given)
         if not isinstance(features, Tensor):
             raise Incompatible(
                 "needs a discriminator whose features are one tensor, not a "
                 f"{type(features).__name__}"
             )
-        discriminator.embed = nn.Linear(features.flatten(1).shape[1], self.size)
-        discriminator.proxies = nn.Embedding(spec.classes, self.size)
+        net.embed = nn.Linear(features.flatten(1).shape[1], self.size)
+        net.proxies = nn.Embedding(net.spec.classes, self.size)
 
     def penalty(self, step: Step) -> Tensor:
         """The loss above, averaged over the samples of the step's side."""

@@ -11,7 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganzoo.contracts import NonNegativeFloat, PositiveFloat, PositiveInt, Regularizer, Step
+from ganzoo.contracts import (
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    Regularizer,
+    Step,
+    nets_of,
+)
 from ganzoo.errors import Incompatible
 
 MOST = 4  # pixels that an image is moved by
@@ -36,12 +43,13 @@ class Consistency(Regularizer):
 
     def prepare(self, generator: Any, discriminator: Any) -> None:
         """Refuse what cannot be mirrored and moved."""
-        spec = discriminator.spec
-        if spec.modality != "image":
-            raise Incompatible(
-                f"mirrors and moves images, and these are {spec.modality}; "
-                "zcr is consistent in latents, for any samples"
-            )
+        for net in nets_of(discriminator):
+            modality = net.spec.modality
+            if modality != "image":
+                raise Incompatible(
+                    f"mirrors and moves images, and these are {modality}; "
+                    "zcr is consistent in latents, for any samples"
+                )
 
     def penalty(self, step: Step) -> Tensor:
         """(D(x) - D(T(x)))², averaged over real images x."""
@@ -94,8 +102,10 @@ class LatentConsistency(Regularizer):
         super().__init__(weight=weight, every=every, final=final)
         self.judge, self.spread, self.std = judge, spread, std
 
-    def penalty(self, step: Step) -> Tensor:
+    def penalty(self, step: Step) -> Tensor | None:
         """judge * (D(G(z)) - D(G(z')))² or -spread * (G(z) - G(z'))², averaged."""
+        if not step.from_latents:
+            return None
         latents = step.latents + self.std * torch.randn_like(step.latents)
         if step.side == "generator":
             return -self.spread * (step.drawn - step.draw(latents)).square().mean()

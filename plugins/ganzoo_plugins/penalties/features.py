@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganzoo.contracts import Discriminator, Regularizer, Step
+from ganzoo.contracts import Discriminator, Regularizer, Step, nets_of
 from ganzoo.errors import Incompatible
 from ganzoo.nn import full
 
@@ -26,7 +26,8 @@ class FeatureMatching(Regularizer):
 
     def prepare(self, generator: Any, discriminator: Any) -> None:
         """Refuse a discriminator whose features are the samples themselves."""
-        require_features(discriminator)
+        for net in nets_of(discriminator):
+            require_features(net)
 
     def penalty(self, step: Step) -> Tensor:
         """The squared distance of the batch's mean features, a scalar."""

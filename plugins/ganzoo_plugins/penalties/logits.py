@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganzoo.contracts import NonNegativeFloat, PositiveInt, Regularizer, Step
+from ganzoo.contracts import NonNegativeFloat, PositiveInt, Regularizer, Step, nets_of
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
@@ -27,11 +27,6 @@ class LeCam(Regularizer):
         0 in the very first
     """
 
-    real: Tensor
-    fake: Tensor
-    last: Tensor
-    updates: Tensor
-
     def __init__(
         self,
         *,
@@ -43,30 +38,56 @@ class LeCam(Regularizer):
     ) -> None:
         super().__init__(weight=weight, every=every, final=final)
         self.decay, self.start = decay, start
-        self.register_buffer("real", torch.zeros(()))
-        self.register_buffer("fake", torch.zeros(()))
-        self.register_buffer("last", torch.zeros(3))  # means of this update, and that there are any
-        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+
+    def prepare(self, generator: Any, discriminator: Any) -> None:
+        """Give every discriminator its running means."""
+        for net in nets_of(discriminator):
+            net.logit_means = LogitMeans()
 
     def penalty(self, step: Step) -> Tensor:
         """(D(x) - a_fake)² + (D(G(z)) - a_real)², averaged; 0 in the first `start` updates."""
         real, fake = step.real_logits, step.fake_logits
-        means = real.detach().mean(), fake.detach().mean()
-        self.last.copy_(torch.stack([*means, torch.ones_like(means[0])]))
-        apart = (real - self.fake).square().mean() + (fake - self.real).square().mean()
-        return (self.updates >= self.start).to(apart.dtype) * apart
+        means: LogitMeans = step.discriminator.logit_means
+        means.last.copy_(torch.stack([real.detach().mean(), fake.detach().mean()]))
+        means.acted.fill_(1)
+        apart = (real - means.fake).square().mean() + (fake - means.real).square().mean()
+        return (means.updates >= self.start).to(apart.dtype) * apart
 
-    def after_update(self, net: nn.Module) -> None:
+    def after_update(self, net: Any) -> None:
         """Move the running means by the logits of this update, if the penalty acted.
 
         Not in `penalty`: under torch.compile a gradient may read a buffer after what changed it.
         """
-        real, fake, acted = self.last
-        kept = (self.updates >= max(self.start, 1)).to(real.dtype) * self.decay
-        self.real.lerp_(real, acted * (1 - kept))
-        self.fake.lerp_(fake, acted * (1 - kept))
-        self.updates.add_(acted.long())
-        self.last.zero_()
+        for one in nets_of(net):
+            one.logit_means.move(self.decay, self.start)
+
+
+class LogitMeans(nn.Module):
+    """Running means of a discriminator's logits, and those of the update that is under way."""
+
+    real: Tensor
+    fake: Tensor
+    last: Tensor
+    acted: Tensor
+    updates: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("real", torch.zeros(()))
+        self.register_buffer("fake", torch.zeros(()))
+        self.register_buffer("last", torch.zeros(2))
+        self.register_buffer("acted", torch.zeros((), dtype=torch.long))
+        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+
+    def move(self, decay: float, start: int) -> None:
+        """Take the means of this update in, if there are any."""
+        real, fake = self.last
+        kept = (self.updates >= max(start, 1)).to(real.dtype) * decay
+        moved = self.acted * (1 - kept)
+        self.real.lerp_(real, moved)
+        self.fake.lerp_(fake, moved)
+        self.updates.add_(self.acted)
+        self.acted.zero_()
 
 
 class Drift(Regularizer):

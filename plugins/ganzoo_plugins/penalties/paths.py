@@ -47,7 +47,9 @@ class PathLength(GradientPenalty):
         super().__init__(weight=weight, every=every, final=final)
         self.decay = decay
         self.register_buffer("mean", torch.zeros(()))
-        self.register_buffer("last", torch.zeros(2))  # of this update, and that there is one
+        self.register_buffer(
+            "last", torch.zeros(2)
+        )  # the sum over this update's passes, and their number
 
     def prepare(self, generator: Any, discriminator: Any) -> None:
         """Refuse a generator with batch norm: a slope of one sample means nothing there."""
@@ -68,14 +70,16 @@ class PathLength(GradientPenalty):
 
     def height(self, step: Step, point: Tensor) -> tuple[Tensor, Any]:
         """The product of each sample with noise, [n]."""
-        samples = step.generator.synthesis(point) if mapped(step.generator) else step.draw(point)
+        samples = (
+            step.generator.synthesis(point) if mapped(step.generator) else step.generate(point)
+        )
         noise = torch.randn_like(samples) / math.sqrt(math.prod(samples.shape[2:]))
         return (samples * noise).flatten(1).sum(1), ()
 
     def observe(self, slope: Tensor) -> None:
-        """Keep the mean length for `after_update`."""
+        """Keep the mean length for `after_update`, and that of every pass, if there are several."""
         length = lengths(slope).mean()
-        self.last.copy_(torch.stack([length, torch.ones_like(length)]))
+        self.last.add_(torch.stack([length, torch.ones_like(length)]))
 
     def of(self, slope: Tensor) -> Tensor:
         """(|J'y| - a)², averaged over the samples of a slope [n, ...]."""
@@ -86,8 +90,9 @@ class PathLength(GradientPenalty):
 
         Not in `observe`: under torch.compile a gradient may read a buffer after what changed it.
         """
-        length, acted = self.last
-        self.mean.lerp_(length, acted * (1 - self.decay))
+        total, passes = self.last
+        acted = passes.clamp(max=1)
+        self.mean.lerp_(total / passes.clamp(min=1), acted * (1 - self.decay))
         self.last.zero_()
 
 

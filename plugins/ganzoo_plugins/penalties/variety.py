@@ -21,8 +21,10 @@ class ModeSeeking(Regularizer):
 
     side = "generator"
 
-    def penalty(self, step: Step) -> Tensor:
+    def penalty(self, step: Step) -> Tensor | None:
         """The inverse of the mean ratio over pairs of one batch."""
+        if not step.from_latents:
+            return None
         if len(step.latents) < 2:
             raise Incompatible(
                 "mode-seeking compares the samples of a batch; take at least 2",

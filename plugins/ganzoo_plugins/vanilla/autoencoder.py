@@ -54,14 +54,14 @@ class MLPAutoencoder(Discriminator):
         """Samples [n, *spec.shape] as they come out of the code."""
         found = self.decode(self.encode(self._framed(samples)))
         if self.frame is not None:
-            found = found * self.frame.scale + self.frame.centre
+            found = self.frame.back(found)
         bounded: Tensor = found.tanh() if self.spec.modality == "image" else found
         return bounded.view(samples.shape)
 
     def _framed(self, samples: Tensor) -> Tensor:
         """Samples as rows of numbers, points in the scale of the data."""
         flat = samples.flatten(1)
-        return flat if self.frame is None else (flat - self.frame.centre) / self.frame.scale
+        return flat if self.frame is None else self.frame(flat)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> Tensor:
         """Logits [n], minus the error of the reconstruction."""

@@ -46,6 +46,14 @@ class Frame(nn.Module):
         )  # several, if points are packed
         self.scale.copy_(scale if scale > 0 else torch.ones_like(scale))
 
+    def forward(self, points: Tensor) -> Tensor:
+        """Points [n, d] as nets see them."""
+        return (points - self.centre) / self.scale
+
+    def back(self, seen: Tensor) -> Tensor:
+        """Points [n, d] of those as nets see them."""
+        return seen * self.scale + self.centre
+
 
 class Waves(nn.Module):
     """Random plane waves of points, beside the points themselves (Rahimi and Recht 2007).
@@ -106,7 +114,7 @@ class MLPGenerator(Generator):
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         samples: Tensor = self.draw(self.trunk(latents))
         if self.frame is not None:
-            samples = samples * self.frame.scale + self.frame.centre
+            samples = self.frame.back(samples)
         bounded = samples.tanh() if self.spec.modality == "image" else samples
         return bounded.view(-1, *self.spec.shape)
 
@@ -159,7 +167,7 @@ class MLPDiscriminator(Discriminator):
         """What the last hidden layer says, [n, width]."""
         flat = samples.flatten(1)
         if self.frame is not None:
-            flat = (flat - self.frame.centre) / self.frame.scale
+            flat = self.frame(flat)
         if self.waves is not None:
             flat = self.waves(flat)
         units: Tensor = self.trunk(flat)
@@ -202,6 +210,6 @@ class MLPEncoder(Encoder):
     def forward(self, samples: Tensor) -> Tensor:
         flat = samples.flatten(1)
         if self.frame is not None:
-            flat = (flat - self.frame.centre) / self.frame.scale
+            flat = self.frame(flat)
         codes: Tensor = self.code(self.trunk(flat))
         return codes.view(len(samples), 2, self.latent_dim)
