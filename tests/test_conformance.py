@@ -10,7 +10,11 @@ import ganzoo
 from ganzoo.errors import BadData
 from ganzoo.testing import check
 
-LARGE = {"biggan", "biggan-deep", "fastgan", "r3gan", "resnet", "sagan"}  # nets that take half a minute each
+# Nets that take half a minute each
+LARGE = {"biggan", "biggan-deep", "fastgan", "r3gan", "resnet", "sagan"}
+# Options, and settings of recipes, of what would take minutes
+SMALL = {"fastgan": {"width": 4}, "r3gan": {"width": 8}}
+SMALL_RECIPE = {"gen": {"width": 16}, "disc": {"width": 16}, "train": {"batch_size": 8}}
 
 
 def parts():
@@ -18,6 +22,13 @@ def parts():
     for component in ganzoo.list_components():
         long = component.kind in ("generator", "discriminator") and component.name in LARGE
         yield pytest.param(component, marks=[pytest.mark.slow] if long else [])
+
+
+def small(component):
+    """What makes a component quick to check."""
+    if component.kind == "recipe" and component.plugin.endswith(":r3gan"):
+        return SMALL_RECIPE
+    return SMALL.get(component.name, {}) if component.kind in ("generator", "discriminator") else {}
 
 
 @pytest.mark.parametrize("component", parts(), ids=str)
@@ -33,4 +44,4 @@ def test_component(component, tmp_path, monkeypatch):
         with pytest.raises(BadData, match=r"data\.root"):
             check(component, root=tmp_path)
     else:
-        check(component)
+        check(component, **small(component))

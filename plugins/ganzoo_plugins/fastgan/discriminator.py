@@ -40,7 +40,7 @@ class FastGANDiscriminator(Discriminator):
     modalities = ("image",)
     adapts = {  # noqa: RUF012  (typed in the contract)
         "per_sample": {"norm": "layer"},
-        "reconstruct": {"decode": True},
+        "decoders": {"decode": True},
     }
 
     def __init__(
@@ -66,7 +66,7 @@ class FastGANDiscriminator(Discriminator):
         if self.reduced is not None:
             self.judge_reduced = nn.Conv2d(build.narrow[-1], 1, 4, bias=False)
         if decode:
-            self.reconstruct, self.heads = build.decoders(), ("reconstruct",)
+            self.decoders, self.heads = build.decoders(), ("decoders",)
         draw_weights(self)
 
     def features(self, samples: Tensor) -> dict[str, Tensor]:

@@ -14,14 +14,14 @@ class Reconstruction(Regularizer):
     """The discriminator draws real samples again from its features: the mean of |drawn - seen| (Liu
     et al. 2021, eq. 4).
 
-    Its module `reconstruct` draws pictures [n, ...] from features; the module's `wanted(samples)`
+    Its module `decoders` draws pictures [n, ...] from features; the module's `wanted(samples)`
     says what they should be. Generated samples have no part in it. The paper compares by LPIPS, a
     net with weights of its own, which are not shipped; here pixels are compared.
 
     distance: l1, the mean of absolute differences; l2, of their squares
     """
 
-    needs = {"discriminator": "reconstruct"}  # noqa: RUF012  (typed in the contract)
+    needs = {"discriminator": "decoders"}  # noqa: RUF012  (typed in the contract)
 
     def __init__(
         self,
@@ -36,6 +36,6 @@ class Reconstruction(Regularizer):
 
     def penalty(self, step: Step) -> Tensor:
         """The difference of pictures drawn and seen, averaged over all their numbers."""
-        decoders = step.discriminator.reconstruct
+        decoders = step.discriminator.decoders
         away = full(decoders(step.real_features)) - decoders.wanted(step.real)
         return away.abs().mean() if self.distance == "l1" else away.square().mean()
