@@ -147,7 +147,9 @@ def row(name: str, layout: str, given: argparse.Namespace, device: torch.device)
     cells = []
     for work in WORK.values():
         try:
-            found = timed(lambda work=work: work(form, x, weight, given.groups), device, given.rounds)
+            found = timed(
+                lambda work=work: work(form, x, weight, given.groups), device, given.rounds
+            )
             cells.append(f"{found:.2f}")
         except (NotImplementedError, RuntimeError):
             cells.append(OUT_OF_REACH)

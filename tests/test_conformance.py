@@ -12,6 +12,7 @@ from ganzoo.testing import check
 
 # Nets that take half a minute each
 LARGE = {"biggan", "biggan-deep", "fastgan", "r3gan", "resnet", "sagan"}
+NEEDS_LARGE = {"reconstruct"}
 # Options, and settings of recipes, of what would take minutes
 SMALL = {"fastgan": {"width": 4}, "r3gan": {"width": 8}}
 SMALL_RECIPE = {"gen": {"width": 16}, "disc": {"width": 16}, "train": {"batch_size": 8}}
@@ -20,13 +21,14 @@ SMALL_RECIPE = {"gen": {"width": 16}, "disc": {"width": 16}, "train": {"batch_si
 def parts():
     """All components, those that take long marked."""
     for component in ganzoo.list_components():
-        long = component.kind in ("generator", "discriminator") and component.name in LARGE
+        net = component.kind in ("generator", "discriminator")
+        long = component.name in (LARGE if net else NEEDS_LARGE)
         yield pytest.param(component, marks=[pytest.mark.slow] if long else [])
 
 
 def small(component):
     """What makes a component quick to check."""
-    if component.kind == "recipe" and component.plugin.endswith(":r3gan"):
+    if component.kind == "recipe" and component.plugin in SMALL:
         return SMALL_RECIPE
     return SMALL.get(component.name, {}) if component.kind in ("generator", "discriminator") else {}
 

@@ -17,8 +17,9 @@ from ganzoo.training import log_file as logbook
 from ganzoo.training import run_folder as runs
 from ganzoo.training.loop import Interrupted, Training
 
-LARGE = ("biggan", "sagan", "sngan", "wgan-gp-resnet")
 RECIPES = [c.name for c in zoo().registry.components("recipe")]
+R3GAN = tuple(name for name in RECIPES if name.startswith("r3gan"))
+LARGE = ("biggan", "fastgan", "sagan", "sngan", "wgan-gp-resnet", *R3GAN)
 BATCH, ITERATIONS = (
     48,
     45,

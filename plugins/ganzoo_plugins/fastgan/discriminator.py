@@ -124,7 +124,9 @@ class Builder:
 
     def trunk(self) -> nn.ModuleList:
         """Blocks that halve."""
-        return nn.ModuleList(Down(a, b, self.kind, bias=self.bias) for a, b in pairwise(self.widths))
+        return nn.ModuleList(
+            Down(a, b, self.kind, bias=self.bias) for a, b in pairwise(self.widths)
+        )
 
     def judge(self) -> nn.Sequential:
         """From the last maps to logits of patches."""
@@ -136,7 +138,9 @@ class Builder:
         if self.single:
             return None
         kernel = 4 if self.doublings else 3
-        layers = nn.Sequential(convolution(self.channels, self.narrow[0], kernel, None, bias=self.bias))
+        layers = nn.Sequential(
+            convolution(self.channels, self.narrow[0], kernel, None, bias=self.bias)
+        )
         for a, b in pairwise(self.narrow):
             layers.append(convolution(a, b, 4, self.kind, bias=self.bias))
         return layers
