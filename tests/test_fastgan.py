@@ -7,6 +7,8 @@ from itertools import pairwise
 import pytest
 import torch
 import torch.nn.functional as F
+from ganzoo_plugins.fastgan.blocks import Excitation, Noise
+from ganzoo_plugins.fastgan.discriminator import quarters
 from torch import nn
 
 from ganzoo import config as configuration
@@ -16,8 +18,6 @@ from ganzoo.contracts import Batch, Spec, Step
 from ganzoo.engine.engine import SIDES, only
 from ganzoo.engine.losses import losses
 from ganzoo.errors import Incompatible
-from ganzoo_plugins.fastgan.blocks import Excitation, Noise
-from ganzoo_plugins.fastgan.discriminator import quarters
 
 REGISTRY = zoo().registry
 
@@ -138,7 +138,7 @@ def test_every_size_that_is_a_doubled_base(shape):
 
 def test_other_sizes_are_one_line():
     for kind in ("generator", "discriminator"):
-        with pytest.raises(Incompatible, match="fastgan: .* data.resolution = '16x24'"):
+        with pytest.raises(Incompatible, match=r"fastgan: .* data.resolution = '16x24'"):
             create(kind, (3, 17, 23), width=4)
 
 
@@ -203,7 +203,7 @@ def test_penalties_get_what_they_need():
     assert not built.parts.discriminator.per_sample
     assert built.parts.discriminator.heads == ("decoders",)
     assert pipeline(reg={"r1": {}}).parts.discriminator.per_sample
-    with pytest.raises(Incompatible, match="needs a discriminator with the trait 'decoders'"):
+    with pytest.raises(Incompatible, match=r"needs a discriminator with the trait 'decoders'"):
         pipeline(disc={"name": "resnet", "width": 4}, reg={"reconstruct": {}})
 
 

@@ -1,12 +1,14 @@
-"""R3GAN's nets: parameters, how they begin, resampling, sizes, classes, and one graph with R1 and R2
-through both nets' updates.
+"""R3GAN's nets: parameters, how they begin, resampling, sizes, classes, and one graph with both
+penalties.
 """
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
 import torch.nn.functional as F
+from ganzoo_plugins.r3gan.blocks import ResidualBlock, smooth_downsample, smooth_upsample
 from torch import nn
 
 from ganzoo import config as configuration
@@ -16,7 +18,6 @@ from ganzoo.contracts import Batch, Spec
 from ganzoo.engine.engine import SIDES, only
 from ganzoo.engine.losses import losses
 from ganzoo.errors import Incompatible
-from ganzoo_plugins.r3gan.blocks import ResidualBlock, smooth_downsample, smooth_upsample
 
 REGISTRY = zoo().registry
 
@@ -38,7 +39,7 @@ def block(width, group):
 
 
 def changes(widths):
-    return sum(a * b for a, b in zip(widths, widths[1:], strict=False) if a != b)
+    return sum(a * b for a, b in pairwise(widths) if a != b)
 
 
 PRESETS = {  # side, classes -> widths from the base up, channels of a group, counts
@@ -211,7 +212,7 @@ def test_every_size_that_is_a_doubled_base(shape):
 
 def test_what_is_not_possible_is_one_line():
     for kind, section in zip(KINDS, ("gen", "disc"), strict=True):
-        with pytest.raises(Incompatible, match="r3gan: .* data.resolution = '16x24'"):
+        with pytest.raises(Incompatible, match=r"r3gan: .* data.resolution = '16x24'"):
             create(kind, (3, 17, 23), width=8)
         line = rf"40 channels are no whole groups of 16; .*: {section}\.width = 32"
         with pytest.raises(Incompatible, match=line):

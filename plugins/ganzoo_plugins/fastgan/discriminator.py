@@ -167,7 +167,7 @@ class Decoders(nn.Module):
     """Draws again what a discriminator saw, from its features (Liu et al. 2021, section 3.2): the
     whole picture reduced, a quarter of it, and the reduced picture as its own judge saw it.
 
-    Which quarter of a sample is taken goes in turn by its place in the batch, whose order is random.
+    Which quarter of a sample is taken goes by its place in the batch, whose order is random.
     """
 
     def __init__(self, decoders: dict[str, nn.Sequential], size: tuple[int, int]) -> None:
@@ -190,9 +190,9 @@ class Decoders(nn.Module):
 
 
 def quarters(x: Tensor) -> Tensor:
-    """A quarter of each of [n, c, h, w], by its place in the batch: top left, top right, below left,
-    below right, and so on.
+    """A quarter of each of [n, c, h, w], by its place in the batch: top left, top right, bottom
+    left, bottom right, and so on.
     """
-    parts = x.unflatten(3, (2, -1)).unflatten(2, (2, -1)).permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+    parts = torch.stack([part for row in x.chunk(2, 2) for part in row.chunk(2, 3)], 1)
     places = torch.arange(len(x), device=x.device)
     return parts[places, places % 4]

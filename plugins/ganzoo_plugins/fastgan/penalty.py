@@ -38,4 +38,5 @@ class Reconstruction(Regularizer):
         """The difference of pictures drawn and seen, averaged over all their numbers."""
         decoders = step.discriminator.decoders
         away = full(decoders(step.real_features)) - decoders.wanted(step.real)
-        return away.abs().mean() if self.distance == "l1" else away.square().mean()
+        found: Tensor = away.abs() if self.distance == "l1" else away.square()
+        return found.mean()

@@ -44,11 +44,10 @@ class R3GANGenerator(Generator):
     (Huang et al. 2024).
 
     Draws [n, c, h, w] for any c, where h and w are a base that was doubled as often, whose smaller
-    side is 4 to 7: 8, 10, 12, 14, 16, 20, 24, 28, 32, 40 and on; 16x24 too. The base is learnt, each
-    of its channels scaled by a linear layer of the latents and, with `labels`, of a vector for the
-    class. At 32x32x3 it has 20,732,160
-    parameters, with ten classes 20,781,952. The paper's has no tanh at the end. Raises Incompatible
-    for other samples.
+    side is 4 to 7: 8, 10, 12, 14, 16, 20, 24, 28, 32, 40 and on; 16x24 too. The base is learnt,
+    each of its channels scaled by a linear layer of the latents and, with `labels`, of a vector for
+    the class. At 32x32x3 it has 20,732,160 parameters, with ten classes 20,781,952. The paper's has
+    no tanh at the end. Raises Incompatible for other samples.
 
     latent_dim: numbers in one latent vector, and in that of a class
     width: channels of all stages up to 32 pixels
@@ -171,7 +170,7 @@ class R3GANDiscriminator(Discriminator):
         """Logits [n]."""
         judged: Tensor = self.judge(features)
         if self.conditional:
-            return (judged * self.classes(labels)).sum(1)
+            judged = (judged * self.classes(labels)).sum(1, keepdim=True)
         return judged.squeeze(1)
 
 
