@@ -114,6 +114,12 @@ def adam(rate: float, betas: tuple[float, float], schedule: str) -> Tree:
     return {"gen": one, "disc": dict(one)}
 
 
+def falling(first: float, last: float) -> Tree:
+    """r1 and r2 whose weights fall along a cosine."""
+    weight = {"from": first, "to": last, "shape": "cosine"}
+    return {name: {"weight": dict(weight), "every": 1} for name in ("r1", "r2")}
+
+
 def mlps(width: int, latent: int) -> Tree:
     both = {"name": "mlp", "width": width, "depth": 3, "init": "auto"}
     return {"gen": {**both, "latent_dim": latent}, "disc": dict(both)}
@@ -125,7 +131,7 @@ CASES: dict[str, Tree] = {
         **mlps(128, 2),
         "data": {"name": "ring"},
         "loss": {"name": "rpgan"},
-        "reg": {name: {"weight": 0.1, "final": 3e-4, "every": 1} for name in ("r1", "r2")},
+        "reg": falling(0.1, 3e-4),
         "optim": adam(2e-3, (0.5, 0.99), "cosine"),
         "train": {"images": 200_000, "batch_size": 128, "n_critic": 1},
         "average": {"half_life": 20_000},
@@ -135,7 +141,7 @@ CASES: dict[str, Tree] = {
         **mlps(128, 2),
         "data": {"name": "grid"},
         "loss": {"name": "rpgan"},
-        "reg": {name: {"weight": 0.5, "final": 5e-3, "every": 1} for name in ("r1", "r2")},
+        "reg": falling(0.5, 5e-3),
         "optim": adam(2e-3, (0.5, 0.99), "cosine"),
         "train": {"images": 300_000, "batch_size": 256, "n_critic": 1},
         "average": {"half_life": 20_000},

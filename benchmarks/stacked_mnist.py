@@ -128,7 +128,7 @@ def configured(given: argparse.Namespace, seed: int) -> Config:
     4e-4 along a cosine, no norm in the discriminator.
     """
     adam = {"name": "adam", "lr": 4e-4, "betas": [0.0, 0.99], "schedule": "cosine"}
-    penalty = {"weight": 1.0, "final": 0.1}
+    penalty = {"weight": {"from": 1.0, "to": 0.1, "shape": "cosine"}}
     tree = {
         "gen": {"name": "dcgan", "width": given.width},
         "disc": {"name": "dcgan", "width": given.width, "norm": "none"},

@@ -21,6 +21,7 @@ from ganzoo.training import loop as training_module
 from ganzoo.training.loop import Training
 
 REGISTRY = zoo().registry
+FALLING = {"from": 10.0, "to": 0.1, "shape": "cosine"}
 TINY = {
     "data": {"resolution": 8, "flip": True},
     "gen": {"width": 8},
@@ -34,7 +35,7 @@ CASES = {
     "plain": {},
     "schedules": SCHEDULES,
     "lazy": {
-        "reg": {"r1": {"every": 4, "final": 0.1}, "r2": {"every": 3}},
+        "reg": {"r1": {"every": 4, "weight": FALLING}, "r2": {"every": 3}},
         "loss": {"name": "rpgan"},
     },
     "random": {"reg": {"gp": {}, "noise": {}}},

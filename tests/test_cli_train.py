@@ -216,7 +216,7 @@ def test_progress_on_a_terminal_is_two_lines(monkeypatch: pytest.MonkeyPatch) ->
     reporter = _report.Reporter(
         SimpleNamespace(config=SimpleNamespace(train=SimpleNamespace(images=1000)))
     )  # type: ignore[arg-type]
-    reporter.start({})
+    reporter.start({}, None, 0)
     reporter.tick(50)
     assert reporter.bar is not None
     reporter.bar.refresh()

@@ -22,6 +22,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 REGISTRY = zoo().registry
+FALLING = {"from": 10.0, "to": 0.1, "shape": "cosine"}
 SMALL = {
     "data": {"resolution": 16, "flip": True},
     "gen": {"width": 16},
@@ -35,7 +36,7 @@ CASES = {
     "plain": {},
     "gp": {"reg": {"gp": {}}},
     "lazy": {
-        "reg": {"r1": {"every": 4, "final": 0.1}, "r2": {"every": 3}},
+        "reg": {"r1": {"every": 4, "weight": FALLING}, "r2": {"every": 3}},
         "loss": {"name": "rpgan"},
     },
     "state": {"reg": {"sn": {"side": "both"}, "noise": {}}},

@@ -36,6 +36,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 REGISTRY = zoo().registry
+FALLING = {"from": 10.0, "to": 0.1, "shape": "cosine"}
 SMALL = {
     "data": {"resolution": 16, "flip": True},
     "gen": {"name": "dcgan", "width": 16},
@@ -161,7 +162,12 @@ PARTS = {
         "reg": {"r1": {"every": 4}, "gp": {"every": 3}},
     },
     "everything": {
-        "reg": {"r1": {"every": 2, "final": 0.1}, "r2": {}, "noise": {}, "sn": {"side": "both"}},
+        "reg": {
+            "r1": {"every": 2, "weight": FALLING},
+            "r2": {},
+            "noise": {},
+            "sn": {"side": "both"},
+        },
         "loss": {"name": "rpgan"},
     },
 }

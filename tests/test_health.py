@@ -118,7 +118,7 @@ def test_the_bar_s_health_is_that_of_its_own_figures(monkeypatch):
     train = SimpleNamespace(images=1000)
     reporter = _report.Reporter(SimpleNamespace(config=SimpleNamespace(train=train)))
     reporter.fresh = False  # speed, and so health, is told from the second update on
-    reporter.start({})
+    reporter.start({}, None, 0)
     for images, rank in ((500, 0.8), (1000, 0.99)):
         reporter.tick(images)
         line = HEALTHY | {"rank": rank}

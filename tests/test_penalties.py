@@ -303,7 +303,7 @@ def test_compiles_as_one_graph_and_agrees(loss, names, way):
     assert (found[0][1] - found[1][1]).norm() < 1e-4 * found[0][1].norm()
 
 
-SLOPE = {"weight": 10.0, "every": 1, "final": None, "through": True}
+SLOPE = {"weight": 10.0, "every": 1, "through": True}
 
 
 @pytest.mark.parametrize(
@@ -316,8 +316,8 @@ SLOPE = {"weight": 10.0, "every": 1, "final": None, "through": True}
         ("lgp", SLOPE),
         ("maxgp", SLOPE),
         ("clip", {"bound": 0.01, "side": "discriminator"}),  # Arjovsky et al. 2017
-        ("l1", {"weight": 1e-5, "every": 1, "final": None, "side": "discriminator"}),
-        ("l2", {"weight": 1e-4, "every": 1, "final": None, "side": "discriminator"}),
+        ("l1", {"weight": 1e-5, "every": 1, "side": "discriminator"}),
+        ("l2", {"weight": 1e-4, "every": 1, "side": "discriminator"}),
         ("sn", {"side": "discriminator"}),
         ("smooth", {"target": 0.9}),  # Salimans et al. 2016
         ("noise", {"std": 0.1, "until": 0.5, "side": "both"}),
@@ -330,7 +330,7 @@ def test_defaults_are_those_of_the_papers(name, defaults):
     assert {key: getattr(made, key) for key in defaults} == defaults
     assert {key: getattr(own, key) for key in defaults} == defaults
     if "weight" in defaults:
-        given = {key: {"weight": 3.0, "every": 2, "final": 0.5}.get(key) for key in defaults}
+        given = {key: {"weight": 3.0, "every": 2}.get(key) for key in defaults}
         given |= {"through": False} if "through" in defaults else {"side": "both"}
         other = type(made)(**given)
         assert {key: getattr(other, key) for key in defaults} == given

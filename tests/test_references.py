@@ -135,7 +135,7 @@ def settings(case):
     largest, entry = case["clip"]
     clips = {"name": name, "clip_norm": largest, "clip_value": entry, **options}
     regs = {
-        slope: {"weight": first, "every": every, "final": last}
+        slope: {"weight": {"from": first, "to": last, "shape": "cosine"}, "every": every}
         for slope, (first, last, every) in case["slopes"].items()
     }
     regs |= {"smooth": {"target": case["smooth"]}} if case["smooth"] else {}

@@ -30,7 +30,12 @@ SAMPLES = 1800  # digits; 45 updates of 48 samples run past their end: an epoch 
 ALL_AT_ONCE = {
     "gen": {"width": 8},
     "disc": {"width": 8, "norm": "none"},
-    "reg": {"r1": {"every": 3, "final": 1.0}, "gp": {}, "noise": {}, "sn": {"side": "both"}},
+    "reg": {
+        "r1": {"every": 3, "weight": {"from": 10.0, "to": 1.0}},
+        "gp": {},
+        "noise": {},
+        "sn": {"side": "both"},
+    },
     "optim": {
         "gen": {"schedule": "cosine", "clip_norm": 1.0},
         "disc": {"name": "rmsprop", "schedule": "linear"},

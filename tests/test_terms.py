@@ -463,7 +463,7 @@ def test_top_k_leaves_real_samples_and_refuses_packed_ones():
 # Defaults.
 
 
-BASE = {"every": 1, "final": None}
+BASE = {"every": 1}
 
 
 @pytest.mark.parametrize(
@@ -494,7 +494,6 @@ def test_defaults(name, defaults):
     assert {key: getattr(made, key) for key in defaults} == defaults
     given = {key: 0.75 if isinstance(value, float) else value for key, value in defaults.items()}
     given |= {key: 3 for key in ("every", "size", "start") if key in given}
-    given |= {"final": 0.25} if "final" in given else {}
     given |= {"side": "both"} if "side" in given else {}
     other = type(made)(**given)
     assert {key: getattr(other, key) for key in given} == given

@@ -14,7 +14,8 @@ from torch import nn
 from ..components.isolation import contained, off_stdout
 from ..components.kinds import FAMILIES
 from ..components.registry import Registry
-from ..config.tree import Choice, Config
+from ..config.schedules import ends
+from ..config.tree import Config, Optimizer
 from ..contracts import Dataset, Game, GradientPenalty, Regularizer, Side, Spec
 from ..data.order import check_batch
 from ..engine.average import Average
@@ -26,6 +27,7 @@ from ..engine.devices import (
     settle,
 )
 from ..engine.losses import Parts, arrange, choose_differentiation
+from ..engine.moving import MovingSetting
 from ..engine.randomness import derive, forked
 from ..engine.sizes import check_samples
 from ..errors import BrokenPlugin, GanzooError, Incompatible, one_line
@@ -64,7 +66,7 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
         for module in parts.sections().values():
             module.to(device).train()
         arrange(parts, spec, device)
-        optimizers = {side: _optimizer(build, side, parts.net(side)) for side in SIDES}
+        optimizers = {side: _optimizer(build, side, parts) for side in SIDES}
         metrics = {
             name: build.build(f"metric.{name}", "metric", c, spec)
             for name, c in build.family("metric").items()
@@ -81,13 +83,16 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
         check_samples(count, spec.numel, device=torch.device("cpu"), section=section)
     doing("")
     engine, reason = choose_engine(config.train.engine, device)
-    if config.train.updates == "simultaneous" and engine == "captured":
+    moving = [mover for movers in build.moving.values() for mover in movers]
+    if engine == "captured" and config.train.updates == "simultaneous":
         engine, reason = "compiled", "simultaneous updates are not recorded"
+    elif engine == "captured" and any(isinstance(each, MovingSetting) for each in moving):
+        engine, reason = "compiled", "a recording holds an optimizer's settings as they were"
     slopes = (
         f"; slopes by {WAYS[parts.differentiation]}" if _shared_slopes(parts.regularizers) else ""
     )
     build.notes.append(f"engine {engine}: {reason}{slopes}")
-    average = Average(parts.generator, config.average.half_life)
+    average = Average(parts.generator, ends(config.average.half_life)[0], config.average.ramp)
     return Pipeline(
         _completed(build, parts.precision),
         spec,
@@ -101,6 +106,7 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
         trackers,
         build.versions,
         build.owners,
+        moving,
         [*dataset.notes, *build.notes],
     )
 
@@ -266,16 +272,33 @@ def _prepare(
             ) from error
 
 
-def _optimizer(build: Assembly, side: Side, net: nn.Module) -> torch.optim.Optimizer:
+def _optimizer(build: Assembly, side: Side, parts: Parts) -> torch.optim.Optimizer:
     section = SECTION[side]
-    choice: Choice = getattr(build.config.optim, section)
-    parameters = [p for p in net.parameters() if p.requires_grad]
+    choice: Optimizer = getattr(build.config.optim, section)
+    parameters = [p for p in parts.net(side).parameters() if p.requires_grad]
     if not parameters:
         raise Incompatible(f"the {side} has no weights to train", section=section)
     optimizer: torch.optim.Optimizer = build.build(
         f"optim.{section}", "optimizer", choice, parameters
     )
+    if choice.lazy:
+        lazy = [r.every for r in parts.regularizers.values() if r.on(side) and r.every > 1]
+        if any(each.name == "betas" for each in build.moving[f"optim.{section}"]):
+            message = "has no meaning for betas that move"
+            raise Incompatible(message, section=f"optim.{section}", key="lazy", value=True)
+        _correct_rates(optimizer, sum(1 / every for every in lazy))
     return optimizer
+
+
+def _correct_rates(optimizer: torch.optim.Optimizer, extra: float) -> None:
+    """Rates and decays as if updates with `extra` more gradients of a kind were so many more
+    updates (Karras et al. 2020, appendix B).
+    """
+    share = 1 / (1 + extra)
+    for group in optimizer.param_groups:
+        group["lr"] *= share
+        if "betas" in group:
+            group["betas"] = tuple(beta**share for beta in group["betas"])
 
 
 def _completed(build: Assembly, precision: str) -> Config:

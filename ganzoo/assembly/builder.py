@@ -7,7 +7,7 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,15 @@ import torch
 
 from .. import __version__
 from ..components.kinds import FAMILIES, KINDS
+from ..components.options import convert
 from ..components.registry import Component, Registry
+from ..config.schedules import ends, followed, is_schedule, moves
 from ..config.tree import Choice, Config, Tree
 from ..contracts import Dataset
 from ..data import load_pictures, parse_resolution, resize
 from ..data.pairs import layout_of, load_two, split
 from ..engine import sizes
+from ..engine.moving import Moving, as_buffer, as_setting_of
 from ..engine.randomness import derive
 from ..errors import (
     BadConfig,
@@ -29,7 +32,9 @@ from ..errors import (
     GanzooError,
     Incompatible,
     UnknownComponent,
+    nearest,
     one_line,
+    shown,
 )
 from ..io.activity import LARGE, doing, mebibytes
 
@@ -44,6 +49,7 @@ class Assembly:
         self.notes: list[str] = []
         self.owners: dict[str, str] = {}
         self.versions: dict[str, str] = {"ganzoo": __version__, "torch": torch.__version__}
+        self.moving: dict[str, list[Moving]] = {}  # section -> what sets its numbers that move
         self.complete: Tree = {}  # section -> every option, defaults included
 
     def component(self, section: str, kind: str, name: str) -> Component:
@@ -62,9 +68,8 @@ class Assembly:
         """
         component = self.component(section, kind, choice.name)
         torch.manual_seed(derive(self.config.train.seed, "init", section))
-        make = functools.partial(component.build, arguments, choice.options, section)
         try:
-            built = sizes.build(make, section, choice.options) if KINDS[kind].net else make()
+            built = self._built(component, section, choice, arguments)
         except GanzooError as error:
             said_of(error, section, choice.name)
             raise
@@ -76,6 +81,37 @@ class Assembly:
         }
         return built
 
+    def _built(
+        self, component: Component, section: str, choice: Choice, arguments: tuple[Any, ...]
+    ) -> Any:
+        """An instance, those of its numbers that move with who moves them."""
+        kind = KINDS[component.kind]
+        for key, value in () if kind.role else choice.roles.items():
+            message = "give a number, or a table with from and to, and shape, over or after"
+            known = component.options()
+            if key not in known:
+                message = f"no option {shown(key)}{nearest(key, known)}"
+            raise BadOption(message, section=section, key=key, value=value)
+        moving = {key: value for key, value in choice.options.items() if moves(value)}
+        for key, value in moving.items():
+            _check_moving(component, section, key, value)
+        started = {key: ends(value)[0] for key, value in choice.options.items()}
+        numbers = {key: torch.tensor(float(started[key])) for key in moving if kind.net}
+        make = functools.partial(component.build, arguments, started, section, numbers)
+        built = sizes.build(make, section, started) if kind.net else make()
+        movers: list[Moving] = []
+        for key, value in moving.items():
+            at = followed(value)
+            found: Sequence[Moving] = (
+                as_buffer(built, numbers[key], at) if kind.net else as_setting_of(built, key, at)
+            )
+            if not found:
+                message = f"cannot move: {component.name} keeps no such number while it trains"
+                raise Incompatible(message, section=section, key=key)
+            movers += found
+        self.moving[section] = movers
+        return built
+
     def family(self, family: str) -> Mapping[str, Choice]:
         """The chosen components of `reg`, `aug`, `metric` or `tracker`."""
         chosen: dict[str, Tree] = getattr(self.config, family)
@@ -85,8 +121,23 @@ class Assembly:
         }
 
 
+def _check_moving(component: Component, section: str, key: str, value: Any) -> None:
+    """Raises BadOption where a number that moves ends at one that the option does not take, and
+    Incompatible where the option takes none.
+    """
+    kind, option = KINDS[component.kind], component.options().get(key)
+    if option is None:
+        return  # which building it refuses
+    single = is_schedule(value)
+    if "float" not in option.type or not ((kind.net and single) or kind.takes == "params"):
+        raise Incompatible(f"is no number that can move ({option.type})", section=section, key=key)
+    convert(ends(value, section, key)[1], option.annotation, section, key)
+
+
 def _plain(value: Any) -> Any:
     """An option as TOML can hold it."""
+    if is_schedule(value):
+        return dict(value)
     if isinstance(value, tuple | list):
         return [_plain(v) for v in value]
     return str(value) if isinstance(value, Path) else value

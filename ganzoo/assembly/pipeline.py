@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..config.schedules import ends, followed, moves
 from ..config.tree import Config
 from ..contracts import Dataset, Metric, Side, Spec, Tracker
 from ..engine.average import Average
 from ..engine.blame import reason
 from ..engine.losses import Parts
+from ..engine.moving import Moving
 from ..errors import BrokenPlugin
 
 SIDES: tuple[Side, ...] = ("discriminator", "generator")
@@ -40,6 +42,7 @@ class Pipeline:
         default_factory=dict
     )  # distribution -> version, of every plugin that takes part
     owners: Mapping[str, str] = field(default_factory=dict)  # section -> "distribution:plugin"
+    moving: Sequence[Moving] = ()
     notes: list[str] = field(default_factory=list)  # what assembly adapted and why
 
     def clips(self, side: Side) -> tuple[float, float]:
@@ -47,9 +50,22 @@ class Pipeline:
         section = getattr(self.config.optim, SECTION[side])
         return section.clip_norm, section.clip_value
 
-    def schedule(self, side: Side) -> str:
-        """The learning rate's schedule of a side."""
-        return str(getattr(self.config.optim, SECTION[side]).schedule)
+    def rate_factor(self, side: Side, images: int) -> float:
+        """What a side's learning rate is multiplied by after so many images."""
+        section = getattr(self.config.optim, SECTION[side])
+        goal = self.config.train.images
+        factor = learning_rate_factor(section.schedule, min(images / goal, 1.0))
+        if section.warmup:  # the first update is to move something
+            factor *= min((images + self.config.train.batch_size) / section.warmup, 1.0)
+        rate = section.options.get("lr")
+        return factor * followed(rate)(images, goal) / ends(rate)[0] if moves(rate) else factor
+
+    def move(self, images: int) -> None:
+        """Set every number that moves, but for the learning rates, for the next update."""
+        for moving in self.moving:
+            moving.set(images, self.config.train.images)
+        half_life = self.config.average.half_life
+        self.average.half_life = followed(half_life)(images, self.config.train.images)
 
     def blame(self, error: Exception) -> Exception:
         """The error as a line that names the part in whose code it

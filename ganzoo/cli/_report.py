@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -144,7 +145,7 @@ class Reporter(Tracker):
         self.first = images
         say(f"resumed at {images:,} images")
 
-    def start(self, run: Mapping[str, Any]) -> None:
+    def start(self, run: Mapping[str, Any], folder: Path | None, images: int) -> None:
         """Begin to count time, and draw the bar on a terminal."""
         self.began = self.heard = time.monotonic()
         if not CONSOLE.is_terminal:
@@ -198,6 +199,11 @@ class Reporter(Tracker):
         elif images >= self.total or time.monotonic() - self.said >= PLAIN_EVERY:
             self.said = self.heard = time.monotonic()
             say(f"{self._counted(images)} | {figures(record)}")
+
+    def score(self, scores: Mapping[str, float], images: int) -> None:
+        """What the metrics found."""
+        found = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+        say(f"scores after {images:,} images: {found}")
 
     def announce(self, text: str) -> None:
         """Show a line at once; safe in a signal handler, where printing is not."""

@@ -22,6 +22,7 @@ from ._shared import counted, loaded, plain, print_json
 if TYPE_CHECKING:
     from ..assembly.pipeline import Pipeline
     from ..components.registry import Registry
+    from ..training.loop import Training
     from ..training.resume import Opened
     from ._layers import Layers
 
@@ -235,13 +236,14 @@ def run(
     except Interrupted as error:  # asked for, and no error
         say(f"{error}; continue with: ganzoo train --resume {shlex.quote(str(folder))}")
         return 128 + error.signal
-    _goodbye(pipeline, folder, training.images)
+    _goodbye(training, folder)
     return 0
 
 
-def _goodbye(pipeline: Pipeline, folder: Path, images: int) -> None:
+def _goodbye(training: Training, folder: Path) -> None:
     from ..io import untrusted_folder as inside
 
+    pipeline, images, best = training.pipeline, training.images, training.scoring.best
     pictures = [p for p in inside.listing(folder / "samples", folder) if p.suffix == ".png"]
     name = shlex.quote(str(folder))
     echo(f"trained on {images:,} images")
@@ -250,6 +252,9 @@ def _goodbye(pipeline: Pipeline, folder: Path, images: int) -> None:
     if (folder / "progress.gif").is_file():
         echo(f"  progress   {folder / 'progress.gif'}")
     echo(f"  generator  {folder / 'generator.safetensors'}")
+    if best is not None and best[1] < images:
+        figure = f"{training.scoring.chosen()} {best[0]:.4g} after {best[1]:,} images"
+        echo(f"  best       {folder / 'best.safetensors'}   ({figure})")
     echo(f"  run        {folder}")
     echo("next:")
     given = ""

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ..errors import (
@@ -82,14 +83,23 @@ class Component:
         """
         return self.build(arguments, given, where or self.name)
 
-    def build(self, arguments: Iterable[Any], given: Mapping[str, Any], where: str) -> Any:
-        """`create` for options that came from a file, and so may have any name."""
+    def build(
+        self,
+        arguments: Iterable[Any],
+        given: Mapping[str, Any],
+        where: str,
+        instead: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Any:
+        """`create` for options that came from a file, and so may have any name.
+
+        instead: what takes the place of options that were checked.
+        """
         factory = self.load()
         self.options()
         checked = options.check(factory, given, where)
         try:
             with contained(), off_stdout():
-                return factory(*arguments, **checked)
+                return factory(*arguments, **(checked | dict(instead)))
         except GanzooError:
             raise
         except Exception as error:

@@ -17,6 +17,7 @@ from ..components.kinds import FAMILIES, SINGLE
 from ..components.options import reason
 from ..errors import BadConfig, nearest, one_line, shown
 from ..io.untrusted_files import depth, read_limited
+from .schedules import is_schedule
 from .tree import Config, Tree
 
 SIZE = 1 << 17  # bytes; a run file has two thousand
@@ -83,6 +84,8 @@ def merge(base: Tree, layer: Mapping[str, Any], where: str = "") -> Tree:
             result.pop(key, None)
         elif value is True and where in FAMILIES:
             result.setdefault(key, {})
+        elif is_schedule(value):
+            result[key] = dict(value)
         elif isinstance(value, Mapping):
             old = result.get(key, {})
             result[key] = merge(old if isinstance(old, dict) else {}, value, path)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -16,28 +14,10 @@ from pydantic import (
 )
 
 from ..components.kinds import FAMILIES
+from .counts import Count, PositiveCount, parse_whole
+from .schedules import MovingCount, is_schedule
 
 Tree = dict[str, Any]
-
-
-def parse_count(value: Any) -> Any:
-    """`"200k"` and `"1.5M"` as integers; numbers unchanged, for the type check to judge."""
-    if not isinstance(value, str):
-        return parse_whole(value)
-    match = re.fullmatch(r"\s*(-?[0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([kKmM]?)\s*", value)
-    scaled = (
-        Decimal(match[1]) * {"": 1, "k": 1000, "m": 1_000_000}[match[2].lower()] if match else None
-    )
-    if scaled is None or scaled % 1:
-        raise ValueError("give a count, as in 500, 200k or 1.5M")
-    return int(scaled)
-
-
-def parse_whole(value: Any) -> Any:
-    """Anything but true and false, which Python takes for 1 and 0."""
-    if isinstance(value, bool):
-        raise ValueError("give a whole number")
-    return value
 
 
 def _word(value: Any) -> Any:
@@ -46,16 +26,15 @@ def _word(value: Any) -> Any:
     return words[value] if isinstance(value, bool) else value
 
 
-Count = Annotated[
-    int, Field(ge=0, le=10**15), BeforeValidator(parse_count)
-]  # bounds that nobody meets by intention:
-PositiveCount = Annotated[
-    int, Field(ge=1, le=10**15), BeforeValidator(parse_count)
-]  # a file may hold any number
 Number = Annotated[int, Field(ge=1, le=2**31), BeforeValidator(parse_whole)]
 Seed = Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(parse_whole)]
 Text = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
-Schedule = Literal["constant", "linear", "cosine"]
+RateShape = Literal["constant", "linear", "cosine"]
+
+
+def _is_role(value: Any) -> bool:
+    """Whether a value of a section is the table of a role."""
+    return isinstance(value, dict) and not is_schedule(value)
 
 
 class Section(BaseModel):
@@ -70,16 +49,16 @@ class Choice(BaseModel):
 
     @property
     def options(self) -> Tree:
-        return {k: v for k, v in (self.model_extra or {}).items() if not isinstance(v, dict)}
+        return {k: v for k, v in (self.model_extra or {}).items() if not _is_role(v)}
 
     @property
     def roles(self) -> dict[str, Tree]:
         """The tables of roles within: {"ba": ...} of [gen.ba]."""
-        return {k: v for k, v in (self.model_extra or {}).items() if isinstance(v, dict)}
+        return {k: v for k, v in (self.model_extra or {}).items() if _is_role(v)}
 
     def of_role(self, name: str) -> Self:
         """The choice for a role: this one, but for what stands in the table of that name."""
-        whole = {k: v for k, v in self.model_dump().items() if not isinstance(v, dict)}
+        whole = {k: v for k, v in self.model_dump().items() if not _is_role(v)}
         return type(self).model_validate(whole | self.roles.get(name, {}))
 
 
@@ -88,7 +67,9 @@ class Net(Choice):
 
 
 class Optimizer(Choice):
-    schedule: Schedule
+    schedule: RateShape
+    warmup: Count
+    lazy: bool
     clip_norm: NonNegativeFloat
     clip_value: NonNegativeFloat
 
@@ -127,7 +108,8 @@ class Train(Section):
 
 
 class Average(Section):
-    half_life: Count
+    half_life: MovingCount
+    ramp: NonNegativeFloat
 
 
 class Samples(Section):
@@ -139,6 +121,12 @@ class Checkpoint(Section):
     images: Count
     minutes: NonNegativeFloat
     keep: Number
+
+
+class Measure(Section):
+    images: Count
+    share: Annotated[float, Field(gt=0, le=1)]
+    best: str
 
 
 class Log(Section):
@@ -173,6 +161,7 @@ class Config(Families):
     average: Average
     samples: Samples
     checkpoint: Checkpoint
+    measure: Measure
     log: Log
 
     def tree(self) -> Tree:

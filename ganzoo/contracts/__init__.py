@@ -7,7 +7,6 @@ refuse or adapt with a reason, so nothing here or in the core ever asks for a co
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -205,7 +204,6 @@ class Regularizer(nn.Module):
 
     weight: factor of the penalty in the loss
     every: apply once in so many updates, with the weight scaled up by as much (lazy regularization)
-    final: weight at the end of training, reached along a cosine; none keeps it constant
     """
 
     side: Sides = "discriminator"
@@ -217,10 +215,9 @@ class Regularizer(nn.Module):
         *,
         weight: NonNegativeFloat = 1.0,
         every: PositiveInt = 1,
-        final: NonNegativeFloat | None = None,
     ) -> None:
         super().__init__()
-        self.weight, self.every, self.final = weight, every, final
+        self.weight, self.every = weight, every
 
     def on(self, side: Side) -> bool:
         """Whether it acts in the updates of this side."""
@@ -228,10 +225,7 @@ class Regularizer(nn.Module):
 
     def scale(self, progress: Tensor | float) -> Tensor | float:
         """The penalty's factor at this point of the training (progress in 0..1)."""
-        if self.final is None:
-            return self.weight * self.every
-        turn = torch.as_tensor(progress).mul(math.pi).cos().add(1).div(2)
-        return (self.final + (self.weight - self.final) * turn) * self.every
+        return self.weight * self.every
 
     def prepare(self, generator: nn.Module, discriminator: nn.Module) -> None:
         """Change the nets once, at assembly (spectral norm); `nets_of` lists those of a player,
@@ -329,6 +323,7 @@ class Metric(nn.Module):
     """
 
     modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can measure
+    larger: tuple[str, ...] = ()  # the figures of which a larger one is better
 
     def __init__(self, spec: Spec, *, count: PositiveInt = 2500) -> None:
         super().__init__()
@@ -344,8 +339,10 @@ class Metric(nn.Module):
 class Tracker:
     """A listener to a training: `cls(*, options)`; every method is optional."""
 
-    def start(self, run: Mapping[str, Any]) -> None:
-        """The resolved configuration, before the first update."""
+    def start(self, run: Mapping[str, Any], folder: Path | None, images: int) -> None:
+        """Before the first update: the resolved configuration, the run folder if there is one, and
+        the images that a resumed training has done.
+        """
 
     def log(self, record: Mapping[str, Any]) -> None:
         """One line of log.jsonl."""
@@ -354,7 +351,9 @@ class Tracker:
         """A picture was written."""
 
     def score(self, scores: Mapping[str, float], images: int) -> None:
-        """What the metrics found, as `METRIC.FIGURE`, after so many images."""
+        """What the metrics found, as `METRIC.FIGURE`, after so many images; during the training
+        too, where that is asked for.
+        """
 
     def finish(self) -> None:
         """The training ended, in whatever way."""

@@ -7,27 +7,29 @@ import copy
 import torch
 from torch import Tensor, nn
 
-# Early in training the half-life is at most this share of
-# the images so far, or the average would hold the start
-RAMP = 0.05
-
 
 def _tensors(net: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """What is averaged: parameters and floating-point buffers
-    (batch norm's statistics belong to the weights); what is copied.
+    """What is averaged: parameters and floating-point buffers (batch norm's statistics belong to
+    the weights); what is copied: counts, and numbers that are not saved since they are set.
     """
+    saved = {id(tensor) for tensor in net.state_dict(keep_vars=True).values()}
     everything = [*net.parameters(), *net.buffers()]
-    return [t for t in everything if t.is_floating_point()], [
-        t for t in everything if not t.is_floating_point()
-    ]
+    averaged = [t for t in everything if t.is_floating_point() and id(t) in saved]
+    known = {id(tensor) for tensor in averaged}
+    return averaged, [t for t in everything if id(t) not in known]
 
 
 class Average:
-    """An exponential moving average of a net, with its half-life counted in images."""
+    """An exponential moving average of a net.
 
-    def __init__(self, net: nn.Module, half_life: int) -> None:
+    half_life: in images
+    ramp: it is at most this share of the images so far, or the average would hold the start; 0 for
+        no such limit
+    """
+
+    def __init__(self, net: nn.Module, half_life: float, ramp: float = 0.05) -> None:
         self.net = copy.deepcopy(net).eval().requires_grad_(False)
-        self.half_life = half_life
+        self.half_life, self.ramp = half_life, ramp
         self._pairs: tuple[nn.Module, list[list[Tensor]]] | None = (
             None  # a net's tensors: listing takes longer than averaging
         )
@@ -36,7 +38,9 @@ class Average:
         """The share of the old average that one update keeps,
         after `images` images and with `batch` new ones.
         """
-        horizon = min(float(self.half_life), images * RAMP)
+        horizon = float(self.half_life)
+        if self.ramp:
+            horizon = min(horizon, images * self.ramp)
         return 0.5 ** (batch / horizon) if horizon > 0 else 0.0
 
     @torch.no_grad()

@@ -25,6 +25,7 @@ from pydantic import (
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from ..config.schedules import at_moment
 from ..contracts import Spec
 from ..contracts.game import Nets
 from ..errors import BadFile, one_line, plain_line, shown
@@ -133,7 +134,7 @@ def make_header(
         shape=list(spec.shape),
         classes=pipeline.spec.classes,
         class_names=[str(c) for c in pipeline.dataset.classes] if pipeline.spec.classes else [],
-        options=chosen.options,
+        options=at_moment(chosen.options, images, config.train.images),
         training={
             "images": images,
             "config": _shareable(pipeline),
@@ -141,7 +142,9 @@ def make_header(
         },
         scores={name: score for name, score in scores.items() if math.isfinite(score)},
         given={name: list(spec.given[name].shape) for name in reads},
-        conditions=[_made(pipeline, name) for name in pipeline.parts.conditions] if reads else [],
+        conditions=[_made(pipeline, name, images) for name in pipeline.parts.conditions]
+        if reads
+        else [],
     )
 
 
@@ -152,9 +155,10 @@ def _named(pipeline: Pipeline, section: str, name: str) -> dict[str, Any]:
     return {"component": component, "plugin": plugin, "distribution": distribution}
 
 
-def _made(pipeline: Pipeline, name: str) -> Made:
+def _made(pipeline: Pipeline, name: str, images: int) -> Made:
     """What a header says of a condition."""
-    options: dict[str, Any] = getattr(pipeline.config, "given")[name]  # noqa: B009  (a family)
+    chosen: dict[str, Any] = getattr(pipeline.config, "given")[name]  # noqa: B009  (a family)
+    options = at_moment(chosen, images, pipeline.config.train.images)
     return Made(**_named(pipeline, f"given.{name}", name), options=options)
 
 

@@ -172,7 +172,7 @@ def hears(case: Case) -> str:
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "real.png"
         write_picture(picture, torch.zeros(4, 1, 8, 8), Spec((1, 8, 8)))
-        case.attempt("start", fix, tracker.start, configuration.defaults())
+        case.attempt("start", fix, tracker.start, configuration.defaults(), None, 0)
         case.attempt("log", fix, tracker.log, LINE)
         case.attempt("picture", fix, tracker.picture, "real", picture)
         case.attempt("score", fix, tracker.score, {"metric.figure": 1.0}, 100)

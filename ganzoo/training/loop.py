@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..assembly.pipeline import SIDES, Pipeline, learning_rate_factor, set_learning_rate
+from ..assembly.pipeline import SIDES, Pipeline, set_learning_rate
 from ..contracts import Side, Tracker
 from ..data import Order
 from ..data.loader import Feed, budget_bytes
@@ -34,6 +34,7 @@ from ..io.transfer import Transfer
 from . import log_file as logbook
 from . import progress_gif as progress
 from .meters import Meters, NotFinite, Reading, record
+from .scoring import Scores
 from .spacing import Spacing
 
 POINTS = 2000  # in a scatter plot, at least
@@ -109,7 +110,7 @@ class Training:
         self.rollbacks = (
             0  # how often the run went back to a checkpoint; each halves the learning rates
         )
-        self.scores: dict[str, float] = {}
+        self.scoring = Scores(pipeline)
         self._saved = self._logged = self._pictured = -1  # images at the last of each
         self._written: tuple[int, dict[str, float]] | None = None  # of the generator file
         self._tile = pipeline.spec  # of the last picture
@@ -134,6 +135,7 @@ class Training:
             "rollbacks": self.rollbacks,
             "logged": self._logged,
             "order": self.feed.state_dict(),
+            "scoring": self.scoring.state_dict(),
         }
         return {
             **self.pipeline.state_dict(),
@@ -172,6 +174,7 @@ class Training:
                 "would have there"
             )
         self.feed.load_state_dict(counters["order"])
+        self.scoring.load_state_dict(counters.get("scoring", {}))
         self.images, self.updates, self.rollbacks = (
             int(counters[name]) for name in ("images", "updates", "rollbacks")
         )
@@ -219,7 +222,7 @@ class Training:
         """
         self.writer = Writer()
         for listener in self.listeners:
-            listener.start(self.config.tree())
+            listener.start(self.config.tree(), self.folder, self.images)
         self._begin()
         try:
             while self.images < self.goal:
@@ -232,6 +235,7 @@ class Training:
                 )
                 self.updates += 1
                 self.seconds += time.perf_counter() - clock
+                self._score(before)  # before a checkpoint, which holds the best figure
                 clock = time.perf_counter()
                 self._report(before)
                 self.seconds += (
@@ -278,10 +282,10 @@ class Training:
         return after >= self.goal or self._crosses(self.config.log.images, after)
 
     def _set_schedules(self) -> None:
-        done = min(self.images / self.goal, 1.0)
-        self.progress.fill_(done)
+        self.progress.fill_(min(self.images / self.goal, 1.0))
+        self.pipeline.move(self.images)
         for side in SIDES:
-            factor = learning_rate_factor(self.pipeline.schedule(side), done) * 0.5**self.rollbacks
+            factor = self.pipeline.rate_factor(side, self.images) * 0.5**self.rollbacks
             if self._factors.get(side) != factor:
                 self._factors[side] = factor
                 self._write_rates(side)
@@ -426,6 +430,7 @@ class Training:
         }
         fetch = checkpoint.copied(self.state_dict(), self.pipeline.device)
         write_generator = self._generator()
+        self._written = self.images, dict(self.scores)
         folder, name, keep = self.folder, f"{self.images:09d}", self.config.checkpoint.keep
         dataset = self.pipeline.dataset
 
@@ -452,12 +457,16 @@ class Training:
                     "nothing was saved since"
                 )
 
-    def _generator(self) -> Callable[[], None]:
+    @property
+    def scores(self) -> dict[str, float]:
+        """What the metrics found at this moment, if they were asked."""
+        return self.scoring.found if self.scoring.images == self.images else {}
+
+    def _generator(self, name: str = "generator.safetensors") -> Callable[[], None]:
         """A function that writes the generator file as it is now."""
         assert self.folder is not None
         write = generator_file.generator_writer(self.pipeline, self.images, self.scores)
-        path = self.folder / "generator.safetensors"
-        self._written = self.images, dict(self.scores)
+        path = self.folder / name
         return lambda: write(path)
 
     def _end(self) -> None:
@@ -470,20 +479,22 @@ class Training:
         self._strip()
         self.writer.wait()
 
+    def _score(self, before: int) -> None:
+        """Measure during the training, where that is asked for and due."""
+        crossed = self._crosses(self.config.measure.images, self.images, before)
+        if self.images < self.goal and self.scoring.due(crossed, self.seconds):
+            self._measure()
+
     def _measure(self) -> None:
-        """Score the averaged generator by every metric of the pipeline."""
-        for name, metric in self.pipeline.metrics.items():
-            seed = derive(self.config.train.seed, "metric", name)
-            generator = torch.Generator().manual_seed(seed)
-            indices = torch.randint(
-                len(self.pipeline.dataset), (metric.count,), generator=generator
-            )
-            role = next(iter(generator_file.generators(self.pipeline)))
-            fake = drawing.draw(self.pipeline, role, indices, seed).samples.cpu()
-            real = self.pipeline.dataset.batch(indices)[0]
-            self.scores |= {
-                f"{name}.{key}": float(value) for key, value in metric.measure(real, fake).items()
-            }
-        if self.scores:
-            for listener in self.listeners:
-                listener.score(self.scores, self.images)
+        """Score the averaged generator, tell the listeners, and keep it if it is the best."""
+        if not self.pipeline.metrics or self.scoring.images == self.images:
+            return
+        best = self.scoring.measure(self.images)
+        scores = {name: round(value, 6) for name, value in self.scores.items()}
+        if self.folder is not None and self.config.measure.images:
+            line = {"images": self.images, "event": "scores", "scores": scores, "best": best}
+            logbook.append(self.folder, line)
+        if self.folder is not None and best:
+            self.writer.submit(self._generator("best.safetensors"))
+        for listener in self.listeners:
+            listener.score(self.scores, self.images)

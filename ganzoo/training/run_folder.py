@@ -40,6 +40,7 @@ MAY_CHANGE = {
     "data.root",
     "checkpoint",
     "log",
+    "measure",
 }
 
 

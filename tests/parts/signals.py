@@ -159,7 +159,7 @@ class Diary(Tracker):
     def __init__(self, *, path: str = "") -> None:
         self.path, self.heard = path, []
 
-    def start(self, run):
+    def start(self, run, folder, images):
         self.heard.append("start")
 
     def log(self, record):

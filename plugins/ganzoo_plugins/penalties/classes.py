@@ -79,12 +79,11 @@ class DataToDataCrossEntropy(Regularizer):
         *,
         weight: NonNegativeFloat = 1.0,
         every: PositiveInt = 1,
-        final: NonNegativeFloat | None = None,
         size: PositiveInt = 128,
         temperature: PositiveFloat = 0.5,
         margin: Cosine = 0.98,
     ) -> None:
-        super().__init__(weight=weight, every=every, final=final)
+        super().__init__(weight=weight, every=every)
         self.size, self.temperature, self.margin = size, temperature, margin
 
     def prepare(self, generator: Any, discriminator: Any) -> None:

@@ -37,9 +37,8 @@ class Consistency(Regularizer):
         *,
         weight: NonNegativeFloat = 10.0,
         every: PositiveInt = 1,
-        final: NonNegativeFloat | None = None,
     ) -> None:
-        super().__init__(weight=weight, every=every, final=final)
+        super().__init__(weight=weight, every=every)
 
     def prepare(self, generator: Any, discriminator: Any) -> None:
         """Refuse what cannot be mirrored and moved."""
@@ -94,12 +93,11 @@ class LatentConsistency(Regularizer):
         *,
         weight: NonNegativeFloat = 1.0,
         every: PositiveInt = 1,
-        final: NonNegativeFloat | None = None,
         judge: NonNegativeFloat = 5.0,
         spread: NonNegativeFloat = 0.5,
         std: PositiveFloat = 0.05,
     ) -> None:
-        super().__init__(weight=weight, every=every, final=final)
+        super().__init__(weight=weight, every=every)
         self.judge, self.spread, self.std = judge, spread, std
 
     def penalty(self, step: Step) -> Tensor | None:

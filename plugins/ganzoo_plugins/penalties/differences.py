@@ -33,10 +33,9 @@ class ApproximateR1(Regularizer):
         *,
         weight: NonNegativeFloat = 10.0,
         every: PositiveInt = 1,
-        final: NonNegativeFloat | None = None,
         sigma: PositiveFloat = 0.01,
     ) -> None:
-        super().__init__(weight=weight, every=every, final=final)
+        super().__init__(weight=weight, every=every)
         self.sigma = sigma
 
     def penalty(self, step: Step) -> Tensor:

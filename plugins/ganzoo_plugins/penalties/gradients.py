@@ -28,10 +28,9 @@ class Weighted(GradientPenalty):
         *,
         weight: NonNegativeFloat = 10.0,
         every: PositiveInt = 1,
-        final: NonNegativeFloat | None = None,
         through: bool = True,
     ) -> None:
-        super().__init__(weight=weight, every=every, final=final)
+        super().__init__(weight=weight, every=every)
         self.through = through
 
 

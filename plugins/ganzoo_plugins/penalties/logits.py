@@ -32,11 +32,10 @@ class LeCam(Regularizer):
         *,
         weight: NonNegativeFloat = 0.3,
         every: PositiveInt = 1,
-        final: NonNegativeFloat | None = None,
         decay: Decay = 0.99,
         start: NonNegativeInt = 0,
     ) -> None:
-        super().__init__(weight=weight, every=every, final=final)
+        super().__init__(weight=weight, every=every)
         self.decay, self.start = decay, start
 
     def prepare(self, generator: Any, discriminator: Any) -> None:
@@ -100,9 +99,8 @@ class Drift(Regularizer):
         *,
         weight: NonNegativeFloat = 1e-3,
         every: PositiveInt = 1,
-        final: NonNegativeFloat | None = None,
     ) -> None:
-        super().__init__(weight=weight, every=every, final=final)
+        super().__init__(weight=weight, every=every)
 
     def penalty(self, step: Step) -> Tensor:
         """D(x)², averaged over real samples x."""

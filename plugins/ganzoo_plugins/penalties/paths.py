@@ -41,10 +41,9 @@ class PathLength(GradientPenalty):
         *,
         weight: NonNegativeFloat = 2.0,
         every: PositiveInt = 4,
-        final: NonNegativeFloat | None = None,
         decay: Decay = 0.99,
     ) -> None:
-        super().__init__(weight=weight, every=every, final=final)
+        super().__init__(weight=weight, every=every)
         self.decay = decay
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer(

@@ -43,10 +43,9 @@ class L1(Regularizer):
         *,
         weight: NonNegativeFloat = 1e-5,
         every: PositiveInt = 1,
-        final: NonNegativeFloat | None = None,
         side: Sides = "discriminator",
     ) -> None:
-        super().__init__(weight=weight, every=every, final=final)
+        super().__init__(weight=weight, every=every)
         self.side = side
 
     def penalty(self, step: Step) -> Tensor:
@@ -71,10 +70,9 @@ class L2(L1):
         *,
         weight: NonNegativeFloat = 1e-4,
         every: PositiveInt = 1,
-        final: NonNegativeFloat | None = None,
         side: Sides = "discriminator",
     ) -> None:
-        super().__init__(weight=weight, every=every, final=final, side=side)
+        super().__init__(weight=weight, every=every, side=side)
 
     def size(self, parameter: Tensor) -> Tensor:
         """One parameter's share, a scalar."""
@@ -97,10 +95,9 @@ class Orthogonality(Regularizer):
         *,
         weight: NonNegativeFloat = 1e-4,
         every: PositiveInt = 1,
-        final: NonNegativeFloat | None = None,
         side: Sides = "generator",
     ) -> None:
-        super().__init__(weight=weight, every=every, final=final)
+        super().__init__(weight=weight, every=every)
         self.side = side
 
     def penalty(self, step: Step) -> Tensor | None:

@@ -1,0 +1,128 @@
+"""Metrics in the middle of a training: when, within which time, what is kept, and what a resumed
+training goes on with.
+"""
+
+import json
+import time
+
+import pytest
+
+import ganzoo
+from ganzoo import config as configuration
+from ganzoo.assembly.assembling import assemble
+from ganzoo.components.loading import zoo
+from ganzoo.contracts import Metric, Tracker
+from ganzoo.errors import Incompatible
+from ganzoo.io import checkpoints
+from ganzoo.training.loop import Training
+
+TINY = {
+    "data": {"name": "ring"},
+    "gen": {"name": "mlp", "width": 8},
+    "disc": {"width": 8},
+    "train": {"images": 64 * 10, "batch_size": 64, "device": "cpu"},
+    "checkpoint": {"images": 128, "minutes": 0},
+    "measure": {"images": 128, "share": 1.0},
+}
+
+
+class Given(Metric):
+    """Figures that are told beforehand, one measurement after another."""
+
+    larger = ("high",)
+
+    def __init__(self, spec, figures, seconds=0.0):
+        super().__init__(spec, count=4)
+        self.figures, self.seconds = list(figures), seconds
+
+    def measure(self, real, fake):
+        time.sleep(self.seconds)
+        low = self.figures.pop(0)
+        return {"low": low, "high": -low}
+
+
+class Told(Tracker):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.heard = []
+
+    def start(self, run, folder, images):
+        self.heard.append(("start", run["train"]["batch_size"], folder, images))
+
+    def score(self, scores, images):
+        self.heard.append(("score", scores["given.low"], images))
+
+
+def training(folder, figures, listeners=(), seconds=0.0, **measure):
+    tree = configuration.merge(
+        configuration.merge(configuration.defaults(), TINY), {"measure": measure}
+    )
+    pipeline = assemble(configuration.check(tree), zoo().registry)
+    pipeline.metrics = {"given": Given(pipeline.spec, figures, seconds)}
+    return Training(pipeline, folder, listeners)
+
+
+def best_of(folder):
+    header = ganzoo.load(folder / "best.safetensors").header
+    return header.scores["given.low"], header.training["images"]
+
+
+def test_metrics_are_asked_every_so_many_images_and_the_best_is_kept(tmp_path):
+    told = Told()
+    run = training(tmp_path, [3.0, 1.0, 2.0, 5.0, 4.0], [told])
+    run.run()
+    assert told.heard == [
+        ("start", 64, tmp_path, 0),
+        *(("score", low, 128 * n) for n, low in enumerate([3.0, 1.0, 2.0, 5.0, 4.0], 1)),
+    ]
+    assert best_of(tmp_path) == (1.0, 256)
+    assert ganzoo.load(tmp_path / "generator.safetensors").header.scores["given.low"] == 4.0
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    found = [(line["images"], line["best"]) for line in log if line.get("event") == "scores"]
+    assert found == [(128, True), (256, True), (384, False), (512, False), (640, False)]
+
+
+def test_the_figure_that_decides_is_chosen_and_may_be_one_that_grows(tmp_path):
+    training(tmp_path, [3.0, 1.0, 2.0, 5.0, 4.0], best="given.high").run()
+    assert best_of(tmp_path) == (1.0, 256), "its high is the largest"
+    other = tmp_path / "other"
+    other.mkdir()
+    training(other, [3.0, float("nan"), 2.0, 5.0, 4.0], best="given.low").run()
+    assert best_of(other) == (2.0, 384), "what is no number is never the best"
+    none = tmp_path / "none"
+    none.mkdir()
+    training(none, [3.0, 1.0, 2.0, 5.0, 4.0], best="").run()
+    assert not (none / "best.safetensors").exists()
+    with pytest.raises(Incompatible, match=r"did you mean 'given.low'"):
+        training(tmp_path, [1.0] * 5, best="given.lo").run()
+
+
+def test_without_asking_the_end_alone_is_measured(tmp_path):
+    told = Told()
+    training(tmp_path, [3.0], [told], images=0).run()
+    assert told.heard[1:] == [("score", 3.0, 640)]
+    assert not (tmp_path / "best.safetensors").exists()
+
+
+def test_metrics_take_no_more_than_their_share_of_the_time(tmp_path):
+    """The first is due at once; the others wait until nine times as long was trained."""
+    told = Told()
+    run = training(tmp_path, [1.0] * 5, [told], seconds=0.3, share=0.1)
+    began = time.perf_counter()
+    run.run()
+    trained = time.perf_counter() - began - run.scoring.seconds
+    middle = [images for kind, _, images in told.heard[1:] if images < 640]
+    assert 1 <= len(middle) <= 1 + trained / 2.7 < 5
+    assert told.heard[-1][2] == 640
+
+
+def test_a_resumed_training_knows_its_best(tmp_path):
+    whole = training(tmp_path, [3.0, 1.0, 2.0, 5.0, 4.0])
+    whole.goal = 64 * 6
+    whole.run()
+    again = training(tmp_path, [5.0, 1.5])
+    again.load_state_dict(checkpoints.find(tmp_path, again.largest_state).state)
+    assert again.scoring.best == (1.0, 256)
+    again.run()
+    assert best_of(tmp_path) == (1.0, 256), "1.5 is not better"
