@@ -14,6 +14,7 @@ from torch import nn
 from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
+from ganzoo.config.schedules import followed
 from ganzoo.contracts import Batch, Spec
 from ganzoo.engine.engine import SIDES, only
 from ganzoo.engine.losses import losses
@@ -87,12 +88,15 @@ def test_a_recipe_is_its_preset(name):
     recipe = configuration.settings(REGISTRY.get("recipe", name).recipe())
     tree = configuration.check(configuration.merge(configuration.defaults(), recipe))
     assert (tree.train.batch_size, tree.loss.name) == (batch, "rpgan")
+    over = 2_000_000 if name == "r3gan-stacked-mnist" else tree.train.images
     for penalty in ("r1", "r2"):  # both weigh |g|² by gamma / 2
-        part = REGISTRY.create("regularizer", penalty, **tree.reg[penalty])
-        assert part.of(torch.ones(4, 3)).item() == 1.5
-        assert part.scale(torch.tensor(0.0)).item() == pytest.approx(start)
-        assert part.scale(torch.tensor(1.0)).item() == pytest.approx(end)
-        assert part.scale(torch.tensor(0.5)).item() == pytest.approx((start + end) / 2)
+        weight = tree.reg[penalty]["weight"]
+        assert REGISTRY.create("regularizer", penalty).of(torch.ones(4, 3)).item() == 1.5
+        found = [followed(weight)(images, 10**9) for images in (0, over // 2, over, 2 * over)]
+        assert found == pytest.approx([start, (start + end) / 2, end, end])
+    for optimizer in (tree.optim.gen, tree.optim.disc):
+        betas = [followed(optimizer.options["betas"])(images, 10**9) for images in (0, over)]
+        assert betas == [[0.0, 0.9], [0.0, 0.99]]
     with torch.device("meta"):
         nets = [
             create(kind, (3, side, side), classes, **options.options)
@@ -257,7 +261,7 @@ def test_an_update_with_both_penalties_is_one_graph():
         "gen": {"name": "r3gan", "width": 16, "blocks": 1, "group_size": 8, "labels": True},
         "disc": {"name": "r3gan", "width": 16, "blocks": 1, "group_size": 8, "labels": True},
         "loss": {"name": "rpgan"},
-        "reg": {"r1": {"weight": 1.0, "final": 0.1}, "r2": {"weight": 1.0, "final": 0.1}},
+        "reg": {"r1": {"weight": 1.0}, "r2": {"weight": 1.0}},
         "data": {"resolution": 8},
         "train": {"images": 64, "batch_size": 4, "device": "cpu", "engine": "eager"},
     }

@@ -28,10 +28,9 @@ class Reconstruction(Regularizer):
         *,
         weight: NonNegativeFloat = 1.0,
         every: PositiveInt = 1,
-        final: NonNegativeFloat | None = None,
         distance: Literal["l1", "l2"] = "l1",
     ) -> None:
-        super().__init__(weight=weight, every=every, final=final)
+        super().__init__(weight=weight, every=every)
         self.distance = distance
 
     def penalty(self, step: Step) -> Tensor:
