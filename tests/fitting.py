@@ -109,5 +109,7 @@ def covering(registry):
         yield gen, loss, took
         for reg in own:
             if reg not in took:
-                able = (g for g in SMALL if refusal(registry, g, "nonsat", (reg,)) is None)
+                able = (
+                    g for g in (*SMALL, *gens) if refusal(registry, g, "nonsat", (reg,)) is None
+                )
                 yield next(able), "nonsat", (reg,)
