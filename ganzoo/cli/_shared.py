@@ -82,6 +82,9 @@ def drawn() -> bool:
     return sys.stdout.isatty()
 
 
+SHORT = 36  # characters of a cell that is never broken
+
+
 def table(
     title: str, columns: list[str], rows: list[list[str]], *, wrap: str = "", always: bool = False
 ) -> None:
@@ -104,8 +107,10 @@ def table(
         padding=(0, 2, 0, 0),
         header_style="dim",
     )
-    for column in columns:
-        lines.add_column(column, no_wrap=column != (wrap or columns[-1]), overflow="fold")
+    for number, column in enumerate(columns):
+        longest = max((len(row[number]) for row in rows), default=0)
+        whole = column != (wrap or columns[-1]) and (number == 0 or longest <= SHORT)
+        lines.add_column(column, no_wrap=whole, overflow="fold")
     for row in rows:
         lines.add_row(*(Text(plain(cell)) for cell in row))
     console = Console(width=None if drawn() else 100)

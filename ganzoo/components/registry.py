@@ -242,10 +242,8 @@ class Registry:
                 "; no plugin is loaded, not even ganzoo's own: pip install it (a checkout on the "
                 "path is not enough)"
             )
-        return (
-            nearest(name, [c.name for c in known], {c.called: c.name for c in known})
-            + f" (installed: {', '.join(c.name for c in known) or 'none'})"
-        )
+        near = nearest(name, [c.name for c in known], {c.called: c.name for c in known})
+        return near or f" (installed: {', '.join(c.name for c in known) or 'none'})"
 
     def create(self, kind: str, name: str, *arguments: Any, **given: Any) -> Any:
         """An instance of a component, its options checked first."""

@@ -21,6 +21,7 @@ from .stand_ins import GivenLogits, PlainDiscriminator, PlainGenerator, step_of
 IMAGE = Spec((1, 16, 16), 3)
 READS = "read only what Step offers"
 LEVELS = (0.0, -5.0)  # of logits at which a loss must want its side's aim
+NARROW = 8  # channels of nets that have what a part needs, where they can be told
 SCALES = (1.0, 20.0)  # of weights: a penalty may rightly be zero for small ones
 HOOKS = ("prepare", "view", "penalty", "after_update")
 
@@ -194,8 +195,9 @@ def _able(case: Case, kind: str, traits: Sequence[str], spec: Spec) -> Any:
     made = []
     for component, options in able:
         if spec.modality in getattr(component.load(), "modalities", (spec.modality,)):
+            narrow: dict[str, Any] = {"width": NARROW} if "width" in component.options() else {}
             with contextlib.suppress(GanzooError):  # it may refuse this shape
-                made.append(component.create(spec, **options))
+                made.append(component.create(spec, **narrow, **options))
     if made:  # the smallest is the quickest
         return min(made, key=lambda net: sum(p.numel() for p in net.parameters()))
     raise Incompatible(f"no {kind} with the trait {named} is installed for {describe(spec)}")
