@@ -1,5 +1,6 @@
 """The examples run as their first lines say."""
 
+import importlib.util
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -15,10 +16,16 @@ from ganzoo.testing import findings
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-def test_a_loop_of_one_s_own(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "needs"),
+    [("own_loop", "torch"), ("accelerate_loop", "accelerate"), ("lightning_loop", "lightning")],
+)
+def test_a_loop_of_one_s_own(name, needs, tmp_path):
+    if importlib.util.find_spec(needs) is None:
+        pytest.skip(f"needs {needs}")
     out = tmp_path / "own.png"
-    command = [sys.executable, EXAMPLES / "own_loop.py", "--images", "320", "--out", out]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, EXAMPLES / f"{name}.py", "--images", "320", "--out", out]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     with Image.open(out) as picture:
         assert picture.size == (8 * 30 + 2, 8 * 30 + 2)

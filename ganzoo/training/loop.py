@@ -53,6 +53,18 @@ class Interrupted(GanzooError):
         self.signal = signal
 
 
+def feed_of(pipeline: Pipeline) -> Feed:
+    """The batches of a training, in the order of its seed."""
+    config, dataset = pipeline.config, pipeline.dataset
+    batch, seed = config.train.batch_size, config.train.seed
+    order = Order(len(dataset), batch, derive(seed, "order"), flip=config.data.flip)
+    others = {
+        name: Order(len(other), batch, derive(seed, name)) for name, other in dataset.others.items()
+    }
+    budget = budget_bytes(config.data.budget, pipeline.device)
+    return Feed(dataset, order, pipeline.device, config.data.resident, budget, others)
+
+
 class Training:
     """One training of a pipeline, with or without a run folder.
 
@@ -76,20 +88,7 @@ class Training:
         self.seconds = 0.0
         self.stop: int | None = None  # a signal number: finish the update, save, leave
         self.streams = Streams(config.train.seed, pipeline.device)
-        order = Order(
-            len(pipeline.dataset),
-            config.train.batch_size,
-            derive(config.train.seed, "order"),
-            flip=config.data.flip,
-        )
-        budget = budget_bytes(config.data.budget, pipeline.device)
-        others = {
-            name: Order(len(other), config.train.batch_size, derive(config.train.seed, name))
-            for name, other in pipeline.dataset.others.items()
-        }
-        self.feed = Feed(
-            pipeline.dataset, order, pipeline.device, config.data.resident, budget, others
-        )
+        self.feed = feed_of(pipeline)
         train = config.train
         self.turns = pipeline.parts.game.turns(train.n_critic, train.n_gen)
         self._times = Counter(turn.player for turn in self.turns)  # in a round
