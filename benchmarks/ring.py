@@ -15,7 +15,7 @@ import math
 
 import torch
 from ganzoo_plugins.datasets.points import GRID_CENTRES, GRID_STD, RING_CENTRES, RING_STD
-from ganzoo_plugins.metrics.modes import covered
+from ganzoo_plugins.metrics.modes import coverage
 from torch import Tensor, nn
 
 from ganzoo.assembly.pipeline import Pipeline
@@ -40,8 +40,8 @@ def scores(points: Tensor, mixture: str = "ring") -> quality.Scores:
     such point, KL of the modes' shares from equal ones (nats).
     """
     centres, deviation = MIXTURES[mixture]
-    found = covered(points, torch.tensor(centres), deviation)
-    return {"near": found["quality"], "modes": int(found["modes"]), "kl": found["kl"]}
+    found = coverage(points, torch.tensor(centres), deviation)
+    return {"near": found["quality"], "modes": int(found["covered"]), "kl": found["kl"]}
 
 
 def perfect(mixture: str) -> quality.Scores:

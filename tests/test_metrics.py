@@ -65,7 +65,7 @@ def test_a_perfect_sampler_is_at_the_floor():
         real, fake = data[10_000 * k :][:2500], data[10_000 * k + 5000 :][:2500]
         found.append(metric.measure(real, fake))
     mean = {key: np.mean([each[key] for each in found]) for key in found[0]}
-    assert mean["modes"] == mean["modes_20"] == mean["floor_modes"] == 25
+    assert mean["covered"] == mean["covered_20"] == mean["floor_covered"] == 25
     for name in ("", "floor_"):
         assert mean[name + "quality"] == pytest.approx(1 - math.exp(-4.5), abs=0.004)
         assert mean[name + "kl"] == pytest.approx(24 / 5000, abs=0.002)
@@ -76,13 +76,13 @@ def test_modes_by_hand():
     metric = create("metric", "modes", PLANE)
     centres = torch.tensor(mixtures.RING_CENTRES)
     one = metric.measure(real, centres[:1].repeat(2400, 1))
-    assert (one["quality"], one["modes"], one["modes_20"]) == (1, 1, 1)
+    assert (one["quality"], one["covered"], one["covered_20"]) == (1, 1, 1)
     assert one["kl"] == pytest.approx(math.log(8))
     every = metric.measure(real, centres)
-    assert (every["quality"], every["modes"], every["modes_20"]) == (1, 8, 0)
+    assert (every["quality"], every["covered"], every["covered_20"]) == (1, 8, 0)
     assert every["kl"] == pytest.approx(0, abs=1e-12)
     none = metric.measure(real, torch.zeros(100, 2))
-    assert (none["quality"], none["modes"]) == (0, 0)
+    assert (none["quality"], none["covered"]) == (0, 0)
     assert none["kl"] == pytest.approx(math.log(8)), "the worst, and not the best"
     far = centres + torch.tensor([0.04, 0.0])  # four deviations
     assert metric.measure(real, far)["quality"] == 0

@@ -15,11 +15,11 @@ from .floor import beside_floor, check_count, different
 
 class Frechet(Metric):
     """The Frechet distance of Gaussians fitted to real and generated samples (Heusel et al. 2017),
-    in features of no trained network: no FID, and not to be compared with one.
+    in features of no trained network.
 
-    |difference of means|² + tr(S + S' - 2 (S S')^½), in float64 with covariances over n - 1. The
-    fewer samples there are for the features, the larger it is for samples of one distribution too,
-    as the floor shows.
+    |difference of means|² + tr(S + S' - 2 (S S')^½), in float64 with covariances over n - 1. It is
+    no FID, and not to be compared with one. The fewer samples there are for the features, the
+    larger it is for samples of one distribution too, as the floor shows.
 
     Figures, of halves of the samples (two of each, averaged):
     distance: in squared units of the features, from 0, smaller is better

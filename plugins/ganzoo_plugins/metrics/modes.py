@@ -32,8 +32,8 @@ class Modes(Metric):
     kl: divergence in nats of the shares of high-quality samples by mode from the modes' own, from
         0, smaller is better; log(1 / the smallest share), its largest value, if there are none
     quality: share of samples of high quality, 0 to 1, larger is better
-    modes: modes with at least one high-quality sample, larger is better
-    modes_20: modes with at least 20, larger is better
+    covered: modes with at least one high-quality sample, larger is better
+    covered_20: modes with at least 20, larger is better
 
     count: samples to draw for it; the papers' is 2500
     deviations: how near to a centre high quality is, strictly less
@@ -41,7 +41,7 @@ class Modes(Metric):
     """
 
     modalities = ("points",)
-    larger = ("quality", "modes", "modes_20")
+    larger = ("quality", "covered", "covered_20")
 
     def __init__(
         self,
@@ -76,13 +76,13 @@ class Modes(Metric):
         return {
             name + key: value
             for name, samples in (("", fake), ("floor_", real))
-            for key, value in covered(
+            for key, value in coverage(
                 samples, centres, spread.sqrt(), self.deviations, expected
             ).items()
         }
 
 
-def covered(
+def coverage(
     points: Tensor,
     centres: Tensor,
     deviation: Tensor | float,
@@ -104,8 +104,8 @@ def covered(
     return {
         "kl": float(kl if near.any() else -expected.min().log()),
         "quality": float(near.double().mean()),
-        "modes": float((counts > 0).sum()),
-        "modes_20": float((counts >= COMMON).sum()),
+        "covered": float((counts > 0).sum()),
+        "covered_20": float((counts >= COMMON).sum()),
     }
 
 

@@ -15,9 +15,10 @@ CHUNK = 1024  # rows of the table of distances at a time
 
 class Neighbours(Metric):
     """Improved precision and recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al.
-    2020), of balls that reach to a sample's k-th nearest neighbour among its own kind.
+    2020), by nearest neighbours.
 
-    A real sample that was drawn twice counts once, so that no ball is empty.
+    A sample's ball reaches to its k-th nearest neighbour among its own kind, strictly less. A real
+    sample that was drawn twice counts once, so that no ball is empty.
 
     Figures, of halves of the samples (two of each, averaged), larger is better in all; each with
     `floor_` before it for one half of the real samples in place of generated ones, which is what a

@@ -11,11 +11,12 @@ from .floor import beside_floor, check_count, different
 
 
 class SlicedWasserstein(Metric):
-    """The sliced Wasserstein-2 distance of all values of a sample (Rabin et al. 2011; Bonneel et
-    al. 2015): of pixels, and not of patches of a pyramid as in Karras et al. 2018.
+    """The sliced Wasserstein-2 distance of all values of a sample, pixels for images (Bonneel et
+    al. 2015).
 
     The root of the mean of squared distances along random directions, which the seed fixes. A shift
-    of all samples by v makes it about |v| / sqrt(values of a sample).
+    of all samples by v makes it about |v| / sqrt(values of a sample). Karras et al. 2018 take it of
+    patches of a pyramid: their figures are not to be compared with these.
 
     Figures, of halves of the samples (two of each, averaged):
     distance: in the units of the data, from 0, smaller is better
