@@ -17,7 +17,7 @@ from ganzoo_plugins.metrics import (
     spectrum,
 )
 
-from ganzoo import create
+from ganzoo import create, load, train
 from ganzoo.contracts import Spec
 from ganzoo.errors import Incompatible
 
@@ -417,3 +417,23 @@ def test_frechet_distance_is_that_of_the_product(count):
 def test_frechet_distance_of_what_diverged_is_no_number():
     metric, real = create("metric", "frechet", PLANE), drawn(20, 2)
     assert math.isnan(metric.measure(real, real * math.inf)["distance"])
+
+
+# In a training.
+
+
+def test_a_training_is_scored_and_the_figures_are_kept(tmp_path):
+    count = {"count": 200}
+    tree = {
+        "data": {"name": "ring"},
+        "gen": {"name": "mlp", "width": 8},
+        "disc": {"width": 8},
+        "train": {"images": 128, "device": "cpu"},
+        "metric": {name: count for name in ("modes", "swd", "prdc", "frechet")},
+    }
+    train(tree, folder=tmp_path / "run")
+    scores = load(tmp_path / "run").header.scores
+    assert scores["modes.floor_covered"] == 8 and 0.95 < scores["modes.floor_quality"] <= 1
+    assert scores["swd.distance"] > 2 * scores["swd.floor_distance"]
+    assert scores["frechet.distance"] > 2 * scores["frechet.floor_distance"]
+    assert scores["prdc.floor_precision"] > 0.7
