@@ -429,7 +429,7 @@ def test_a_training_is_scored_and_the_figures_are_kept(tmp_path):
         "gen": {"name": "mlp", "width": 8},
         "disc": {"width": 8},
         "train": {"images": 128, "device": "cpu"},
-        "metric": {name: count for name in ("modes", "swd", "prdc", "frechet")},
+        "metric": dict.fromkeys(("modes", "swd", "prdc", "frechet"), count),
     }
     train(tree, folder=tmp_path / "run")
     scores = load(tmp_path / "run").header.scores
