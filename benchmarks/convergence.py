@@ -19,6 +19,8 @@ from typing import Any
 
 import torch
 from ganzoo_plugins.datasets.points import GRID_CENTRES, RING_CENTRES, RING_STD
+from ganzoo_plugins.metrics.frechet import frechet_distance
+from ganzoo_plugins.metrics.sliced import sliced_distance
 from torch import Tensor
 
 from ganzoo import config as configuration
@@ -31,13 +33,11 @@ from ganzoo.generate.sampling import sample
 from ganzoo.io.files import write_text
 from ganzoo.training.loop import Training
 
-from .digits import frechet
 from .quality import Scores
 
 FILE = Path(__file__).parents[1] / "tests" / "convergence.json"
 SEEDS = range(5)
 SAMPLES = 2500
-DIRECTIONS = 512  # of the sliced distance
 COMPONENTS = 64  # of the digits' pixels
 # Where a sixth value of a normal distribution lies with 99 %, in deviations of five values from
 # their mean: Student's t with four degrees of freedom, times sqrt(1 + 1/5), since the mean is known
@@ -50,18 +50,6 @@ Tree = dict[str, Any]
 
 
 # What is measured.
-
-
-def sliced_distance(one: Tensor, other: Tensor) -> float:
-    """The sliced Wasserstein-2 distance of two sets [n, ...] of one size (Bonneel et al. 2015).
-
-    The directions are the same in every call.
-    """
-    stream = torch.Generator().manual_seed(0)
-    directions = torch.randn(one[0].numel(), DIRECTIONS, generator=stream)
-    directions = directions / directions.norm(dim=0)
-    first, second = (x.flatten(1).matmul(directions).sort(0).values for x in (one, other))
-    return float((first - second).square().mean().sqrt())
 
 
 def ring_scores(points: Tensor) -> Scores:
@@ -102,7 +90,7 @@ def digit_scores(pictures: Tensor) -> Scores:
     some = torch.linspace(0, len(data) - 1, len(pictures)).long()  # of all writers
     return {
         "sliced": sliced_distance(pictures, real[some]),
-        "frechet": frechet(pictures.flatten(1).double() @ axes, pixels @ axes),
+        "frechet": frechet_distance(pictures.flatten(1).double() @ axes, pixels @ axes),
     }
 
 

@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 
 import torch
+from ganzoo_plugins.metrics.frechet import frechet_distance
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -120,15 +121,6 @@ def classifier(root: Path) -> Classifier:
     return net
 
 
-def frechet(one: Tensor, other: Tensor) -> float:
-    """The Frechet distance of two Gaussians fitted to features [n, d] and [m, d]."""
-    mean = (one.mean(0) - other.mean(0)).square().sum()
-    first, second = one.T.cov(), other.T.cov()
-    # The trace of the root of a product of covariances is the sum of its eigenvalues' roots.
-    root = torch.linalg.eigvals(first @ second).real.clamp(min=0).sqrt().sum()
-    return float(mean + first.trace() + second.trace() - 2 * root)
-
-
 def scores(net: Classifier, pictures: Tensor, real: Tensor) -> quality.Scores:
     """All figures of pictures [n, 1, 28, 28] beside the features [m, 64] of real ones."""
     probabilities, features = net.judge(pictures)
@@ -137,7 +129,7 @@ def scores(net: Classifier, pictures: Tensor, real: Tensor) -> quality.Scores:
         "recognised": float((probabilities.max(1).values > SURE).double().mean()),
         "entropy": float(-torch.special.xlogy(shares, shares).sum() / torch.tensor(10.0).log()),
         "classes": int((shares > 0.01).sum()),
-        "distance": frechet(features, real),
+        "distance": frechet_distance(features, real),
     }
 
 

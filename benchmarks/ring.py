@@ -15,6 +15,7 @@ import math
 
 import torch
 from ganzoo_plugins.datasets.points import GRID_CENTRES, GRID_STD, RING_CENTRES, RING_STD
+from ganzoo_plugins.metrics.modes import coverage
 from torch import Tensor, nn
 
 from ganzoo.assembly.pipeline import Pipeline
@@ -39,15 +40,8 @@ def scores(points: Tensor, mixture: str = "ring") -> quality.Scores:
     such point, KL of the modes' shares from equal ones (nats).
     """
     centres, deviation = MIXTURES[mixture]
-    distance, mode = torch.cdist(points, torch.tensor(centres)).min(1)
-    near = distance < 3 * deviation
-    counts = torch.bincount(mode[near], minlength=len(centres)).double()
-    shares = counts / counts.sum().clamp(min=1)
-    return {
-        "near": float(near.double().mean()),
-        "modes": int((counts > 0).sum()),
-        "kl": float(torch.special.xlogy(shares, shares * len(centres)).sum()),
-    }
+    found = coverage(points, torch.tensor(centres), deviation)
+    return {"near": found["quality"], "modes": int(found["covered"]), "kl": found["kl"]}
 
 
 def perfect(mixture: str) -> quality.Scores:

@@ -321,6 +321,9 @@ def check_parts(registry, given):
     }
     for text in given["settings"]:
         section, _, key = text.partition("=")[0].rpartition(".")
+        if section == "metric":
+            registry.get("metric", key)
+            continue
         core = functools.reduce(
             lambda tree, step: tree.get(step, {}), section.split("."), configuration.defaults()
         )

@@ -321,6 +321,13 @@ def samples_of(spec: Spec, count: int = BATCH, seed: int = 2) -> Tensor:
     return torch.randn(count, *spec.shape).clamp(-1, 1)
 
 
+def grouped(spec: Spec, count: int, seed: int = 3) -> Tensor:
+    """Samples in two groups far apart, in a generator's range: some metrics count the groups."""
+    torch.manual_seed(seed)
+    sides = torch.arange(count).remainder(2).mul(1.5).sub(0.75)
+    return sides.view(-1, *[1] * len(spec.shape)) + 0.05 * torch.randn(count, *spec.shape)
+
+
 def _with_given(base: Any) -> type:
     """A class whose own method gets given pictures, that differ by sample, if it got none."""
     where = "features" if issubclass(base, Discriminator) else "forward"

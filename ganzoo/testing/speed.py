@@ -13,7 +13,7 @@ from ..assembly.pipeline import SIDES
 from ..components.registry import Component
 from ..contracts import GradientPenalty, Spec
 from ..errors import GanzooError
-from .case import Case, DoesNotApply, Noted, describe, judging, labels_for, samples_of
+from .case import Case, DoesNotApply, Noted, describe, grouped, judging, labels_for, samples_of
 from .parts import IMAGE, given_logits, home, nets_for
 from .stand_ins import step_of
 
@@ -96,7 +96,7 @@ def _run(case: Case, spec: Spec) -> Run:
         optimizer = case.build(weights)
         return lambda: optimizer.step()
     if case.kind == "metric":
-        metric, real = case.made(spec), samples_of(spec, 256)
+        metric, real = case.made(spec), grouped(spec, 256)
         return lambda: metric.measure(real, real.flip(0))
     if case.kind == "loss":
         loss, logits = (
