@@ -5,7 +5,7 @@ import ganzoo
 WIDTH = 8
 SMALL = ("dcgan", "mlp")  # nets that are quick as they are
 DEEP = {"mapping": 2, "latent_dim": 32}  # of a net that maps latents, by layers as wide as they are
-SHALLOW = {"depth": 4}  # of a net whose depth is an option
+SHALLOW = {"depth": 2}  # of a net whose depth is an option, which has as many levels at most
 
 
 def options(component):
@@ -25,6 +25,8 @@ def layer(recipe):
     for section, kind in (("gen", "generator"), ("disc", "discriminator")):
         name = tree.get(section, {}).get("name", drawing)
         found[section] = options(_named(kind, name))
+    if "levels" in tree.get("game", {}):
+        found["game"] = {"levels": SHALLOW["depth"]}
     return {section: values for section, values in found.items() if values}
 
 

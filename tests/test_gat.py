@@ -38,12 +38,12 @@ def linear(inputs, outputs):
     return inputs * outputs + outputs
 
 
-def drawing(depth, width, pixels, classes, tokens, levels):
+def drawing(depth, width, pixels, classes, tokens):
     """Parameters of a generator: embedding, mapping, tokens, modulated blocks, painters."""
     mapping = classes * width + linear(64 + (width if classes else 0), width) + linear(width, width)
     block = linear(width, 3 * width) + linear(width, width) + linear(width, 4 * width)
     block += linear(width, 4 * width) + linear(4 * width, width)
-    return mapping + tokens * width + depth * block + levels * linear(width, pixels)
+    return mapping + tokens * width + depth * (block + linear(width, pixels))
 
 
 def judging(depth, width, pixels, classes, tokens):
@@ -57,10 +57,10 @@ def judging(depth, width, pixels, classes, tokens):
 @pytest.mark.parametrize(
     ("size", "drawn", "judged"),
     [
-        ("S", 29_180_176, 21_783_169),
-        ("B", 115_573_264, 86_033_665),
-        ("L", 406_439_952, 303_614_977),
-        ("XL", 599_157_520, 447_795_073),
+        ("S", 29_247_936, 21_783_169),
+        ("B", 115_708_608, 86_033_665),
+        ("L", 406_817_152, 303_614_977),
+        ("XL", 599_655_616, 447_795_073),
     ],
 )
 def test_nets_have_the_parameters_of_their_size(size, drawn, judged):
@@ -74,15 +74,13 @@ def test_nets_have_the_parameters_of_their_size(size, drawn, judged):
     options = {"size": size, "labels": True}
     with torch.device("meta"):
         generator = create("generator", (4, 32, 32), 1000, **options)
-        staged = create("generator", (4, 32, 32), 1000, levels=4, **options)
         discriminator = create("discriminator", (4, 32, 32), 1000, **options)
         plain = create("discriminator", (3, 32, 32), size=size)
-    assert count(generator) == drawing(depth, width, 16, 1000, 256, 1) == drawn
-    assert count(staged) == drawing(depth, width, 16, 1000, 256, 4)
+    assert count(generator) == drawing(depth, width, 16, 1000, 256) == drawn
     assert count(discriminator) == judging(depth, width, 16, 1000, 256) == judged
     assert count(plain) == judging(depth, width, 12, 0, 256)
     if size == "XL":
-        assert abs(count(staged) / 602e6 - 1) < 0.01
+        assert abs(count(generator) / 602e6 - 1) < 0.01
     assert generator.blocks[0].attend.heads == SIZES[size][2]
 
 
@@ -171,7 +169,7 @@ def test_every_size_that_patches_make_up(shape, patch):
     net = create("discriminator", shape, patch=patch, **NARROW)
     samples = generator(generator.draw_latents(3))
     assert samples.shape == (3, *shape) and samples.abs().max() <= 1
-    assert torch.dist(samples[0], samples[1]) > 0.05
+    assert samples.std(0).mean() > 0.3  # latents tell from the start
     logits = net(samples)
     assert logits.shape == (3,)
     torch.testing.assert_close(net(samples[:1]), logits[:1])
@@ -187,8 +185,6 @@ def test_other_sizes_are_one_line():
             create(kind, (3, 17, 23))
         with pytest.raises(Incompatible, match=r"gat works on images"):
             create(kind, (3, 16))
-    with pytest.raises(Incompatible, match=r"gen.levels = 2"):
-        create("generator", (3, 8, 8), levels=3, **NARROW)
 
 
 def test_classes_change_what_is_drawn_and_judged():
@@ -212,33 +208,37 @@ def test_classes_change_what_is_drawn_and_judged():
 
 def test_pictures_of_stages_add_up():
     torch.manual_seed(0)
-    net = create("generator", (2, 8, 12), width=16, depth=5, levels=3)
-    assert net.ends == [2, 4, 5]
+    net = create("generator", (2, 8, 12), width=16, depth=5)
     latents = net.draw_latents(4)
-    pictures = net.pictures(latents)
-    assert pictures.shape == (4, 3, 2, 8, 12)
-    assert torch.equal(pictures[:, -1], net(latents))
-    with torch.no_grad():
-        for p in net.paint[1].parameters():
-            p.zero_()
-    torch.testing.assert_close(net.pictures(latents)[:, 0], net.pictures(latents)[:, 1])
-    torch.testing.assert_close(net.pictures(latents)[:, 0], pictures[:, 0])
-    assert create("generator", (2, 8, 8), width=8, depth=4, levels=4).ends == [1, 2, 3, 4]
+    each = net.pictures(latents, count=5)
+    assert each.shape == (4, 5, 2, 8, 12) and torch.equal(each[:, -1], net(latents))
+    pictures = net.pictures(latents, count=3)  # after 1, 3 and 5 of five blocks
+    assert torch.equal(pictures, each[:, [0, 2, 4]])
+    assert 0.8 < pictures[:, -1].atanh().std() < 1.2
+    added = net.patches.cut(each[:, 1].atanh() - each[:, 0].atanh())
+    w = rms_norm(net.mapping(latents))
+    tokens = net.blocks[1](net.blocks[0](net.tokens.expand(4, -1, -1), w), w)
+    torch.testing.assert_close(added, net.paint[1](rms_norm(tokens)), atol=1e-4, rtol=1e-3)
 
 
 # The game.
 
 
-class Stages(nn.Module):
-    """A generator whose pictures are numbers that are known."""
-
-    levels, conditional = 3, False
-
-    def pictures(self, latents, labels=None):
-        return torch.tensor([1.0, 2.0, 3.0])[None, :, None, None, None].expand(4000, 3, 2, 2, 1)
+class Plain(nn.Module):
+    """A generator whose picture is a number."""
 
     def forward(self, latents, labels=None):
-        return self.pictures(latents)[:, -1]
+        return torch.full((4000, 2, 2, 1), 3.0)
+
+
+class Staged(Plain):
+    """One whose stages draw other numbers before."""
+
+    stages = 4
+
+    def pictures(self, latents, labels=None, *, count=1):
+        numbers = torch.arange(4.0 - count, 4.0)
+        return numbers[None, :, None, None, None].expand(4000, count, 2, 2, 1)
 
 
 @pytest.mark.parametrize("staged", [True, False])
@@ -246,9 +246,7 @@ def test_levels_of_noise(staged):
     """Means and deviations of all levels, of real and generated samples; the last has no noise."""
     torch.manual_seed(0)
     game = NoiseLevels(Spec((2, 2, 1)), levels=3, least=0.25)
-    net = Stages()
-    net.levels = 3 if staged else 1
-    nets = {"gen": net, "disc": nn.Identity()}
+    nets = {"gen": Staged() if staged else Plain(), "disc": nn.Identity()}
     assert game.roles()["disc"].spec(nets).shape == (6, 2, 1)
     update = Update("discriminator", nets, Batch(torch.full((4000, 2, 2, 1), 5.0)), torch.zeros(4))
     (step,) = game.steps(update)
@@ -288,8 +286,8 @@ def pipeline(**sections):
 def test_the_game_takes_any_generator_and_refuses_other_stages():
     built = pipeline(game={"name": "mng", "levels": 3}, gen={"name": "dcgan", "width": 4})
     assert built.parts.discriminator.spec.shape == (3, 8, 8)
-    with pytest.raises(Incompatible, match=r"draws 2 pictures.* game.levels = 2"):
-        pipeline(game={"name": "mng", "levels": 3}, gen={"levels": 2})
+    with pytest.raises(Incompatible, match=r"has 2 stages, .* game.levels = 2"):
+        pipeline(game={"name": "mng", "levels": 3})
 
 
 SLOPES = {
@@ -301,7 +299,7 @@ SLOPES = {
 @pytest.mark.parametrize("slopes", SLOPES)
 def test_an_update_is_one_graph(slopes):
     """The whole update of either player, by relativistic pairs, under guidance and penalties."""
-    built = pipeline(game={"name": "mng", "levels": 2}, gen={"levels": 2}, reg=SLOPES[slopes])
+    built = pipeline(game={"name": "mng", "levels": 2}, reg=SLOPES[slopes])
     judge = built.parts.discriminator
     assert judge.blocks[0].attend.native is (slopes == "differences")
     data = torch.rand(4, *built.spec.shape) * 2 - 1
@@ -323,11 +321,11 @@ def test_an_update_is_one_graph(slopes):
 
 
 def test_the_recipe_scales_its_rates_by_width():
-    """From the README's 2e-4 at width 768; the stages of both sides are as many."""
+    """From the README's 2e-4 at width 768."""
     recipe = configuration.settings(REGISTRY.get("recipe", "gat-s").recipe())
     tree = configuration.check(configuration.merge(configuration.defaults(), recipe))
     for optim in (tree.optim.gen, tree.optim.disc):
         assert optim.options["lr"] * SIZES["S"][1] == pytest.approx(2e-4 * 768)
         assert list(optim.options["betas"]) == [0.0, 0.99]
-    assert tree.gen.options["levels"] == tree.game.options["levels"] == 4
+    assert (tree.game.name, tree.game.options["levels"]) == ("mng", 4)
     assert set(tree.reg) == {"approx-r1", "approx-r2"}

@@ -83,13 +83,13 @@ def patches_of(spec: Spec, side: int) -> Patches:
     return Patches(height // side, width // side, side)
 
 
-def draw(net: nn.Module) -> None:
-    """Weights of linear layers from N(0, 1 / inputs), biases zero: what goes in with a variance of
-    one comes out with it.
+def draw(net: nn.Module, gain: float = 1.0) -> None:
+    """Weights of linear layers from N(0, gain² / inputs), biases zero: what goes in with a variance
+    of one comes out with gain².
     """
     for module in net.modules():
         if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, 0.0, module.in_features**-0.5)
+            nn.init.normal_(module.weight, 0.0, gain * module.in_features**-0.5)
             nn.init.zeros_(module.bias)
 
 

@@ -16,17 +16,17 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class NoiseLevels(Game):
-    """The discriminator sees several noisy forms of a sample together, and of a generated one the
-    pictures of the generator's stages, earlier ones with more noise (Hyun et al. 2025, MNG).
+    """The discriminator sees a sample at several levels of noise, each of a stage of the generator
+    (Hyun et al. 2025, MNG).
 
     Level k of K is a_k x_k + sqrt(1 - a_k²) e_k with e ~ N(0, I), a_K = 1; x_k is the picture after
-    stage k of a generator with as many `levels`, the sample itself of any other, and real samples
-    are the same at all levels. Early stages are so asked for what shows through much noise, and
+    stage k of a generator that has `stages`, the sample itself of any other, and real samples are
+    the same at all levels. Early stages are so asked for what shows through much noise, and
     the last for everything. The levels are joined as channels, or numbers of a point, so that any
     discriminator, loss and penalty takes them; penalties count slopes in what is seen.
     Choices of this implementation, since the paper says of the a_k that they grow exponentially to
     1: a_k = least^((K - k) / (K - 1)), levels joined and not judged apart, noise drawn for each
-    level by itself. A generator's own `levels` must be 1 or as many: Incompatible otherwise.
+    level by itself. Raises Incompatible for more levels than the generator has stages.
 
     levels: noisy forms of a sample, the last without noise
     least: share of the sample in the first one, above 0
@@ -43,13 +43,11 @@ class NoiseLevels(Game):
         }
 
     def _joined(self, nets: Mapping[str, Any]) -> Spec:
-        stages = getattr(nets["gen"], "levels", 1)
-        if stages not in (1, self.levels):
-            raise Incompatible(
-                f"the generator draws {stages} pictures, and {self.levels} are judged",
-                remedy="take as many",
-                change={"game.levels": stages},
-            )
+        stages = getattr(nets["gen"], "stages", self.levels)
+        if stages < self.levels:
+            message = f"the generator has {stages} stages, and {self.levels} pictures are judged"
+            remedy, change = "the most is", {"game.levels": stages}
+            raise Incompatible(message, remedy=remedy, change=change)
         first, *rest = self.spec.shape
         return self.spec.with_shape(self.levels * first, *rest)
 
@@ -66,9 +64,9 @@ class NoiseLevels(Game):
         generator: Any = update.nets["gen"]
         labels = update.labels if getattr(generator, "conditional", False) else None
         given = self.given_to("gen", update)
-        if getattr(generator, "levels", 1) > 1:
-            pictures: Tensor = generator.pictures(latents, labels, **given)
-            return pictures.unbind(1)
+        if hasattr(generator, "pictures"):
+            found: Tensor = generator.pictures(latents, labels, count=self.levels, **given)
+            return found.unbind(1)
         drawn: Tensor = generator(latents, labels, **given)
         return [drawn] * self.levels
 

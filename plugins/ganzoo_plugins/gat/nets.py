@@ -8,12 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo.contracts import Discriminator, Generator, PositiveInt, Spec
-from ganzoo.errors import Incompatible
 from ganzoo.nn import ProjectionHead, class_head, label_head, rms_norm
 
 from .blocks import ModulatedBlock, ScaledBlock, Size, draw, patches_of, shape_of
 
-BEGIN = 0.02  # deviation of places and of the token that is judged
+BEGIN = 0.02  # deviation of learnt tokens and places
 
 
 class GATGenerator(Generator):
@@ -22,15 +21,14 @@ class GATGenerator(Generator):
 
     Draws [n, c, h, w] for any c and any h and w that are multiples of the patch. Two layers make w
     of the latents and, with `labels`, of a vector for the class; w modulates learnt tokens, one a
-    patch, by gains before and scales after each branch of each block, which begin near zero. A
-    linear layer of the normed tokens paints the patches, and with `levels` another one after each
-    stage of blocks, whose pictures add up. At 32x32x4, patch 2, with 1000 classes it has
-    29,180,176, 115,573,264, 406,439,952 and 599,157,520 parameters at S, B, L and XL, where the
-    paper states 602 million for XL. Choices of this implementation, of which
-    we found nothing stated: learnt tokens and no other places, w as wide as a token and normed,
-    GELU, weights of N(0, 1 / inputs), modulations of deviation 0.1 at the start, painters without
-    modulation, and tanh at the end, after pictures were added up. Raises Incompatible for other
-    samples.
+    patch, by gains before and scales after each branch of each block, which begin near zero. After
+    each block a linear layer of the normed tokens paints patches, which add up. At 32x32x4, patch
+    2, with 1000 classes it has 29,247,936, 115,708,608, 406,817,152 and 599,655,616 parameters at
+    S, B, L and XL, where the paper states 602 million for XL. Choices of this implementation, of
+    which we found nothing stated: learnt tokens and no other places, w as wide as a token and
+    normed, GELU, weights of N(0, 1 / inputs), modulations of deviation 0.1 at the start, painters
+    without modulation and after every block, so that `pictures` are to be had in any number of
+    stages, and tanh at the end. Raises Incompatible for other samples.
 
     latent_dim: numbers in one latent vector
     patch: pixels of a patch's side
@@ -38,7 +36,6 @@ class GATGenerator(Generator):
         16 heads
     width: numbers in a token instead of the size's, in heads of 64 or more; none keeps it
     depth: blocks instead of the size's; none keeps it
-    levels: stages with a picture of their own, which the game `mng` judges
     labels: whether it is told the class of what it is to draw, where the data have classes
     """
 
@@ -55,43 +52,41 @@ class GATGenerator(Generator):
         size: Size = "S",
         width: PositiveInt | None = None,
         depth: PositiveInt | None = None,
-        levels: PositiveInt = 1,
         labels: bool = False,
     ) -> None:
         super().__init__(spec, latent_dim=latent_dim)
         self.patches, shape = patches_of(spec, patch), shape_of(size, width, depth)
-        if levels > shape.depth:
-            message = f"{shape.depth} blocks have no {levels} stages"
-            raise Incompatible(message, remedy="the most is", change={"gen.levels": shape.depth})
-        self.levels, self.conditional = levels, labels and spec.classes > 0
-        self.ends = [-(-stage * shape.depth // levels) for stage in range(1, levels + 1)]
+        self.stages, self.conditional = shape.depth, labels and spec.classes > 0
         told = latent_dim
         if self.conditional:
             self.classes = nn.Embedding(spec.classes, shape.width)
             told += shape.width
-        self.tokens = nn.Parameter(torch.randn(self.patches.count, shape.width))
+        self.tokens = nn.Parameter(BEGIN * torch.randn(self.patches.count, shape.width))
         self.mapping = nn.Sequential(
             nn.Linear(told, shape.width), nn.SiLU(), nn.Linear(shape.width, shape.width)
         )
         self.blocks = nn.ModuleList(ModulatedBlock(shape) for _ in range(shape.depth))
         numbers = spec.shape[0] * patch**2
-        self.paint = nn.ModuleList(nn.Linear(shape.width, numbers) for _ in range(levels))
-        for layers in (self.mapping, self.paint):
-            draw(layers)
+        self.paint = nn.ModuleList(nn.Linear(shape.width, numbers) for _ in self.blocks)
+        draw(self.mapping)
+        draw(self.paint, shape.depth**-0.5)  # all together with a variance of one
 
-    def pictures(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """What the stages drew, [n, levels, *shape]; the last is the sample."""
+    def pictures(self, latents: Tensor, labels: Tensor | None = None, *, count: int = 1) -> Tensor:
+        """What was drawn after each of `count` stages, [n, count, *shape]; the last is the sample.
+
+        count: stages of as many blocks each, at most as many as there are blocks
+        """
         told = torch.cat([latents, self.classes(labels)], 1) if self.conditional else latents
         w = rms_norm(self.mapping(told))
         tokens = self.tokens.expand(len(latents), -1, -1)
+        ends = [stage * self.stages // count for stage in range(1, count + 1)]
         painted: list[Tensor] = []
-        for number, block in enumerate(self.blocks, 1):
+        for block, paint in zip(self.blocks, self.paint, strict=True):
             tokens = block(tokens, w)
-            if number in self.ends:
-                added = self.paint[len(painted)](rms_norm(tokens))
-                painted.append(painted[-1] + added if painted else added)
-        channels = self.spec.shape[0]
-        return torch.stack([self.patches.join(one, channels) for one in painted], 1).tanh()
+            added = paint(rms_norm(tokens))
+            painted.append(painted[-1] + added if painted else added)
+        chosen = [self.patches.join(painted[end - 1], self.spec.shape[0]) for end in ends]
+        return torch.stack(chosen, 1).tanh()
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.pictures(latents, labels)[:, -1]
