@@ -57,7 +57,8 @@ def state(run):
 def test_captured_trains_as_eager(gen, loss, regs, cuda):
     eager, captured = (training(gen, loss, regs, engine) for engine in ("eager", "captured"))
     for run in (eager, captured):
-        if gen == "fastgan":  # many rectifiers, of which rounding turns one after ten updates
+        # Rounding grows: it turns one of many rectifiers, and norms of small tokens enlarge it.
+        if gen in ("fastgan", "gat"):
             run.goal = 8 * 6
         torch.manual_seed(5)
         run.run()
