@@ -9,7 +9,7 @@ from ganzoo.contracts import Discriminator, Spec
 
 IMAGES_ONLY = ("cr", "bcr")
 SMALL = ("dcgan", "mlp")  # what all losses and regularizers are tried with
-OF_FEATURES = ("featmatch", "d2dce")
+OF_FEATURES = ("featmatch", "d2dce", "infogan")
 
 
 def parts_of(registry, loss, regs):

@@ -229,3 +229,16 @@ def test_a_part_that_keeps_no_such_number_is_named():
     tree = configuration.merge(tree, {"reg": {"squared": {"strength": table(1, 2)}}})
     with pytest.raises(Incompatible, match="keeps no such number"):
         assemble(configuration.check(tree), registry)
+
+
+def test_a_weight_that_chooses_itself_is_the_rules_and_is_said():
+    built = pipeline({"reg": {"r1": {"weight": "auto"}, "r2": {"weight": "auto"}}})
+    assert built.parts.regularizers["r1"].weight == pytest.approx(2e-4 * 64 / 8)
+    assert built.config.reg["r2"]["weight"] == pytest.approx(2e-4 * 64 / 8), "a run keeps it"
+    (note,) = (note for note in built.notes if note.startswith("reg.r1.weight"))
+    assert "0.0002 x 8 x 8 pixels / batch of 8" in note
+    points = {"data": {"name": "ring"}, "gen": {"name": "mlp"}, "disc": {"name": "mlp"}}
+    tree = configuration.merge(configuration.defaults(), points)
+    for layer in ({"reg": {"r1": {"weight": "auto"}}}, {"reg": {"gp": {"weight": "auto"}}}):
+        with pytest.raises(UsageError, match="give a number"):
+            assemble(configuration.check(configuration.merge(tree, layer)), REGISTRY)

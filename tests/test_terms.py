@@ -2,6 +2,7 @@
 values and gradients; what they keep, and what they refuse.
 """
 
+import copy
 import math
 
 import pytest
@@ -460,6 +461,80 @@ def test_top_k_leaves_real_samples_and_refuses_packed_ones():
         part.view(step.drawn, step)
 
 
+# Codes, and logits over their slope.
+
+
+@pytest.mark.parametrize("side", ["discriminator", "generator"])
+@pytest.mark.parametrize(("categories", "continuous"), [(3, 1), (0, 2), (4, 0)])
+def test_infogan_is_the_cross_entropy_of_the_code(side, categories, continuous):
+    """Of a category, and of numbers under normal distributions of deviation 1, by hand."""
+    step = step_for(side)
+    penalty = create("infogan", categories=categories, continuous=continuous)
+    penalty.prepare(step.generator, step.discriminator)
+    judge = step.discriminator.double()
+    fake = step.generator(step.latents)
+    read = judge.read_code(judge.features(fake if side == "generator" else fake.detach()))
+    total = 0.0
+    for row, code in zip(read, step.latents, strict=True):
+        if categories:
+            chosen = code[:categories].tolist().index(max(code[:categories].tolist()))
+            total = total - (row[chosen] - row[:categories].logsumexp(0)) / 6
+        for k in range(categories, categories + continuous):
+            normal = torch.distributions.Normal(row[k], 1.0)
+            total = total - normal.log_prob(code[k]) / 6
+    agree(penalty.penalty(step), total, step.net)
+
+
+def test_a_code_longer_than_the_latents_is_one_line():
+    step = step_for("generator")
+    with pytest.raises(Incompatible, match="codes have 12 numbers, and latents 4"):
+        create("infogan").prepare(step.generator, step.discriminator)
+    with pytest.raises(Incompatible, match="a category or numbers"):
+        create("infogan", categories=0, continuous=0).prepare(step.generator, step.discriminator)
+
+
+@pytest.mark.parametrize("side", ["discriminator", "generator"])
+def test_gradnorm_divides_a_logit_by_its_slope_and_its_size(side):
+    """Against autograd.grad, value and gradient of a loss of the logits."""
+    step = step_for(side)
+    judge, plain = step.discriminator, copy.deepcopy(step.discriminator)
+    create("gradnorm").prepare(step.generator, judge)
+    samples = step.data if side == "discriminator" else step.generator(step.latents)
+    seen = samples if side == "generator" else samples.clone().requires_grad_()
+    logits = plain(seen)
+    (slope,) = torch.autograd.grad(logits.sum(), seen, create_graph=True)
+    wanted = (logits / (slope.flatten(1).norm(dim=1) + logits.abs())).sin().sum()
+    found = (step.real_logits if side == "discriminator" else step.fake_logits).sin().sum()
+    torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-12)
+    nets = (judge, plain) if side == "discriminator" else (step.generator, step.generator)
+    ours, theirs = (
+        torch.autograd.grad(value, list(net.inner.parameters()), retain_graph=True)
+        for value, net in zip((found, wanted), nets, strict=True)
+    )
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-12)
+    assert step.real_logits.abs().max() < 1
+    copied = copy.deepcopy(judge)
+    assert torch.equal(copied(step.data), judge(step.data)), "a copy is normalised by itself"
+
+
+@pytest.mark.parametrize("later", ["featmatch", "infogan"])
+@pytest.mark.parametrize("first", [True, False])
+def test_gradnorm_hides_features_from_others(later, first):
+    step = step_for("generator")
+    options = {"categories": 2, "continuous": 1} if later == "infogan" else {}
+    parts = [create("gradnorm"), create(later, **options)]
+    with pytest.raises(Incompatible, match="needs a discriminator that defines `features`"):
+        for part in parts if first else parts[::-1]:
+            part.prepare(step.generator, step.discriminator)
+        step.discriminator.double()
+        parts[1].penalty(step)
+    heads = step_for("generator").discriminator
+    heads.heads = ("classify",)
+    with pytest.raises(Incompatible, match="hides the features that classify would read"):
+        create("gradnorm").prepare(None, heads)
+
+
 # Defaults.
 
 
@@ -478,6 +553,7 @@ BASE = {"every": 1}
         ("drift", {"weight": 1e-3, **BASE}),  # Karras et al. 2018
         ("featmatch", {"weight": 1.0, **BASE}),
         ("acgan", {"weight": 1.0, **BASE}),
+        ("infogan", {"weight": 1.0, "categories": 10, "continuous": 2, **BASE}),
         (
             "d2dce",
             {"weight": 1.0, "size": 128, "temperature": 0.5, "margin": 0.98, **BASE},
@@ -493,7 +569,8 @@ def test_defaults(name, defaults):
     made = create(name)
     assert {key: getattr(made, key) for key in defaults} == defaults
     given = {key: 0.75 if isinstance(value, float) else value for key, value in defaults.items()}
-    given |= {key: 3 for key in ("every", "size", "start") if key in given}
+    whole = ("every", "size", "start", "categories", "continuous")
+    given |= {key: 3 for key in whole if key in given}
     given |= {"side": "both"} if "side" in given else {}
     other = type(made)(**given)
     assert {key: getattr(other, key) for key in given} == given

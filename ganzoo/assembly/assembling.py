@@ -60,7 +60,9 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
     with off_stdout(), forked(device):
         doing("opening the data")
         dataset = open_dataset(build, progress)
+        build.spec = dataset.spec
         check_batch(config.train.batch_size, len(dataset))
+        _check_accumulation(config)
         _check_turns(config)
         parts, spec, dataset = _parts(build, dataset, device)
         for module in parts.sections().values():
@@ -109,6 +111,20 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
         moving,
         [*dataset.notes, *build.notes],
     )
+
+
+def _check_accumulation(config: Config) -> None:
+    """Raises Incompatible for a batch that has no such parts."""
+    batch, parts = config.train.batch_size, config.train.accumulate
+    if batch % parts:
+        raise Incompatible(
+            f"does not divide the batch of {batch}",
+            section="train",
+            key="accumulate",
+            value=parts,
+            remedy="take",
+            change={"train.batch_size": max(batch // parts, 1) * parts},
+        )
 
 
 def _check_turns(config: Config) -> None:
@@ -163,12 +179,12 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
         game,
         conditions,
     )
-    doing(f"rehearsing an update of each net with a batch of {config.train.batch_size:,}")
+    doing(f"rehearsing an update of each net with a batch of {config.train.part:,}")
     rehearse(
         parts,
         dataset,
         spec,
-        config.train.batch_size,
+        config.train.part,
         lambda section: f"{section} of {build.owners[section]}",
     )
     if device.type == "cpu":
@@ -252,7 +268,7 @@ def _settle_precision(build: Assembly, parts: Parts, spec: Spec) -> None:
     if train.deterministic:  # a trial may end otherwise the next time
         build.notes.append("precision fp32, without a trial of bf16, since runs are to be equal")
         return
-    gain = bf16_gain(parts, spec, train.batch_size)
+    gain = bf16_gain(parts, spec, train.part)
     parts.precision = "bf16" if gain >= MARGIN else "fp32"
     found = f"bf16 is {gain:.1f} times as fast here" if gain else "updates fail in bf16"
     build.notes.append(f"precision {parts.precision}: {found}, by a trial; this run keeps it")

@@ -19,7 +19,7 @@ from ..components.options import convert
 from ..components.registry import Component, Registry
 from ..config.schedules import ends, followed, is_schedule, moves
 from ..config.tree import Choice, Config, Tree
-from ..contracts import Dataset
+from ..contracts import Dataset, Spec
 from ..data import load_pictures, parse_resolution, resize
 from ..data.pairs import layout_of, load_two, split
 from ..engine import sizes
@@ -49,6 +49,7 @@ class Assembly:
         self.notes: list[str] = []
         self.owners: dict[str, str] = {}
         self.versions: dict[str, str] = {"ganzoo": __version__, "torch": torch.__version__}
+        self.spec: Spec | None = None  # of the data, once they are open
         self.moving: dict[str, list[Moving]] = {}  # section -> what sets its numbers that move
         self.complete: Tree = {}  # section -> every option, defaults included
 
@@ -67,6 +68,7 @@ class Assembly:
         that changing one part leaves the others' weights.
         """
         component = self.component(section, kind, choice.name)
+        choice = self._automatic(component, section, choice)
         torch.manual_seed(derive(self.config.train.seed, "init", section))
         try:
             built = self._built(component, section, choice, arguments)
@@ -80,6 +82,20 @@ class Assembly:
             if value is not None
         }
         return built
+
+    def _automatic(self, component: Component, section: str, choice: Choice) -> Choice:
+        """The choice with a number for each option that is "auto", where the part has a rule."""
+        wanted = [key for key, value in choice.options.items() if value == "auto"]
+        rule = getattr(component.load(), "automatic", None) if wanted else None
+        if rule is None or self.spec is None:
+            return choice
+        found = rule(self.spec, self.config.train.batch_size)
+        told = {key: found[key] for key in wanted if key in found}
+        for key, (number, reason) in told.items():
+            self.notes.append(f"{section}.{key} = {number:.4g}: {reason}")
+        return type(choice).model_validate(
+            choice.model_dump() | {key: number for key, (number, _) in told.items()}
+        )
 
     def _built(
         self, component: Component, section: str, choice: Choice, arguments: tuple[Any, ...]

@@ -46,9 +46,7 @@ def estimate(
         for side, net in zip(SIDES, nets, strict=True)
     )
     update = max(
-        _update(
-            pipeline, side, batch or pipeline.config.train.batch_size, engine or pipeline.engine
-        )
+        _update(pipeline, side, batch or pipeline.config.train.part, engine or pipeline.engine)
         for side in SIDES
     )
     found = {
@@ -136,7 +134,7 @@ def advice(pipeline: Pipeline, free: int) -> DeviceError:
     """An error that says what is needed, what there is, and the
     largest batch that fits, from a line through two estimates.
     """
-    batch = pipeline.config.train.batch_size
+    batch = pipeline.config.train.part
     half = max(batch // 2, 1)
     whole, less = (needed(pipeline, estimate(pipeline, size)) for size in (batch, half))
     per_sample = (whole - less) / max(batch - half, 1)
@@ -144,12 +142,13 @@ def advice(pipeline: Pipeline, free: int) -> DeviceError:
     needs = (
         f"needs about {whole / 2**30:.1f} GiB and {pipeline.device} has {free / 2**30:.1f} GiB free"
     )
-    smaller = {"train.batch_size": fits} if fits >= 1 else {}
+    parts = pipeline.config.train.accumulate
+    smaller = {"train.batch_size": fits * parts} if fits >= 1 else {}
     return DeviceError(
         needs,
         section="train",
         key="batch_size",
-        value=batch,
+        value=batch * parts,
         remedy="the largest that fits is about" if smaller else NO_BATCH,
         change=smaller,
     )

@@ -96,6 +96,7 @@ class Data(Choice):
 class Train(Section):
     images: PositiveCount
     batch_size: Number
+    accumulate: Number
     n_critic: Number
     n_gen: Number
     updates: Literal["alternating", "simultaneous"]
@@ -106,6 +107,11 @@ class Train(Section):
     conditional: Literal["auto", True, False]
     deterministic: bool
     on_nan: Literal["stop", "rollback"]
+
+    @property
+    def part(self) -> int:
+        """Samples that are computed at once."""
+        return self.batch_size // self.accumulate
 
 
 class Average(Section):

@@ -219,6 +219,11 @@ class Regularizer(nn.Module):
         super().__init__()
         self.weight, self.every = weight, every
 
+    @classmethod
+    def automatic(cls, spec: Spec, batch: int) -> Mapping[str, tuple[float, str]]:
+        """Options that may be "auto": the number for such samples and batches, and the rule."""
+        return {}
+
     def on(self, side: Side) -> bool:
         """Whether it acts in the updates of this side."""
         return self.side in (side, "both")

@@ -43,7 +43,8 @@ class Engine:
     `mode` is what to try first; `tell` gets one line when it has to fall back to a slower one.
     `progress`, a tensor in 0..1, is the training's, so that schedules go on inside recorded
     updates. `quiet` returns when the training's other threads leave the device alone; `rewrite`
-    writes the learning rates once more, which a tensor holds to seven digits only.
+    writes the learning rates once more, which a tensor holds to seven digits only. `accumulate`:
+    equal parts that each batch is computed in, one after another.
     """
 
     def __init__(
@@ -56,8 +57,10 @@ class Engine:
         tell: Callable[[str], None] = lambda line: None,
         quiet: Callable[[], None] = lambda: None,
         rewrite: Callable[[], None] = lambda: None,
+        accumulate: int = 1,
     ) -> None:
         self.parts, self.optimizers, self.clips, self.mode = parts, optimizers, clips, mode
+        self.accumulate = accumulate
         self.progress, self.tell, self.rewrite = progress, tell, rewrite
         self.plain = {side: losses(parts, side) for side in SIDES}
         self.losses = dict(self.plain)
@@ -153,14 +156,19 @@ class Engine:
         return self._backward(side, inputs, due)
 
     def _backward(self, side: Side, inputs: Inputs, due: tuple[str, ...]) -> Computed:
-        batch, latents = inputs
+        found: list[Computed] = []
         with only(self.parts.net(side), self.parts.rival(side)):
             # To None: a recorded update then makes its
             # gradients in its own memory, and adds nothing up.
             self.optimizers[side].zero_grad()
-            total, names, values, judged = self.losses[side](batch, latents, self.progress, due)
-            total.backward()
-        return names, values, judged
+            for batch, latents in in_parts(inputs, self.accumulate):
+                total, names, values, judged = self.losses[side](batch, latents, self.progress, due)
+                (total if self.accumulate == 1 else total / self.accumulate).backward()
+                found.append((names, values, judged))
+        if len(found) == 1:
+            return found[0]
+        joined = tuple(map(torch.cat, zip(*[judged for _, _, judged in found], strict=True)))
+        return found[0][0], torch.stack([values for _, values, _ in found]).mean(0), joined
 
     def _step(self, side: Side, report: Report, measure: bool) -> None:
         net = self.parts.net(side)
@@ -230,6 +238,18 @@ class Engine:
         self.rewrite()
         if slower == "eager":
             self.losses = dict(self.plain)
+
+
+def in_parts(inputs: Inputs, count: int) -> list[Inputs]:
+    """Equal parts of a batch and its latents; of one part they are the batch itself."""
+    if count == 1:
+        return [inputs]
+    batch, latents = inputs
+    size = len(latents) // count
+    return [
+        (batch.each(lambda tensor, n=n: tensor[n * size :][:size]), latents[n * size :][:size])  # type: ignore[misc]
+        for n in range(count)
+    ]
 
 
 def _flat(inputs: Inputs) -> tuple[Tensor | None, ...]:

@@ -11,14 +11,16 @@ from ..contracts import Discriminator, Encoder, Generator, GradientPenalty, Loss
 from ..contracts.step import Step
 from .case import BATCH, samples_of
 
+LATENTS = 16  # numbers in a stand-in's latents: room for the codes of a part that reads some
+
 
 class PlainGenerator(Generator):
     """Two layers, any sample; reads all that is given."""
 
     def __init__(self, spec: Spec) -> None:
-        super().__init__(spec, latent_dim=8)
+        super().__init__(spec, latent_dim=LATENTS)
         self.reads = tuple(spec.given)
-        inputs = 8 + sum(each.numel for each in spec.given.values())
+        inputs = LATENTS + sum(each.numel for each in spec.given.values())
         self.inner, self.outer = nn.Linear(inputs, 16), nn.Linear(16, spec.numel)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None, **given: Tensor) -> Tensor:
@@ -30,7 +32,7 @@ class PlainGenerator(Generator):
 class PlainEncoder(Encoder):
     """Two layers, any sample."""
 
-    def __init__(self, spec: Spec, *, latent_dim: int = 8) -> None:
+    def __init__(self, spec: Spec, *, latent_dim: int = LATENTS) -> None:
         super().__init__(spec, latent_dim=latent_dim)
         self.inner, self.outer = nn.Linear(spec.numel, 16), nn.Linear(16, 2 * latent_dim)
 

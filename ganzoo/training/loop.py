@@ -104,6 +104,7 @@ class Training:
             tell,
             lambda: self.writer.settle(),
             self._write_rates,
+            train.accumulate,
         )
         self.meters = Meters()
         self.writer = Writer()
@@ -212,7 +213,7 @@ class Training:
         training (else pinned memory would belong to the first), and as many threads as it is worth.
         """
         pipeline = self.pipeline
-        batch = self.config.train.batch_size
+        batch = self.config.train.part
         with on(pipeline.device), fitting_threads(pipeline.parts, pipeline.spec, batch):
             self._run()
 

@@ -57,12 +57,14 @@ class _Opposite:
     """A discriminator with the sign of its logits turned."""
 
     def __init__(self, net: Any) -> None:
-        self.features, self._score = net.features, net.score
-        self.conditional = getattr(net, "conditional", False)
+        self._net = net
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._net, name)
 
     def score(self, features: Any, labels: Tensor | None = None) -> Any:
         """Logits, or a list of them."""
-        found = self._score(features, labels)
+        found = self._net.score(features, labels)
         return -found if isinstance(found, Tensor) else [-logits for logits in found]
 
 

@@ -24,6 +24,7 @@ def register_regularizers(register: Callable[..., None]) -> None:
     register("lecam", f"{HERE}.logits:LeCam", paper="arXiv:2104.03310")
     register("drift", f"{HERE}.logits:Drift", paper="arXiv:1710.10196")
     register("featmatch", f"{HERE}.features:FeatureMatching", paper="arXiv:1606.03498")
+    register("infogan", f"{HERE}.codes:InfoGAN", paper="arXiv:1606.03657")
     register("acgan", f"{HERE}.classes:AuxiliaryClassifier", paper="arXiv:1610.09585")
     register("d2dce", f"{HERE}.classes:DataToDataCrossEntropy", paper="arXiv:2111.01118")
     register("mode-seeking", f"{HERE}.variety:ModeSeeking", paper="arXiv:1903.05628")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Annotated, Any
 
 import torch
@@ -21,7 +20,7 @@ from ganzoo.contracts import (
 from ganzoo.errors import Incompatible
 from ganzoo.nn import full
 
-from .features import require_features
+from .features import features_of, require_features
 
 Cosine = Annotated[float, Field(gt=0.5, le=1)]
 
@@ -93,23 +92,14 @@ class DataToDataCrossEntropy(Regularizer):
 
     def extend(self, net: Any) -> None:
         """Add them to one net."""
-        require_features(net)
         if not net.spec.classes:
             raise Incompatible("there are no classes to tell apart; use data with labels")
-        samples = torch.zeros(2, *net.spec.shape)
-        given = {name: torch.zeros(2, *net.spec.given[name].shape) for name in net.reads}
-        with torch.no_grad():  # of a copy, whose buffers may move
-            features = copy.deepcopy(net).features(samples, **given)
-        if not isinstance(features, Tensor):
-            raise Incompatible(
-                "needs a discriminator whose features are one tensor, not a "
-                f"{type(features).__name__}"
-            )
-        net.embed = nn.Linear(features.flatten(1).shape[1], self.size)
+        net.embed = nn.Linear(features_of(net), self.size)
         net.proxies = nn.Embedding(net.spec.classes, self.size)
 
     def penalty(self, step: Step) -> Tensor:
         """The loss above, averaged over the samples of the step's side."""
+        require_features(step.discriminator)
         features = step.fake_features if step.side == "generator" else step.real_features
         vectors = normalize(full(step.discriminator.embed(features.flatten(1))), dim=1)
         labels = labels_of(step, vectors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,15 +32,36 @@ class FeatureMatching(Regularizer):
 
     def penalty(self, step: Step) -> Tensor:
         """The squared distance of the batch's mean features, a scalar."""
+        require_features(step.discriminator)  # a part that came later may have changed it
         pairs = zip(tensors(step.real_features), tensors(step.fake_features), strict=True)
         return torch.stack([distance(real, fake) for real, fake in pairs]).sum()
 
 
 def require_features(discriminator: Any) -> None:
-    """Raises Incompatible where the features of a discriminator are the samples themselves."""
-    if type(discriminator).features is Discriminator.features:
+    """Raises Incompatible where the features of a discriminator are the samples themselves, or it
+    `hides_features`, as one does that judges by more than these.
+    """
+    own = getattr(type(discriminator), "features", None)
+    if own is Discriminator.features or getattr(discriminator, "hides_features", False):
         name = type(discriminator).__name__
         raise Incompatible(f"needs a discriminator that defines `features`, and {name} does not")
+
+
+def features_of(discriminator: Any) -> int:
+    """How many numbers a discriminator's features have; raises Incompatible where they are the
+    samples themselves, or several tensors.
+    """
+    require_features(discriminator)
+    spec = discriminator.spec
+    like = next(discriminator.parameters())
+    samples = like.new_zeros(2, *spec.shape)
+    given = {name: like.new_zeros(2, *spec.given[name].shape) for name in discriminator.reads}
+    with torch.no_grad():  # of a copy, whose buffers may move
+        features = copy.deepcopy(discriminator).features(samples, **given)
+    if not isinstance(features, Tensor):
+        kind = type(features).__name__
+        raise Incompatible(f"needs a discriminator whose features are one tensor, not a {kind}")
+    return features.flatten(1).shape[1]
 
 
 def distance(real: Tensor, fake: Tensor) -> Tensor:

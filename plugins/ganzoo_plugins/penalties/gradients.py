@@ -7,10 +7,12 @@ in StyleGAN2-ADA and R3GAN; with `through` false it is the slope in what is seen
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 from torch.nn.functional import relu
 
-from ganzoo.contracts import GradientPenalty, NonNegativeFloat, PositiveInt
+from ganzoo.contracts import GradientPenalty, NonNegativeFloat, PositiveInt, Spec
 
 # Inside the root, so that a slope of zero has a finite gradient; shifts a norm of one by 5e-13
 TINY = 1e-12
@@ -66,10 +68,20 @@ class R1(Weighted):
     the weight is gamma (Mescheder et al. 2018, eq. 9).
 
     The default is the paper's gamma for images of 256x256; the right one grows with resolution² /
-    batch size, and at 32x32 published runs use 0.01 to 1.
+    batch size, and at 32x32 published runs use 0.01 to 1. The weight "auto" is 0.0002 pixels /
+    batch size for images (the rule of StyleGAN2-ADA's code, Karras et al. 2020).
     """
 
     at = "real"
+
+    @classmethod
+    def automatic(cls, spec: Spec, batch: int) -> Mapping[str, tuple[float, str]]:
+        """The weight of images."""
+        if spec.modality != "image":
+            return {}
+        height, width = spec.shape[1:]
+        reason = f"0.0002 x {height} x {width} pixels / batch of {batch} (StyleGAN2-ADA's rule)"
+        return {"weight": (2e-4 * height * width / batch, reason)}
 
     def of(self, slope: Tensor) -> Tensor:
         """|g|² / 2, averaged over the samples of a slope [n, ...]."""

@@ -47,8 +47,8 @@ class LeCam(Regularizer):
         """(D(x) - a_fake)² + (D(G(z)) - a_real)², averaged; 0 in the first `start` updates."""
         real, fake = step.real_logits, step.fake_logits
         means: LogitMeans = step.discriminator.logit_means
-        means.last.copy_(torch.stack([real.detach().mean(), fake.detach().mean()]))
-        means.acted.fill_(1)
+        means.last.add_(torch.stack([real.detach().mean(), fake.detach().mean()]))
+        means.passes.add_(1)  # several, where a batch is computed in parts
         apart = (real - means.fake).square().mean() + (fake - means.real).square().mean()
         return (means.updates >= self.start).to(apart.dtype) * apart
 
@@ -67,7 +67,7 @@ class LogitMeans(nn.Module):
     real: Tensor
     fake: Tensor
     last: Tensor
-    acted: Tensor
+    passes: Tensor
     updates: Tensor
 
     def __init__(self) -> None:
@@ -75,18 +75,19 @@ class LogitMeans(nn.Module):
         self.register_buffer("real", torch.zeros(()))
         self.register_buffer("fake", torch.zeros(()))
         self.register_buffer("last", torch.zeros(2))
-        self.register_buffer("acted", torch.zeros((), dtype=torch.long))
+        self.register_buffer("passes", torch.zeros((), dtype=torch.long))
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
 
     def move(self, decay: float, start: int) -> None:
         """Take the means of this update in, if there are any."""
-        real, fake = self.last
+        acted = self.passes.clamp(max=1)
+        real, fake = self.last / self.passes.clamp(min=1)
         kept = (self.updates >= max(start, 1)).to(real.dtype) * decay
-        moved = self.acted * (1 - kept)
-        self.real.lerp_(real, moved)
-        self.fake.lerp_(fake, moved)
-        self.updates.add_(self.acted)
-        self.acted.zero_()
+        self.real.lerp_(real, acted * (1 - kept))
+        self.fake.lerp_(fake, acted * (1 - kept))
+        self.updates.add_(acted)
+        self.last.zero_()
+        self.passes.zero_()
 
 
 class Drift(Regularizer):

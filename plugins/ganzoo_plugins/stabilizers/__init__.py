@@ -10,6 +10,7 @@ HERE = "ganzoo_plugins.stabilizers"
 @hookimpl
 def register_regularizers(register: Callable[..., None]) -> None:
     register("sn", f"{HERE}.spectral:SpectralNorm", paper="arXiv:1802.05957")
+    register("gradnorm", f"{HERE}.normalising:GradientNormalization", paper="arXiv:2109.02235")
     register("clip", f"{HERE}.weights:WeightClipping", paper="arXiv:1701.07875")
     register("l1", f"{HERE}.weights:L1")
     register("l2", f"{HERE}.weights:L2")
