@@ -2,6 +2,8 @@
 these parts must say besides their names, or why it is to be refused.
 """
 
+from narrow import SHALLOW
+
 from ganzoo.components.traits import has, wants
 from ganzoo.contracts import Discriminator, Spec
 
@@ -84,13 +86,20 @@ def layer(registry, gen, loss, regs):
     net = registry.get("generator", gen).load()
     for _, trait in wanted(registry, loss, regs, "generator"):
         options |= {} if has(net, trait) else net.adapts.get(trait, {})
+    judge = judge_for(registry, gen, loss, regs)
     return {
-        "gen": {"name": gen, **options},
-        "disc": {"name": judge_for(registry, gen, loss, regs)},
+        "gen": {"name": gen, **shallow(registry, "generator", gen), **options},
+        "disc": {"name": judge, **shallow(registry, "discriminator", judge)},
         "loss": {"name": loss},
         "reg": {name: {} for name in regs},
         "given": {"mask": {}} if net.reads else {},
     }
+
+
+def shallow(registry, kind, name):
+    """Options of a net that make it shallow."""
+    known = registry.get(kind, name).options()
+    return {key: value for key, value in SHALLOW.items() if key in known}
 
 
 def covering(registry):

@@ -5,6 +5,7 @@ import ganzoo
 WIDTH = 8
 SMALL = ("dcgan", "mlp")  # nets that are quick as they are
 DEEP = {"mapping": 2, "latent_dim": 32}  # of a net that maps latents, by layers as wide as they are
+SHALLOW = {"depth": 2}  # of a net whose depth is an option, which has as many levels at most
 
 
 def options(component):
@@ -12,7 +13,9 @@ def options(component):
     known = component.options()
     if component.name in SMALL or "width" not in known:
         return {}
-    return {"width": WIDTH} | ({k: v for k, v in DEEP.items() if k in known and "mapping" in known})
+    shallow = {k: v for k, v in SHALLOW.items() if k in known}
+    mapped = {k: v for k, v in DEEP.items() if k in known and "mapping" in known}
+    return {"width": WIDTH} | shallow | mapped
 
 
 def layer(recipe):
@@ -22,6 +25,8 @@ def layer(recipe):
     for section, kind in (("gen", "generator"), ("disc", "discriminator")):
         name = tree.get(section, {}).get("name", drawing)
         found[section] = options(_named(kind, name))
+    if "levels" in tree.get("game", {}):
+        found["game"] = {"levels": SHALLOW["depth"]}
     return {section: values for section, values in found.items() if values}
 
 

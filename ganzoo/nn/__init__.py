@@ -15,6 +15,7 @@ from .precision import full
 from .resampling import downsample, upsample
 from .residual import BottleneckDown, BottleneckUp, ResidualDown, ResidualUp
 from .stages import Stages, attention_stage, stages_of
+from .tokens import FeedForward, MultiHeadAttention, heads_of, rms_norm
 
 __all__ = [
     "INITIALISATIONS",
@@ -24,10 +25,12 @@ __all__ = [
     "ConditionalBatchNorm",
     "EqualConv2d",
     "EqualLinear",
+    "FeedForward",
     "LinearHead",
     "MinibatchDeviation",
     "ModulatedConv2d",
     "MomentNorm",
+    "MultiHeadAttention",
     "ProjectionHead",
     "ResidualDown",
     "ResidualUp",
@@ -40,11 +43,13 @@ __all__ = [
     "filtered_downsample",
     "filtered_upsample",
     "full",
+    "heads_of",
     "initialise",
     "label_head",
     "norm",
     "normal",
     "pixel_norm",
+    "rms_norm",
     "scaled_leaky_relu",
     "stages_of",
     "truncated_normal",

@@ -6,6 +6,7 @@ from torch import nn
 
 from .attention import SelfAttention
 from .norms import MomentNorm
+from .tokens import MultiHeadAttention
 
 
 def use_native_layers(net: nn.Module, slopes: bool = False) -> None:
@@ -15,5 +16,5 @@ def use_native_layers(net: nn.Module, slopes: bool = False) -> None:
     for module in net.modules():
         if isinstance(module, MomentNorm):
             module.native = not slopes or module.dims != "batch"
-        elif isinstance(module, SelfAttention):
+        elif isinstance(module, SelfAttention | MultiHeadAttention):
             module.native = not slopes
