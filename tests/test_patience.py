@@ -126,7 +126,7 @@ def test_a_training_without_log_lines_is_not_silent(monkeypatch, capsys):
     monkeypatch.setattr(_report, "QUIET", 0.1)
     train = SimpleNamespace(images=1000)
     reporter = _report.Reporter(SimpleNamespace(config=SimpleNamespace(train=train)))
-    reporter.start({})
+    reporter.start({}, None, 0)
     time.sleep(0.3)
     for images in (10, 20, 30):
         reporter.tick(images)

@@ -78,3 +78,19 @@ def test_spectral_norm_sides_and_copies():
     create("sn", side="generator").prepare(fresh, discriminator)
     fresh.load_state_dict(generator.state_dict())
     assert torch.equal(fresh[4].weight, generator[4].weight)
+
+
+def test_weights_that_begin_at_zero_stay_finite_and_are_followed_once_they_move():
+    layer = torch.nn.Linear(4, 3)
+    torch.nn.init.zeros_(layer.weight)
+    penalty = zoo().registry.create("regularizer", "sn")
+    penalty.prepare(torch.nn.Linear(1, 1), layer)
+    assert torch.equal(layer.weight, torch.zeros(3, 4))
+    layer(torch.ones(2, 4)).sum().backward()
+    original = layer.parametrizations.weight.original
+    assert original.grad.isfinite().all() and original.grad.any()
+    with torch.no_grad():
+        original.copy_(torch.randn(3, 4))
+    for _ in range(50):
+        penalty.after_update(layer)
+    assert torch.linalg.matrix_norm(layer.weight, 2).item() == pytest.approx(1, rel=1e-4)

@@ -52,7 +52,8 @@ class UnitSpectrum(nn.Module):
         # Unit length again, since a net's running average averages
         # u and v too; no matmul, which autocast would halve.
         u, v = normalize(self.u, dim=0), normalize(self.v, dim=0)
-        return weight / (self.matrix(weight) * (u[:, None] * v)).sum()
+        sigma = (self.matrix(weight) * (u[:, None] * v)).sum()
+        return weight / torch.where(sigma == 0, 1, sigma)  # weights that begin at zero stay there
 
 
 @torch.no_grad()
@@ -69,8 +70,11 @@ def iterate(units: Sequence[UnitSpectrum], weights: Sequence[Tensor]) -> None:
 
 
 def _point(vectors: list[Tensor], along: list[Tensor]) -> None:
-    """Make each vector the unit vector along another."""
+    """Make each vector the unit vector along another; one of no length leaves it as it is."""
     lengths = torch._foreach_norm(along)
+    nowhere = list((torch.stack(lengths) <= TINY).to(vectors[0].dtype).unbind())
+    along = torch._foreach_add(along, torch._foreach_mul(vectors, nowhere))
+    lengths = torch._foreach_add(lengths, nowhere)
     torch._foreach_clamp_min_(lengths, TINY)
     torch._foreach_copy_(vectors, torch._foreach_div(along, lengths))
 
