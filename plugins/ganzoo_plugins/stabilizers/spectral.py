@@ -73,10 +73,10 @@ def _point(vectors: list[Tensor], along: list[Tensor]) -> None:
     """Make each vector the unit vector along another; one of no length leaves it as it is."""
     lengths = torch._foreach_norm(along)
     nowhere = list((torch.stack(lengths) <= TINY).to(vectors[0].dtype).unbind())
-    along = torch._foreach_add(along, torch._foreach_mul(vectors, nowhere))
+    ways = torch._foreach_add(along, torch._foreach_mul(vectors, nowhere))
     lengths = torch._foreach_add(lengths, nowhere)
     torch._foreach_clamp_min_(lengths, TINY)
-    torch._foreach_copy_(vectors, torch._foreach_div(along, lengths))
+    torch._foreach_copy_(vectors, torch._foreach_div(ways, lengths))
 
 
 class SpectralNorm(Regularizer):
