@@ -96,6 +96,8 @@ def test_the_figure_that_decides_is_chosen_and_may_be_one_that_grows(tmp_path):
     assert not (none / "best.safetensors").exists()
     with pytest.raises(Incompatible, match=r"did you mean 'given.low'"):
         training(tmp_path, [1.0] * 5, best="given.lo").run()
+    with pytest.raises(Incompatible, match=r"names no figure of a metric .* \(given\)"):
+        training(tmp_path, [1.0] * 5, best="taken.low")
 
 
 def test_without_asking_the_end_alone_is_measured(tmp_path):

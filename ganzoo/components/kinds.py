@@ -156,6 +156,8 @@ _ROWS = (
         'measures of a generator, `cls(spec, *, options)`: register("modes", Modes)',
         base="ganzoo.contracts:Metric",
         section="metric",
+        flag="metric",
+        help="Metric; may repeat; 'none' drops a recipe's.",
         many=True,
         takes="spec",
     ),
@@ -164,6 +166,8 @@ _ROWS = (
         'listeners to a training, `cls(*, options)`: register("tensorboard", TensorBoard)',
         base="ganzoo.contracts:Tracker",
         section="tracker",
+        flag="tracker",
+        help="Tracker; may repeat; 'none' drops a recipe's.",
         many=True,
     ),
     Kind(

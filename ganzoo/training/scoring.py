@@ -27,6 +27,16 @@ class Scores:
         self.best: tuple[float, int] | None = None
         self.seconds = 0.0  # that measuring took
         self._waits = False
+        best, metrics = self.config.best, pipeline.metrics
+        if best not in ("", "auto") and best.partition(".")[0] not in metrics:
+            known = ", ".join(metrics) or "there is none"
+            raise Incompatible(
+                f"names no figure of a metric of this pipeline ({known})",
+                section="measure",
+                key="best",
+                value=best,
+                remedy="write METRIC.FIGURE",
+            )
 
     def due(self, crossed: bool, training: float) -> bool:
         """Whether to measure now: what is due waits while metrics have had their share of the time.
