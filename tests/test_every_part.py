@@ -29,6 +29,7 @@ LAZY = {  # so that updates in which a part that keeps something acts, and other
     "pathlen": {"every": 2},
     "lecam": {"every": 2, "start": 2, "decay": 0.5},
     "topk": {"until": 0.3},
+    **{name: {"sigma": 0.1} for name in ("approx-r1", "approx-r2")},  # less magnifies rounding
 }
 
 
