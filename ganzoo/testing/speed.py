@@ -52,7 +52,9 @@ def _rivals(case: Case, spec: Spec) -> dict[str, tuple[Component, Run]]:
     candidates = [
         c
         for c in case.registry.components(case.kind)
-        if c.distribution == OWN and c != case.component
+        if c.distribution == OWN
+        and c != case.component
+        and spec.modality in getattr(c.load(), "modalities", (spec.modality,))
     ]
     if case.against is not None:
         candidates = [case.registry.get(case.kind, case.against)]
