@@ -10,16 +10,13 @@ import pytest
 from ganzoo import config
 from ganzoo.assembly import data_recipe as advice
 from ganzoo.cli._layers import configure
-from ganzoo.cli._words import FLAGS
+from ganzoo.cli._words import FLAGS, MANY
 from ganzoo.components.loading import zoo
 from ganzoo.components.registry import Component, Registry
 
 NOTHING: dict[str, Any] = {
     **dict.fromkeys([*FLAGS, "recipe", "config_file"]),
-    "reg": (),
-    "aug": (),
-    "given": (),
-    "settings": (),
+    **dict.fromkeys([*MANY, "settings"], ()),
 }
 RECIPE = """
 summary = "x"
