@@ -36,6 +36,7 @@ LAYERS = (
     "generate",
     "assembly",
     "training",
+    "measure",
     "bench",
     "testing",
     "scaffold",
