@@ -47,6 +47,7 @@ MAY_CHANGE = {
     "checkpoint",
     "log",
     "measure",
+    "tracker",
 }
 
 
@@ -206,7 +207,7 @@ def adopted(saved: Tree, written: Tree) -> Tree:
 
 def check_same(old: Config, new: Config, folder: Path) -> None:
     """Raises BadRun naming the first setting that makes the resumed run another run."""
-    for family in configuration.FAMILIES:
+    for family in [name for name in configuration.FAMILIES if name not in MAY_CHANGE]:
         had, has = (", ".join(sorted(getattr(config, family))) or "none" for config in (old, new))
         if had != has:
             message = f"{family} was {had} and would be {has}; a resumed run keeps its parts"
