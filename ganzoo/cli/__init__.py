@@ -24,6 +24,7 @@ COMMANDS = {  # name -> (module, one line)
     "bench": ("bench", "Measure how fast a pipeline trains here."),
     "generate": ("generate", "Draw pictures from a trained generator."),
     "runs": ("runs", "List runs: state, health, scores."),
+    "compare": ("compare", "Set runs side by side."),
     "list": ("list", "List the components that are installed."),
     "info": ("info", "Show a component's options, traits and companions."),
     "data": ("data", "Look at data before training on it."),
