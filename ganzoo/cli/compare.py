@@ -69,7 +69,7 @@ def _show(found: list[Group], about: Mapping[str, Any]) -> None:
     ]
     _titled("settings that differ", labels, settings, "none but the seed")
     _titled(
-        "scores", [*labels, "floor", ""], _scored(about["scores"], labels), "none: see evaluate"
+        "scores", [*labels, "floor", ""], _scored(about["scores"], labels), "none that carry a protocol"
     )
     images = sorted(set(about["log"]["images"]))
     known = about["log"]["figures"]
