@@ -9,7 +9,7 @@ from PIL import Image
 from test_runs import LINE, PROTOCOL, made, score
 
 from ganzoo.errors import BadFile, GanzooError, UsageError
-from ganzoo.measure import compare as comparing
+from ganzoo.runs import compare as comparing
 
 
 def lines(*images, rank=0.5):

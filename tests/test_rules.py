@@ -36,7 +36,7 @@ LAYERS = (
     "generate",
     "assembly",
     "training",
-    "measure",
+    "runs",
     "bench",
     "testing",
     "scaffold",

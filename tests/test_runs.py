@@ -10,8 +10,8 @@ from fuzzing import watched
 
 from ganzoo import config as configuration
 from ganzoo.errors import BadFile, UsageError
-from ganzoo.measure import run_files
-from ganzoo.measure import runs as reading
+from ganzoo.runs import files as run_files
+from ganzoo.runs import listing as reading
 from ganzoo.training import run_folder
 from ganzoo.training.run_folder import Lock
 

@@ -25,6 +25,7 @@ COMMANDS = {  # name -> (module, one line)
     "generate": ("generate", "Draw pictures from a trained generator."),
     "runs": ("runs", "List runs: state, health, scores."),
     "compare": ("compare", "Set runs side by side."),
+    "doctor": ("doctor", "Say what ails a run, since when, and what to do."),
     "list": ("list", "List the components that are installed."),
     "info": ("info", "Show a component's options, traits and companions."),
     "data": ("data", "Look at data before training on it."),

@@ -13,7 +13,7 @@ from ._echo import echo
 from ._shared import plain, print_json, table
 
 if TYPE_CHECKING:
-    from ..measure.compare import Group
+    from ..runs.compare import Group
 
 LOGGED = (  # figures of the log that a person is shown; --json has all
     "rank",
@@ -41,7 +41,7 @@ def command(runs: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
 
     Runs of equal settings but the seed are taken together, with an interval over their seeds.
     """
-    from ..measure import compare as comparing
+    from ..runs import compare as comparing
 
     if out is not None and out.suffix.lower() != ".png":
         raise UsageError(f"--out {out}: write a name that ends in .png")
@@ -69,7 +69,10 @@ def _show(found: list[Group], about: Mapping[str, Any]) -> None:
     ]
     _titled("settings that differ", labels, settings, "none but the seed")
     _titled(
-        "scores", [*labels, "floor", ""], _scored(about["scores"], labels), "none that carry a protocol"
+        "scores",
+        [*labels, "floor", ""],
+        _scored(about["scores"], labels),
+        "none that carry a protocol",
     )
     images = sorted(set(about["log"]["images"]))
     known = about["log"]["figures"]

@@ -11,7 +11,7 @@ from ._echo import echo
 from ._shared import print_json, table
 
 if TYPE_CHECKING:
-    from ..measure.runs import Run
+    from ..runs.listing import Run
 
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 FIGURES = 3  # scores in a row: the first figure of as many metrics
@@ -46,7 +46,7 @@ def command(
     ganzoo runs --sort age
     ganzoo runs --filter loss.name=hinge --filter reg.gp=true
     """
-    from ..measure import runs as reading
+    from ..runs import listing as reading
 
     places = folders or (Path("runs"),)
     found = [reading.read_run(path) for place in places for path in reading.find(place)]

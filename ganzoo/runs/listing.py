@@ -15,7 +15,7 @@ from ..errors import GanzooError, UsageError, nearest, one_line, plain_line
 from ..io import untrusted_folder as inside
 from ..training.log_file import FILE as LOG
 from ..training.run_folder import RUN_FILE, flat, held
-from . import run_files
+from . import files as run_files
 
 State = Literal["running", "finished", "stopped", "broken"]
 

@@ -20,8 +20,8 @@ from PIL import Image, ImageDraw
 from ..errors import BadFile, GanzooError, UsageError, one_line, shown
 from ..io import untrusted_folder as inside
 from ..io.files import check_folder, write_bytes
-from . import run_files
-from .runs import Run, whole_run
+from . import files as run_files
+from .listing import Run, whole_run
 
 # Settings that make no other training of it: how often it is looked at, and where it runs.
 BESIDE = ("train.seed", "train.device", "data.root", "data.resident", "data.budget")
