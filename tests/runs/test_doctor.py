@@ -8,7 +8,7 @@ import math
 from collections import Counter
 
 import pytest
-from test_runs import LINE, made
+from run_folders import LINE, made
 
 import ganzoo
 from ganzoo.components.loading import zoo

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from test_runs import LINE, PROTOCOL, made, score
+from run_folders import LINE, PROTOCOL, made, score
 
 from ganzoo.errors import BadFile, GanzooError, UsageError
 from ganzoo.runs import compare as comparing
