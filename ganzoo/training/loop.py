@@ -36,6 +36,7 @@ from . import progress_gif as progress
 from .meters import Meters, NotFinite, Reading, record
 from .scoring import Scores
 from .spacing import Spacing
+from .trackers import Forgiven
 
 POINTS = 2000  # in a scatter plot, at least
 JUDGED = 256  # real images that the signs of a log line are taken of, at least
@@ -68,7 +69,8 @@ def feed_of(pipeline: Pipeline) -> Feed:
 class Training:
     """One training of a pipeline, with or without a run folder.
 
-    listeners hear every log line and picture; `tick` is called after every update with the images
+    listeners hear every log line and picture, and so do the pipeline's trackers, of which a failure
+    is told and stops nothing; `tick` is called after every update with the images
     done, and must be quick; `tell` gets lines for the person.
     """
 
@@ -81,7 +83,11 @@ class Training:
         tell: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.pipeline, self.folder, self.tick, self.tell = pipeline, folder, tick, tell
-        self.listeners = [*listeners, *pipeline.trackers.values()]
+        trackers = [
+            Forgiven(tracker, f"tracker.{name} of {pipeline.owners.get(f'tracker.{name}')}", tell)
+            for name, tracker in pipeline.trackers.items()
+        ]
+        self.listeners = [*listeners, *trackers]
         config = pipeline.config
         self.config, self.goal = config, config.train.images
         self.images = self.updates = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from ..components.isolation import contained
 from ..errors import BadRun, GanzooError
 from ..io import checkpoints as checkpoint
+from . import log_file as logbook
 from .loop import Training
 from .meters import NotFinite
 
@@ -26,6 +28,7 @@ def run(training: Training, tell: Callable[[str], None]) -> None:
             _train(training)
             return
         except NotFinite as error:
+            _note(training, error)
             if training.config.train.on_nan != "rollback" or training.folder is None:
                 raise
             if training.rollbacks >= LIMIT:
@@ -43,6 +46,14 @@ def run(training: Training, tell: Callable[[str], None]) -> None:
                 f"{error}; went back to {training.images:,} images with half the learning rates "
                 f"(rollback {rollbacks} of {LIMIT})"
             )
+
+
+def _note(training: Training, error: NotFinite) -> None:
+    """Write into the log what went wrong; a rollback drops the line, and writes one of its own."""
+    if training.folder is not None:
+        line = {"images": training.images, "event": "not finite", "reason": str(error)}
+        with contextlib.suppress(GanzooError):  # a disk that is full is not what went wrong
+            logbook.append(training.folder, line)
 
 
 def _train(training: Training) -> None:

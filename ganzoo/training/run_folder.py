@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -19,11 +20,16 @@ from ..components.catalogue import install_line
 from ..errors import SHOWN, BadRun, GanzooError, one_line, plain_line, shown
 from ..io import untrusted_folder as inside
 from ..io.files import check_folder, write_text
-from ..io.untrusted_files import read_limited
+from ..io.untrusted_files import open_regular, read_limited
 
 if TYPE_CHECKING:
     from ..assembly.pipeline import Pipeline
 from ..config.tree import Config, Tree
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 RUN_FILE = "run.toml"
 # What may differ when a run is resumed: how long it goes, where
@@ -41,6 +47,7 @@ MAY_CHANGE = {
     "checkpoint",
     "log",
     "measure",
+    "tracker",
 }
 
 
@@ -112,6 +119,39 @@ class Lock:
         self._lock.release()
 
 
+def held(folder: Path) -> bool:
+    """Whether a training is writing to this run; asks without changing anything in the folder.
+
+    Only where an owner's note was left, since asking takes a lock that is shared for a moment.
+    """
+    if not (folder / ".lock-owner").exists():
+        return False
+    try:
+        handle = open_regular(inside.way(folder / ".lock", folder), links=False)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _free(handle)
+    finally:
+        os.close(handle)
+
+
+def _free(handle: int) -> bool:
+    """Whether nobody holds the lock of an open file: by flock, or on Windows, as filelock does, by
+    its first byte.
+    """
+    try:
+        if fcntl is not None:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return True
+        msvcrt: Any = importlib.import_module("msvcrt")
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
+    except OSError:
+        return False
+    return True
+
+
 def ended_badly(process: str, pipeline: Pipeline) -> str:
     """The line on a process that ended in the middle of a
     training, which nobody could tell while it happened.
@@ -167,7 +207,7 @@ def adopted(saved: Tree, written: Tree) -> Tree:
 
 def check_same(old: Config, new: Config, folder: Path) -> None:
     """Raises BadRun naming the first setting that makes the resumed run another run."""
-    for family in configuration.FAMILIES:
+    for family in [name for name in configuration.FAMILIES if name not in MAY_CHANGE]:
         had, has = (", ".join(sorted(getattr(config, family))) or "none" for config in (old, new))
         if had != has:
             message = f"{family} was {had} and would be {has}; a resumed run keeps its parts"

@@ -334,7 +334,6 @@ LATE = {
     "tires": ["--loss", "tires"],
     "steps": ["--set", "optim.disc.name=steps"],
     "measures": ["--set", "metric.measures=true"],
-    "tells": ["--set", "tracker.tells=true"],
 }
 
 
@@ -351,6 +350,13 @@ def test_a_part_that_fails_in_the_training_is_named_with_its_plugin(case, broken
     assert "of ganzoo-bad:bad fails in the training: " in last and (
         "boom bang" in last or case == "tires"
     ), last
+
+
+def test_a_tracker_that_fails_in_the_training_is_told_and_stops_nothing(broken, cli, tmp_path):
+    done = train(cli, tmp_path, "--tracker", "tells")
+    assert done.code == 0 and "trained on 640 images" in done.out
+    (line,) = [line for line in done.err.splitlines() if "boom" in line]
+    assert line.startswith("tracker.tells of ganzoo-bad:bad fails: ")
 
 
 def test_an_optimizer_need_not_be_made_from_its_defaults(broken, cli, tmp_path):

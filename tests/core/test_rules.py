@@ -36,6 +36,7 @@ LAYERS = (
     "generate",
     "assembly",
     "training",
+    "runs",
     "bench",
     "testing",
     "scaffold",

@@ -33,4 +33,9 @@ def test_component(component, tmp_path, monkeypatch):
         with pytest.raises(BadData, match=r"data\.root"):
             check(component, root=tmp_path)
     else:
-        check(component, **small(component))
+        try:
+            check(component, **small(component))
+        except AssertionError as error:
+            if component.kind != "tracker" or "which is not installed" not in str(error):
+                raise
+            pytest.skip(str(error))

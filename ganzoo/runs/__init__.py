@@ -1,0 +1,1 @@
+"""The runs that there are: listed, compared, and what ails them."""
