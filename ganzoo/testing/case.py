@@ -99,6 +99,7 @@ class Case:
             against,
         )
         self._made: dict[Spec | None, Any] = {}
+        self.companions: dict[Any, Any] = {}  # how nets that a part needs are made, once found
 
     @property
     def registry(self) -> Registry:

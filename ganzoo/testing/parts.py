@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -184,6 +185,15 @@ def _able(case: Case, kind: str, traits: Sequence[str], spec: Spec) -> Any:
     """An installed part of a kind that has the traits, or options that give them, and takes such
     samples.
     """
+    key = kind, tuple(traits), spec, tuple(sorted(spec.given))
+    if key not in case.companions:
+        case.companions[key] = _smallest(case, kind, traits, spec)
+    torch.manual_seed(2)  # the same weights, whether it was looked for or known
+    return case.companions[key]()
+
+
+def _smallest(case: Case, kind: str, traits: Sequence[str], spec: Spec) -> Callable[[], Any]:
+    """What makes the able one of fewest modules, which is the quickest to run and to compile."""
     able = []
     for component in case.registry.components(kind):
         with contextlib.suppress(GanzooError):  # one that cannot be imported has nothing
@@ -192,14 +202,15 @@ def _able(case: Case, kind: str, traits: Sequence[str], spec: Spec) -> Any:
     named = " and ".join(map(repr, traits))
     missing = f"needs a {kind} with the trait {named}, and none is installed"
     case.require(able, missing, "ship one, or correct `needs`")
-    made = []
+    made: list[tuple[int, Callable[[], Any]]] = []
     for component, options in able:
         if spec.modality in getattr(component.load(), "modalities", (spec.modality,)):
             narrow: dict[str, Any] = {"width": NARROW} if "width" in component.options() else {}
             with contextlib.suppress(GanzooError):  # it may refuse this shape
-                made.append(component.create(spec, **narrow, **options))
-    if made:  # the smallest is the quickest
-        return min(made, key=lambda net: sum(p.numel() for p in net.parameters()))
+                make = partial(component.create, spec, **narrow, **options)
+                made.append((len(list(make().modules())), make))
+    if made:
+        return min(made, key=lambda each: each[0])[1]
     raise Incompatible(f"no {kind} with the trait {named} is installed for {describe(spec)}")
 
 
