@@ -39,6 +39,7 @@ CASES = {
         "loss": {"name": "rpgan"},
     },
     "random": {"reg": {"gp": {}, "noise": {}}},
+    "dropout": {"disc": {"dropout": 0.3, "minibatch": 3}},
     "state": {"reg": {"sn": {"side": "both"}, "smooth": {}}},
     "constraint": {"reg": {"clip": {}}, "loss": {"name": "wgan"}, "train": {"n_critic": 2}},
     "clipped": {"optim": {"gen": {"clip_norm": 0.5}, "disc": {"clip_value": 0.01}}},

@@ -7,7 +7,7 @@ from .filters import filtered, filtered_downsample, filtered_upsample
 from .heads import ConcatHead, LinearHead, ProjectionHead, class_head, label_head
 from .init import INITIALISATIONS, initialise, normal
 from .latents import truncated_normal
-from .minibatch import MinibatchDeviation
+from .minibatch import MinibatchDeviation, MinibatchDiscrimination
 from .modulated import ModulatedConv2d
 from .native import use_native_layers
 from .norms import MomentNorm, norm, pixel_norm
@@ -28,6 +28,7 @@ __all__ = [
     "FeedForward",
     "LinearHead",
     "MinibatchDeviation",
+    "MinibatchDiscrimination",
     "ModulatedConv2d",
     "MomentNorm",
     "MultiHeadAttention",

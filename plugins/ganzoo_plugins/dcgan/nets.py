@@ -7,13 +7,14 @@ get as many stages as halve the smaller side to 4..7.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from ganzoo.contracts import Discriminator, Encoder, Generator, PositiveInt, Spec
 from ganzoo.errors import Incompatible
-from ganzoo.nn import class_head, initialise, norm
+from ganzoo.nn import MinibatchDiscrimination, class_head, initialise, norm
 
 SMALLEST = 4  # the side below which nothing is left to convolve
 Size = tuple[int, int]
@@ -128,8 +129,9 @@ class DCGANDiscriminator(Discriminator):
     it has 2,765,568 parameters: as in DCGAN's common implementations, its only biases are those
     of the norms. Without norms every layer has one, or the net could only tell directions
     (D(3x) = 3 D(x)). With `labels` the logit has one more term, the inner product of the features
-    and a vector for the class (Miyato and Koyama 2018, eq. 3). Raises Incompatible for other
-    samples.
+    and a vector for the class (Miyato and Koyama 2018, eq. 3). With `minibatch` the features say
+    how close a sample is to the others, too (Salimans et al. 2016, section 3.2). Raises
+    Incompatible for other samples.
 
     width: channels of the first stage; each stage below has twice as many, up to 8 times
     norm: normalisation of all stages but the first; auto is the
@@ -137,6 +139,9 @@ class DCGANDiscriminator(Discriminator):
     labels: whether it is told the class of what it judges, where the data have classes;
         not in the paper
     classify: whether a second head scores the classes, for losses and penalties that read it
+    dropout: share of each stage's numbers that are zero in an update, drawn anew in each pass;
+        not in the paper
+    minibatch: projections by which the samples of a batch are compared; 0 for none, as the paper
     """
 
     modalities = ("image",)
@@ -154,14 +159,21 @@ class DCGANDiscriminator(Discriminator):
         norm: Literal["auto", "batch", "layer", "instance", "none"] = "auto",
         labels: bool = False,
         classify: bool = False,
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        minibatch: Annotated[int, Field(ge=0)] = 0,
     ) -> None:
         super().__init__(spec)
         kind = "batch" if norm == "auto" else norm
-        self.per_sample = kind != "batch"
+        self.per_sample = kind != "batch" and minibatch == 0
         sizes = _sizes(spec)
         widths = _widths(width, len(sizes) - 1)
-        self.body, height, breadth = _shrink(spec.shape[0], widths, sizes, kind)
-        self.judge = nn.Linear(widths[-1] * height * breadth, 1, bias=kind == "none")
+        self.body, height, breadth = _shrink(spec.shape[0], widths, sizes, kind, dropout)
+        features = widths[-1] * height * breadth
+        self.compared = MinibatchDiscrimination(features, minibatch) if minibatch else None
+        if minibatch:
+            alone = {**type(self).adapts["per_sample"], "minibatch": 0}
+            self.adapts = {**type(self).adapts, "per_sample": alone}  # type: ignore[misc]
+        self.judge = nn.Linear(features + minibatch, 1, bias=kind == "none")
         self.conditional = labels and spec.classes > 0
         if self.conditional:
             self.classes = nn.Embedding(spec.classes, self.judge.in_features)
@@ -171,9 +183,10 @@ class DCGANDiscriminator(Discriminator):
         _draw_weights(self)
 
     def features(self, samples: Tensor) -> Tensor:
-        """What the last stage says, flattened to [n, features]."""
+        """What the last stage says, flattened to [n, features], and how close each is to others."""
         maps: Tensor = self.body(samples)
-        return maps.flatten(1)
+        flat = maps.flatten(1)
+        return flat if self.compared is None else self.compared(flat)
 
     def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         """Logits [n]."""
@@ -211,7 +224,7 @@ class DCGANEncoder(Encoder):
 
 
 def _shrink(
-    channels: int, widths: list[int], sizes: list[Size], kind: str
+    channels: int, widths: list[int], sizes: list[Size], kind: str, dropout: float = 0.0
 ) -> tuple[nn.Sequential, int, int]:
     """The stages of the discriminator, and the height and
     width that they leave (odd sides halve rounding down).
@@ -223,5 +236,6 @@ def _shrink(
         height, breadth = height // stride, breadth // stride
         layers += [nn.Conv2d(channels, width, kernel, stride, 1, bias=kind == "none")]
         layers += [*([norm(kind, width)] if stage else []), nn.LeakyReLU(0.2)]
+        layers += [nn.Dropout(dropout)] if dropout else []
         channels = width
     return nn.Sequential(*layers), height, breadth

@@ -10,10 +10,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganzoo.contracts import Discriminator, Encoder, Generator, PositiveInt, Spec
-from ganzoo.nn import class_head
+from ganzoo.nn import MinibatchDiscrimination, class_head
+
+Natural = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-def trunk(inputs: int, width: int, depth: int, norm: bool = False) -> nn.Sequential:
+def trunk(
+    inputs: int, width: int, depth: int, norm: bool = False, dropout: float = 0.0
+) -> nn.Sequential:
     """`depth` hidden layers of `width` units, leaky rectifiers of slope 0.2."""
     layers: list[nn.Module] = []
     for _ in range(depth):
@@ -21,6 +26,7 @@ def trunk(inputs: int, width: int, depth: int, norm: bool = False) -> nn.Sequent
             nn.Linear(inputs, width),
             *([nn.BatchNorm1d(width)] if norm else []),
             nn.LeakyReLU(0.2),
+            *([nn.Dropout(dropout)] if dropout else []),
         ]
         inputs = width
     return nn.Sequential(*layers)
@@ -122,14 +128,16 @@ class MLPGenerator(Generator):
 class MLPDiscriminator(Discriminator):
     """A fully connected discriminator for samples of any shape (Goodfellow et al. 2014).
 
-    Leaky rectifiers stand for the paper's maxout units, and nothing mixes the batch. Points are
-    judged by where they lie from the data's mean in units of their deviation, which slopes are
-    counted over, too.
+    Leaky rectifiers stand for the paper's maxout units, and nothing mixes the batch but `minibatch`
+    (Salimans et al. 2016, section 3.2). Points are judged by where they lie from the data's mean in
+    units of their deviation, which slopes are counted over, too.
 
     width: units in each hidden layer
     depth: hidden layers
     waves: random plane waves of points that the first layer sees, too; others have none
     classify: whether a second head scores the classes, for losses and penalties that read it
+    dropout: share of the hidden units that are zero in an update, drawn anew in each pass
+    minibatch: projections by which the samples of a batch are compared; 0 for none
     """
 
     adapts = {"classify": {"classify": True}}  # noqa: RUF012  (typed in the contract)
@@ -140,13 +148,20 @@ class MLPDiscriminator(Discriminator):
         *,
         width: PositiveInt = 256,
         depth: PositiveInt = 3,
-        waves: Annotated[int, Field(ge=0)] = 0,
+        waves: Natural = 0,
         classify: bool = False,
+        dropout: Share = 0.0,
+        minibatch: Natural = 0,
     ) -> None:
         super().__init__(spec)
         waves = waves if spec.modality == "points" else 0
         self.waves = Waves(spec.numel, waves) if waves else None
-        self.trunk = trunk(spec.numel + waves, width, depth)
+        self.trunk = trunk(spec.numel + waves, width, depth, dropout=dropout)
+        self.per_sample = minibatch == 0
+        if minibatch:
+            self.trunk.append(MinibatchDiscrimination(width, minibatch))
+            self.adapts = {**type(self).adapts, "per_sample": {"minibatch": 0}}  # type: ignore[misc]
+        width += minibatch
         self.judge = nn.Linear(width, 1)
         if classify:
             self.heads = ("classify",)
@@ -164,7 +179,7 @@ class MLPDiscriminator(Discriminator):
         return 1.0 if self.frame is None else self.frame.scale
 
     def features(self, samples: Tensor) -> Tensor:
-        """What the last hidden layer says, [n, width]."""
+        """What the last hidden layer says, [n, width], and how close each is to the others."""
         flat = samples.flatten(1)
         if self.frame is not None:
             flat = self.frame(flat)
