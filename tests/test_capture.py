@@ -142,7 +142,7 @@ def check_equal(one, other):
             )
 
 
-RESUMED = ("schedules", "lazy", "random", "state", "momentum")
+RESUMED = ("schedules", "lazy", "random", "dropout", "state", "momentum")
 
 
 @pytest.mark.parametrize("case", RESUMED)

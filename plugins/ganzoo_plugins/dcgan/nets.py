@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ganzoo.contracts import Discriminator, Encoder, Generator, PositiveInt, Spec
 from ganzoo.errors import Incompatible
-from ganzoo.nn import MinibatchDiscrimination, class_head, initialise, norm
+from ganzoo.nn import ConcatHead, MinibatchDiscrimination, class_head, initialise, norm
 
 SMALLEST = 4  # the side below which nothing is left to convolve
 Size = tuple[int, int]
@@ -128,17 +128,17 @@ class DCGANDiscriminator(Discriminator):
     Judges [n, c, h, w] for any c and any h, w from 4 up. At 64x64x3 and width 64 with batch norm
     it has 2,765,568 parameters: as in DCGAN's common implementations, its only biases are those
     of the norms. Without norms every layer has one, or the net could only tell directions
-    (D(3x) = 3 D(x)). With `labels` the logit has one more term, the inner product of the features
-    and a vector for the class (Miyato and Koyama 2018, eq. 3). With `minibatch` the features say
-    how close a sample is to the others, too (Salimans et al. 2016, section 3.2). Raises
-    Incompatible for other samples.
+    (D(3x) = 3 D(x)). With `labels` it is told the class by its `head`. With `minibatch` the
+    features say how close a sample is to the others, too (Salimans et al. 2016, section 3.2).
+    Raises Incompatible for other samples.
 
     width: channels of the first stage; each stage below has twice as many, up to 8 times
     norm: normalisation of all stages but the first; auto is the
         paper's batch norm, which mixes the samples of a batch
-    labels: whether it is told the class of what it judges, where the data have classes;
-        not in the paper
-    classify: whether a second head scores the classes, for losses and penalties that read it
+    labels: whether it reads or tells classes, where the data have them; not in the paper
+    head: projection adds the product of the features and a vector for the class (Miyato and
+        Koyama 2018), concat judges both together in a hidden layer (Mirza and Osindero 2014),
+        classify tells the class beside the logit, for losses that ask (Odena et al. 2017)
     dropout: share of each stage's numbers that are zero in an update, drawn anew in each pass;
         not in the paper
     minibatch: projections by which the samples of a batch are compared; 0 for none, as the paper
@@ -146,7 +146,7 @@ class DCGANDiscriminator(Discriminator):
 
     modalities = ("image",)
     adapts = {  # noqa: RUF012  (typed in the contract)
-        "classify": {"classify": True},
+        "classify": {"labels": True, "head": "classify"},
         "per_sample": {"norm": "layer"},
         "conditional": {"labels": True},
     }
@@ -158,7 +158,7 @@ class DCGANDiscriminator(Discriminator):
         width: PositiveInt = 64,
         norm: Literal["auto", "batch", "layer", "instance", "none"] = "auto",
         labels: bool = False,
-        classify: bool = False,
+        head: Literal["projection", "concat", "classify"] = "projection",
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         minibatch: Annotated[int, Field(ge=0)] = 0,
     ) -> None:
@@ -173,13 +173,17 @@ class DCGANDiscriminator(Discriminator):
         if minibatch:
             alone = {**type(self).adapts["per_sample"], "minibatch": 0}
             self.adapts = {**type(self).adapts, "per_sample": alone}  # type: ignore[misc]
-        self.judge = nn.Linear(features + minibatch, 1, bias=kind == "none")
-        self.conditional = labels and spec.classes > 0
-        if self.conditional:
-            self.classes = nn.Embedding(spec.classes, self.judge.in_features)
-        if classify:
-            self.heads = ("classify",)
-            self.classify = class_head(self.judge.in_features, spec)
+        features += minibatch
+        told = labels and spec.classes > 0
+        self.conditional, self.head = told and head != "classify", head
+        if self.conditional and head == "concat":
+            self.joint = ConcatHead(features, spec.classes, widths[-1])
+        else:
+            self.judge = nn.Linear(features, 1, bias=kind == "none")
+        if self.conditional and head == "projection":
+            self.classes = nn.Embedding(spec.classes, features)
+        if told and head == "classify":
+            self.classify, self.heads = class_head(features, spec), ("classify",)
         _draw_weights(self)
 
     def features(self, samples: Tensor) -> Tensor:
@@ -190,6 +194,9 @@ class DCGANDiscriminator(Discriminator):
 
     def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         """Logits [n]."""
+        if self.conditional and self.head == "concat":
+            joint: Tensor = self.joint(features, labels)
+            return joint
         logits: Tensor = self.judge(features).squeeze(1)
         if self.conditional:
             logits = logits + (self.classes(labels) * features).sum(1)

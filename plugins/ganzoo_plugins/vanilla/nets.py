@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganzoo.contracts import Discriminator, Encoder, Generator, PositiveInt, Spec
-from ganzoo.nn import MinibatchDiscrimination, class_head
+from ganzoo.nn import ConcatHead, MinibatchDiscrimination, class_head
 
 Natural = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -88,15 +88,18 @@ class MLPGenerator(Generator):
 
     Images end in tanh; signals and points are unbounded, points
     moved and scaled to the data's mean and deviation.
-    The paper's own net for MNIST is width 1200, depth 2.
+    The paper's own net for MNIST is width 1200, depth 2. With `labels` the first layer reads the
+    class beside the latents, one number a class (Mirza and Osindero 2014).
 
     latent_dim: numbers in one latent vector
     width: units in each hidden layer
     depth: hidden layers
     norm: normalisation of the hidden layers
+    labels: whether it is told the class of what it is to draw, where the data have classes
     """
 
     partner = "mlp"
+    adapts = {"conditional": {"labels": True}}  # noqa: RUF012  (typed in the contract)
 
     def __init__(
         self,
@@ -106,9 +109,12 @@ class MLPGenerator(Generator):
         width: PositiveInt = 256,
         depth: PositiveInt = 3,
         norm: Literal["none", "batch"] = "none",
+        labels: bool = False,
     ) -> None:
         super().__init__(spec, latent_dim=latent_dim)
-        self.trunk = trunk(latent_dim, width, depth, norm == "batch")
+        self.conditional = labels and spec.classes > 0
+        told = spec.classes if self.conditional else 0
+        self.trunk = trunk(latent_dim + told, width, depth, norm == "batch")
         self.draw = nn.Linear(width, spec.numel)
         self.frame = Frame(spec) if spec.modality == "points" else None
 
@@ -118,6 +124,10 @@ class MLPGenerator(Generator):
             self.frame.fit(points)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        if self.conditional:
+            assert labels is not None
+            told = nn.functional.one_hot(labels, self.spec.classes).to(latents.dtype)
+            latents = torch.cat([latents, told], 1)
         samples: Tensor = self.draw(self.trunk(latents))
         if self.frame is not None:
             samples = self.frame.back(samples)
@@ -135,12 +145,17 @@ class MLPDiscriminator(Discriminator):
     width: units in each hidden layer
     depth: hidden layers
     waves: random plane waves of points that the first layer sees, too; others have none
-    classify: whether a second head scores the classes, for losses and penalties that read it
+    labels: whether it is told the class, where the data have classes, as a vector beside the
+        features, which one more hidden layer reads (Mirza and Osindero 2014); classify has a
+        second head score the classes instead, for losses and penalties that read it
     dropout: share of the hidden units that are zero in an update, drawn anew in each pass
     minibatch: projections by which the samples of a batch are compared; 0 for none
     """
 
-    adapts = {"classify": {"classify": True}}  # noqa: RUF012  (typed in the contract)
+    adapts = {  # noqa: RUF012  (typed in the contract)
+        "conditional": {"labels": True},
+        "classify": {"labels": "classify"},
+    }
 
     def __init__(
         self,
@@ -149,7 +164,7 @@ class MLPDiscriminator(Discriminator):
         width: PositiveInt = 256,
         depth: PositiveInt = 3,
         waves: Natural = 0,
-        classify: bool = False,
+        labels: bool | Literal["classify"] = False,
         dropout: Share = 0.0,
         minibatch: Natural = 0,
     ) -> None:
@@ -162,8 +177,11 @@ class MLPDiscriminator(Discriminator):
             self.trunk.append(MinibatchDiscrimination(width, minibatch))
             self.adapts = {**type(self).adapts, "per_sample": {"minibatch": 0}}  # type: ignore[misc]
         width += minibatch
-        self.judge = nn.Linear(width, 1)
-        if classify:
+        self.conditional = labels is True and spec.classes > 0
+        self.judge: nn.Module = nn.Linear(width, 1)
+        if self.conditional:
+            self.judge = ConcatHead(width, spec.classes)
+        if labels == "classify":
             self.heads = ("classify",)
             self.classify = class_head(width, spec)
         self.frame = Frame(spec) if spec.modality == "points" else None
@@ -190,7 +208,11 @@ class MLPDiscriminator(Discriminator):
 
     def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         """Logits [n]."""
-        logits: Tensor = self.judge(features).squeeze(1)
+        logits: Tensor
+        if self.conditional:
+            logits = self.judge(features, labels)
+        else:
+            logits = self.judge(features).squeeze(1)
         return logits
 
 
