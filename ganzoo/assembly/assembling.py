@@ -226,7 +226,8 @@ def _use_native_layers(
     """PyTorch's own layers wherever the slopes that are taken allow them."""
     slopes = [r for r in regularizers.values() if isinstance(r, GradientPenalty)]
     if not slopes or differentiation == "double_backward":
-        use_native_layers(moved["discriminator"], bool(slopes))
+        twice = bool(slopes) or any(r.differentiates for r in regularizers.values())
+        use_native_layers(moved["discriminator"], twice)
     bent = any(slope.on("generator") for slope in slopes)
     use_native_layers(moved["generator"], slopes=bent)
 

@@ -209,6 +209,7 @@ class Regularizer(nn.Module):
     side: Sides = "discriminator"
     conditional: ClassVar[bool] = False  # whether it reads the samples' labels
     needs: ClassVar[Needs] = {}  # {"loss": "labels"}
+    differentiates: ClassVar[bool] = False  # whether it takes gradients of a net by itself
 
     def __init__(
         self,
@@ -240,6 +241,12 @@ class Regularizer(nn.Module):
     def view(self, samples: Tensor, step: Step) -> Tensor:
         """Change what the discriminator sees (instance noise)."""
         return samples
+
+    def for_loss(self, step: Step, loss: Loss) -> Step:
+        """The step that the loss is called with: this one, or the same samples `against` another
+        discriminator (unrolled). Penalties see the step as it was.
+        """
+        return step
 
     def penalty(self, step: Step) -> Tensor | None:
         """A scalar to add to this side's loss, unweighted; None for none."""

@@ -181,7 +181,10 @@ def _of_step(parts: Parts, step: Step, due: tuple[str, ...]) -> tuple[Tensor, di
     slopes = [(name, r) for name, r in acting if isinstance(r, GradientPenalty)]
     # First, since the pass of a penalty at real or fake samples gives the logits there.
     penalties, penalised = step.penalise(slopes, parts.differentiation)
-    total = adversarial(parts.loss, step)
+    judged = step
+    for _, regularizer in acting:
+        judged = regularizer.for_loss(judged, parts.loss)
+    total = adversarial(parts.loss, judged)
     report = {"adversarial": total.detach()}
     for name, regularizer in acting:
         if isinstance(regularizer, GradientPenalty):

@@ -123,10 +123,11 @@ class StyleGAN2Discriminator(Discriminator):
 
     def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         """Logits [n]."""
-        vectors = self.mapped(None, labels) if self.conditional else None
         if self.joint is not None:
-            features = scaled_leaky_relu(self.joint(torch.cat([features, vectors], 1)))
+            joined = torch.cat([features, self.mapped(None, labels)], 1)
+            features = scaled_leaky_relu(self.joint(joined))
         judged: Tensor = self.judge(features)
-        if vectors is None or self.joint is not None:
+        if not self.conditional or self.joint is not None:
             return judged.squeeze(1)
+        vectors: Tensor = self.mapped(None, labels)
         return (judged * vectors).sum(1) / math.sqrt(judged.shape[1])
