@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -52,7 +52,22 @@ def spec_for(build: Assembly, dataset: Dataset, regularizers: Mapping[str, Regul
             value=config.data.name,
         )
     told = wanted and config.train.conditional is not False
-    return spec if told else replace(spec, classes=0)
+    if not config.train.label_dropout:
+        return spec if told else replace(spec, classes=0)
+    _check_label_dropout(config.train.label_dropout, told, chosen)
+    return replace(spec, classes=spec.classes + 1)
+
+
+def _check_label_dropout(share: float, told: bool, chosen: Sequence[tuple[Any, Any]]) -> None:
+    """Raises Incompatible where there are no labels to drop, or a part tells samples by theirs."""
+    setting: dict[str, Any] = {"section": "train", "key": "label_dropout", "value": share}
+    if not told:
+        raise Incompatible("labels are not in use", **setting, remedy="take nets that read them")
+    for part, _ in chosen[2:]:
+        if has(part, "conditional"):
+            kind = part if isinstance(part, type) else type(part)
+            message = f"{kind.__name__} tells samples by their class, and some would have none"
+            raise Incompatible(message, **setting, remedy="leave one of the two out")
 
 
 def _reads_labels(part: Any, options: Mapping[str, Any]) -> bool:
