@@ -34,6 +34,7 @@ class Generator(nn.Module):
     modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can draw
     conditional: bool = False  # whether it reads labels
     reads: tuple[str, ...] = ()  # what it reads of that which is given: ("image",)
+    may_read: ClassVar[tuple[str, ...]] = ()  # what it reads as labels where the data give it
     partner: ClassVar[str | None] = None  # the discriminator to use when none is named
     adapts: ClassVar[
         Mapping[str, Mapping[str, Any]]
@@ -80,6 +81,7 @@ class Discriminator(nn.Module):
     modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can judge
     conditional: bool = False  # whether it reads labels
     reads: tuple[str, ...] = ()  # what it reads of that which is given, beside the samples
+    may_read: ClassVar[tuple[str, ...]] = ()  # what it reads as labels where the data give it
     per_sample: bool = (
         True  # whether a logit depends on its own sample only (false with batch norm)
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -75,16 +76,18 @@ class DCGANGenerator(Generator):
     Draws [n, c, h, w] for any c and any h, w from 4 up; the base is 4 to 7 on the smaller side.
     At 64x64x3, width 64, latent 100, it has 3,576,704 parameters. With `labels` a vector for each
     class is added to what the first layer gives, as if the class were a part of the latents
-    (Mirza and Osindero 2014). Raises Incompatible for other samples.
+    (Mirza and Osindero 2014); so is a vector that the data give, by a linear map. Raises
+    Incompatible for other samples.
 
     latent_dim: numbers in one latent vector
     width: channels of the last hidden stage; each stage below has twice as many, up to 8 times
-    labels: whether it is told the class of what it is to draw, where the data have classes;
+    labels: whether it is told the class or vector of what it is to draw, where the data have them;
         not in the paper
     """
 
     modalities = ("image",)
     partner = "dcgan"
+    may_read = ("vector",)
     adapts = {"conditional": {"labels": True}}  # noqa: RUF012  (typed in the contract)
 
     def __init__(
@@ -110,14 +113,22 @@ class DCGANGenerator(Generator):
         self.conditional = labels and spec.classes > 0
         if self.conditional:
             self.classes = nn.Embedding(spec.classes, self.project.out_features)
+        self.reads = ("vector",) if labels and "vector" in spec.given else ()
+        if self.reads:
+            length = spec.given["vector"].numel
+            self.vector = nn.Linear(length, self.project.out_features, bias=False)
         _draw_weights(self)
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self, latents: Tensor, labels: Tensor | None = None, vector: Tensor | None = None
+    ) -> Tensor:
         # Linear and reshape: the paper's transposed
         # convolution on 1x1, the same function and faster.
         base = self.project(latents)
         if self.conditional:
             base = base + self.classes(labels)
+        if vector is not None:
+            base = base + self.vector(vector)
         samples: Tensor = self.body(base.unflatten(1, self.base))
         return samples
 
@@ -135,7 +146,8 @@ class DCGANDiscriminator(Discriminator):
     width: channels of the first stage; each stage below has twice as many, up to 8 times
     norm: normalisation of all stages but the first; auto is the
         paper's batch norm, which mixes the samples of a batch
-    labels: whether it reads or tells classes, where the data have them; not in the paper
+    labels: whether it reads or tells classes, where the data have them, and reads a vector that
+        the data give, as maps beside the picture; not in the paper
     head: projection adds the product of the features and a vector for the class (Miyato and
         Koyama 2018), concat judges both together in a hidden layer (Mirza and Osindero 2014),
         classify tells the class beside the logit, for losses that ask (Odena et al. 2017)
@@ -145,6 +157,7 @@ class DCGANDiscriminator(Discriminator):
     """
 
     modalities = ("image",)
+    may_read = ("vector",)
     adapts = {  # noqa: RUF012  (typed in the contract)
         "classify": {"labels": True, "head": "classify"},
         "per_sample": {"norm": "layer"},
@@ -167,7 +180,9 @@ class DCGANDiscriminator(Discriminator):
         self.per_sample = kind != "batch" and minibatch == 0
         sizes = _sizes(spec)
         widths = _widths(width, len(sizes) - 1)
-        self.body, height, breadth = _shrink(spec.shape[0], widths, sizes, kind, dropout)
+        self.reads = ("vector",) if labels and "vector" in spec.given else ()
+        channels = spec.shape[0] + sum(spec.given[name].numel for name in self.reads)
+        self.body, height, breadth = _shrink(channels, widths, sizes, kind, dropout)
         features = widths[-1] * height * breadth
         self.compared = MinibatchDiscrimination(features, minibatch) if minibatch else None
         if minibatch:
@@ -186,8 +201,11 @@ class DCGANDiscriminator(Discriminator):
             self.classify, self.heads = class_head(features, spec), ("classify",)
         _draw_weights(self)
 
-    def features(self, samples: Tensor) -> Tensor:
+    def features(self, samples: Tensor, vector: Tensor | None = None) -> Tensor:
         """What the last stage says, flattened to [n, features], and how close each is to others."""
+        if vector is not None:
+            told = vector[:, :, None, None].expand(-1, -1, *samples.shape[2:])
+            samples = torch.cat([samples, told.to(samples.dtype)], 1)
         maps: Tensor = self.body(samples)
         flat = maps.flatten(1)
         return flat if self.compared is None else self.compared(flat)

@@ -89,16 +89,18 @@ class MLPGenerator(Generator):
     Images end in tanh; signals and points are unbounded, points
     moved and scaled to the data's mean and deviation.
     The paper's own net for MNIST is width 1200, depth 2. With `labels` the first layer reads the
-    class beside the latents, one number a class (Mirza and Osindero 2014).
+    class beside the latents, one number a class (Mirza and Osindero 2014), and a vector where the
+    data give one.
 
     latent_dim: numbers in one latent vector
     width: units in each hidden layer
     depth: hidden layers
     norm: normalisation of the hidden layers
-    labels: whether it is told the class of what it is to draw, where the data have classes
+    labels: whether it is told the class or vector of what it is to draw, where the data have them
     """
 
     partner = "mlp"
+    may_read = ("vector",)
     adapts = {"conditional": {"labels": True}}  # noqa: RUF012  (typed in the contract)
 
     def __init__(
@@ -113,7 +115,9 @@ class MLPGenerator(Generator):
     ) -> None:
         super().__init__(spec, latent_dim=latent_dim)
         self.conditional = labels and spec.classes > 0
+        self.reads = ("vector",) if labels and "vector" in spec.given else ()
         told = spec.classes if self.conditional else 0
+        told += sum(spec.given[name].numel for name in self.reads)
         self.trunk = trunk(latent_dim + told, width, depth, norm == "batch")
         self.draw = nn.Linear(width, spec.numel)
         self.frame = Frame(spec) if spec.modality == "points" else None
@@ -123,7 +127,11 @@ class MLPGenerator(Generator):
         if self.frame is not None:
             self.frame.fit(points)
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self, latents: Tensor, labels: Tensor | None = None, vector: Tensor | None = None
+    ) -> Tensor:
+        if vector is not None:
+            latents = torch.cat([latents, vector], 1)
         if self.conditional:
             assert labels is not None
             told = nn.functional.one_hot(labels, self.spec.classes).to(latents.dtype)
@@ -146,12 +154,14 @@ class MLPDiscriminator(Discriminator):
     depth: hidden layers
     waves: random plane waves of points that the first layer sees, too; others have none
     labels: whether it is told the class, where the data have classes, as a vector beside the
-        features, which one more hidden layer reads (Mirza and Osindero 2014); classify has a
-        second head score the classes instead, for losses and penalties that read it
+        features, which one more hidden layer reads (Mirza and Osindero 2014), and a vector that
+        the data give beside the sample; classify has a second head score the classes instead, for
+        losses and penalties that read it
     dropout: share of the hidden units that are zero in an update, drawn anew in each pass
     minibatch: projections by which the samples of a batch are compared; 0 for none
     """
 
+    may_read = ("vector",)
     adapts = {  # noqa: RUF012  (typed in the contract)
         "conditional": {"labels": True},
         "classify": {"labels": "classify"},
@@ -171,7 +181,9 @@ class MLPDiscriminator(Discriminator):
         super().__init__(spec)
         waves = waves if spec.modality == "points" else 0
         self.waves = Waves(spec.numel, waves) if waves else None
-        self.trunk = trunk(spec.numel + waves, width, depth, dropout=dropout)
+        self.reads = ("vector",) if labels is True and "vector" in spec.given else ()
+        inputs = spec.numel + waves + sum(spec.given[name].numel for name in self.reads)
+        self.trunk = trunk(inputs, width, depth, dropout=dropout)
         self.per_sample = minibatch == 0
         if minibatch:
             self.trunk.append(MinibatchDiscrimination(width, minibatch))
@@ -196,13 +208,15 @@ class MLPDiscriminator(Discriminator):
         """The deviation of points."""
         return 1.0 if self.frame is None else self.frame.scale
 
-    def features(self, samples: Tensor) -> Tensor:
+    def features(self, samples: Tensor, vector: Tensor | None = None) -> Tensor:
         """What the last hidden layer says, [n, width], and how close each is to the others."""
         flat = samples.flatten(1)
         if self.frame is not None:
             flat = self.frame(flat)
         if self.waves is not None:
             flat = self.waves(flat)
+        if vector is not None:
+            flat = torch.cat([flat, vector], 1)
         units: Tensor = self.trunk(flat)
         return units
 
