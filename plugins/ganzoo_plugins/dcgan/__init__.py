@@ -16,6 +16,8 @@ RECIPES = (
     "gan-r1",
     "rpgan-r1r2",
     "infogan-mnist",
+    "some-pictures",
+    "many-pictures",
 )
 
 
