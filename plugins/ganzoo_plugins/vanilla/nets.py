@@ -134,8 +134,9 @@ class MLPGenerator(Generator):
             latents = torch.cat([latents, vector], 1)
         if self.conditional:
             assert labels is not None
-            told = nn.functional.one_hot(labels, self.spec.classes).to(latents.dtype)
-            latents = torch.cat([latents, told], 1)
+            classes = torch.arange(self.spec.classes, device=labels.device)
+            told = labels[:, None] == classes  # one_hot reads values on a CPU
+            latents = torch.cat([latents, told.to(latents.dtype)], 1)
         samples: Tensor = self.draw(self.trunk(latents))
         if self.frame is not None:
             samples = self.frame.back(samples)
