@@ -5,6 +5,7 @@ reads their traits, adapts or refuses with a reason.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ from .pipeline import SECTION, SIDES, Pipeline
 from .precision_trial import MARGIN, bf16_gain
 from .roles import build_conditions, build_nets, only_read, players, what_is_read
 
+ANY = "any"  # the class of a label that was dropped
 CALIBRATING = 100_000  # points that nets see the data's scale in
 WAYS = {"forward_over_reverse": "forward over reverse", "double_backward": "double backward"}
 
@@ -147,6 +149,8 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
         for name, c in build.family("reg").items()
     }
     conditions, spec = build_conditions(build, spec_for(build, dataset, regularizers))
+    if config.train.label_dropout:
+        dataset = replace(dataset, classes=[*dataset.classes, ANY])
     game: Game = build.build("game", "game", config.game, spec)
     check_modality(build, "game", "game", config.game.name, game, spec)
     augmentations, seen = build_augmentations(build, spec)
@@ -178,6 +182,7 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
         precision,
         game,
         conditions,
+        config.train.label_dropout,
     )
     doing(f"rehearsing an update of each net with a batch of {config.train.part:,}")
     rehearse(
@@ -226,7 +231,8 @@ def _use_native_layers(
     """PyTorch's own layers wherever the slopes that are taken allow them."""
     slopes = [r for r in regularizers.values() if isinstance(r, GradientPenalty)]
     if not slopes or differentiation == "double_backward":
-        use_native_layers(moved["discriminator"], bool(slopes))
+        twice = bool(slopes) or any(r.differentiates for r in regularizers.values())
+        use_native_layers(moved["discriminator"], twice)
     bent = any(slope.on("generator") for slope in slopes)
     use_native_layers(moved["generator"], slopes=bent)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -25,6 +25,8 @@ from ..engine.simulation import peak_of
 from ..errors import BrokenPlugin, GanzooError, Incompatible, as_setting, one_line
 from .builder import Assembly, said_of
 
+VECTOR = "vector"  # what tables beside pictures give
+
 
 def spec_for(build: Assembly, dataset: Dataset, regularizers: Mapping[str, Regularizer]) -> Spec:
     """The spec that the nets are built for; labels
@@ -39,20 +41,41 @@ def spec_for(build: Assembly, dataset: Dataset, regularizers: Mapping[str, Regul
         (build.component("loss", "loss", config.loss.name).load(), {}),
         *((regularizer, {}) for regularizer in regularizers.values()),
     ]
-    wanted = any(_reads_labels(part, options) for part, options in chosen)
+    readers = [part for part, options in chosen if _reads_labels(part, options)]
+    wanted = bool(readers)
     labelled = dataset.labels is not None and spec.classes > 0
-    if config.train.conditional is True and not (wanted and labelled):
+    able = all(VECTOR in getattr(part, "may_read", ()) for part in readers)
+    known = labelled or (VECTOR in spec.given and able)
+    if config.train.conditional is True and not (wanted and known):
         why = "the data have no labels" if wanted else "no part of this pipeline reads labels"
         raise Incompatible(why, section="train", key="conditional", value=True)
-    if wanted and not labelled:
+    if wanted and not known:
         raise Incompatible(
-            "has no labels, which this pipeline reads; put the pictures in one folder a class",
+            "has no labels, which this pipeline reads; put the pictures in one folder a class, or "
+            "name their classes in labels.json",
             section="data",
             key="name",
             value=config.data.name,
         )
-    told = wanted and config.train.conditional is not False
-    return spec if told else replace(spec, classes=0)
+    if config.train.conditional is False:
+        spec = replace(spec, given={k: v for k, v in spec.given.items() if k != VECTOR})
+    told = wanted and labelled and config.train.conditional is not False
+    if not config.train.label_dropout:
+        return spec if told else replace(spec, classes=0)
+    _check_label_dropout(config.train.label_dropout, told, chosen)
+    return replace(spec, classes=spec.classes + 1)
+
+
+def _check_label_dropout(share: float, told: bool, chosen: Sequence[tuple[Any, Any]]) -> None:
+    """Raises Incompatible where there are no labels to drop, or a part tells samples by theirs."""
+    setting: dict[str, Any] = {"section": "train", "key": "label_dropout", "value": share}
+    if not told:
+        raise Incompatible("labels are not in use", **setting, remedy="take nets that read them")
+    for part, _ in chosen[2:]:
+        if has(part, "conditional"):
+            kind = part if isinstance(part, type) else type(part)
+            message = f"{kind.__name__} tells samples by their class, and some would have none"
+            raise Incompatible(message, **setting, remedy="leave one of the two out")
 
 
 def _reads_labels(part: Any, options: Mapping[str, Any]) -> bool:

@@ -144,7 +144,10 @@ def what_is_read(
             message = "makes what no net of this pipeline reads"
             remedy = "take a generator that does"
             raise Incompatible(message, section=f"given.{name}", remedy=remedy)
-    judging = [role for role, net in nets.items() if role.startswith("disc") and wanted[role]]
+    moving = {name for name, each in spec.given.items() if each.modality == "image"}
+    judging = [
+        role for role, net in nets.items() if role[:4] == "disc" and moving & {*wanted[role]}
+    ]
     for name in build.family("aug") if judging else ():
         message = f"would move samples and not what {judging[0]} reads beside them"
         raise Incompatible(message, section=f"aug.{name}", remedy="leave it out")

@@ -13,9 +13,11 @@ import click
 
 from .. import config as configuration
 from ..assembly import data_recipe as advice
+from ..assembly import picture_recipe as pictures
 from ..components.registry import Component, Registry
 from ..config.tree import Config, Tree
 from ..errors import BadConfig, GanzooError, UsageError, shown
+from ._patience import patience
 from ._words import FLAGS, MANY, Words
 
 
@@ -94,7 +96,7 @@ def configure(
     """
     layers = Layers(base, words, meant)
     file = _read(given["config_file"]) if given["config_file"] else {}
-    own = None if base or given["recipe"] else advice.start(registry, _chosen(given, file))
+    own = None if base or given["recipe"] else _own(registry, _chosen(given, file))
     if own is not None:
         layers.add(own.settings, "the recipe of the data", owner=own.owner)
         layers.notes.append(own.line)
@@ -121,6 +123,15 @@ def configure(
     for text in given["settings"]:
         layers.set(text)
     return layers
+
+
+def _own(registry: Registry, chosen: Tree) -> advice.Advice | None:
+    """What the data start from: their own recipe, or one that suits the pictures."""
+    found = advice.start(registry, chosen)
+    if found is not None or "data" not in chosen:
+        return found
+    with patience("looking at the pictures"):
+        return pictures.start(registry, chosen)
 
 
 def _chosen(given: Mapping[str, Any], file: Tree) -> Tree:

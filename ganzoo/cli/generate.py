@@ -104,7 +104,7 @@ def command(
     read = _read(generator, given, as_is, count, seed)
     if read and interpolate is not None:
         raise UsageError("--interpolate: this generator draws from pictures, not from noise alone")
-    count = len(read["image"]) if read else count
+    count = len(next(iter(read.values()))) if read else count
     try:
         with patience(f"drawing {counted(count, 'sample')}"):
             drawn = generator.sample(count, seed, label, read, truncation=truncation)
@@ -146,13 +146,16 @@ def _read(
     if given is None and not reads:
         return {}
     if given is None:
-        raise UsageError("--given: this generator reads pictures; give a folder or zip of them")
+        what = "pictures" if "image" in reads else f"the {', '.join(reads)} of pictures"
+        raise UsageError(f"--given: this generator reads {what}; give a folder or zip of them")
     if not reads:
         raise UsageError(f"--given {given}: this generator reads nothing")
     import torch
 
     from ..data import load_pictures
 
+    if set(reads) == {"vector"} and not as_is:
+        return {"vector": _vectors(generator, given, count)}
     conditions = generator.header.conditions
     spec = generator.spec if conditions and not as_is else reads.get("image")
     if as_is and set(reads) != {"image"}:
@@ -165,6 +168,20 @@ def _read(
         pictures = load_pictures(given, resolution=(height, width), channels=channels)
         samples = pictures.batch(torch.arange(min(count, len(pictures))))[0]
         return {"image": samples} if as_is else generator.given_of(samples, seed)
+
+
+def _vectors(generator: LoadedGenerator, given: Path, count: int) -> Tensor:
+    """The vectors of the first pictures of a folder or zip."""
+    import torch
+
+    from ..data import load_pictures
+
+    channels, height, width = generator.spec.shape
+    with patience():
+        pictures = load_pictures(given, resolution=(height, width), channels=channels)
+    if "vector" not in pictures.given:
+        raise UsageError(f"--given {given}: has no vectors.csv, whose vectors this generator reads")
+    return pictures.gather(torch.arange(min(count, len(pictures)))).given["vector"]
 
 
 def _write(

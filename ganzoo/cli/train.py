@@ -97,6 +97,12 @@ def part_flags(function: Callable[..., int]) -> Callable[..., int]:
     is_flag=True,
     help="With --resume: go on although the data have changed.",
 )
+@click.option(
+    "--save-recipe",
+    type=click.Path(path_type=Path),
+    metavar="FILE.toml",
+    help="Write the settings as a recipe, without the data's path; with --dry-run, that alone.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the assembled pipeline and stop.")
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: print JSON.")
 def command(
@@ -104,6 +110,7 @@ def command(
     resume: Path | None,
     from_scratch: bool,
     accept_data: bool,
+    save_recipe: Path | None,
     dry_run: bool,
     as_json: bool,
     **given: Any,
@@ -117,10 +124,10 @@ def command(
     if as_json and not dry_run:
         raise UsageError("--json: goes with --dry-run; a training's figures are in its log.jsonl")
     if resume is not None:
-        if given["recipe"] or given["config_file"] or out:
+        if given["recipe"] or given["config_file"] or out or save_recipe:
             raise UsageError(
                 "--resume: a run keeps its configuration and its folder; leave out --recipe, "
-                "--config and --out"
+                "--config, --out and --save-recipe"
             )
         insists = {"from_scratch": from_scratch, "accept_data": accept_data}
         return _resume(resume, given, insists, dry_run, as_json)
@@ -134,7 +141,11 @@ def command(
     layers = configure(registry, given, words=words())
     if not dry_run:
         runs.check_root(out or Path("runs"))
+    if save_recipe is not None:
+        _check_recipe(save_recipe)
     pipeline = _assembled(layers, registry)
+    if save_recipe is not None:
+        _save_recipe(save_recipe, pipeline)
     if dry_run:
         show(pipeline, as_json)
         return 0
@@ -158,6 +169,43 @@ def _assembled(layers: Layers, registry: Registry) -> Pipeline:
         pipeline = assemble(layers.config, registry.meaning(layers.meant), progress)
     pipeline.notes[:0] = layers.notes
     return pipeline
+
+
+def _check_recipe(path: Path) -> None:
+    """Raises an error for a place that no recipe can be written to."""
+    from ..io.files import check_folder
+
+    if path.suffix.lower() != ".toml":
+        raise UsageError(f"--save-recipe {path}: write a name that ends in .toml")
+    if path.exists():
+        raise UsageError(f"--save-recipe {path}: there is such a file already")
+    check_folder(path.parent, "save_recipe", path)
+
+
+def _save_recipe(path: Path, pipeline: Pipeline) -> None:
+    """The settings that are not as by default, and every option of every part, as a recipe."""
+    import tomlkit
+
+    from ..io.files import write_bytes
+
+    tree = pipeline.config.tree()
+    tree["data"] = {k: v for k, v in tree["data"].items() if k not in ("name", "root")}
+    tree["train"] = {k: v for k, v in tree["train"].items() if k not in ("device", "engine")}
+    defaults = configuration.defaults()
+    recipe = {
+        section: {k: v for k, v in values.items() if _tells(section, k, v, defaults)}
+        for section, values in tree.items()
+    }
+    about = {"summary": f"Saved by ganzoo train: {path.stem}"}
+    text = tomlkit.dumps(about | {k: v for k, v in recipe.items() if v})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, text.encode())
+    echo(f"recipe     {path}   (ganzoo train --config {shlex.quote(str(path))})", err=True)
+
+
+def _tells(section: str, key: str, value: Any, defaults: dict[str, Any]) -> bool:
+    """Whether a recipe must say a setting: a part's name and options, and what was changed."""
+    return key == "name" or defaults.get(section, {}).get(key) != value
 
 
 def _tell(notes: Iterable[str]) -> None:

@@ -28,6 +28,7 @@ META = (
     "summary",
     "paper",
     "source",
+    "suits",
 )  # top-level keys of run files and recipes that are no settings
 
 

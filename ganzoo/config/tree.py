@@ -105,6 +105,7 @@ class Train(Section):
     precision: Literal["auto", "fp32", "tf32", "bf16"]
     engine: Literal["auto", "eager", "compiled", "captured"]
     conditional: Literal["auto", True, False]
+    label_dropout: Annotated[float, Field(ge=0, lt=1)]
     deterministic: bool
     on_nan: Literal["stop", "rollback"]
 

@@ -34,6 +34,7 @@ class Generator(nn.Module):
     modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can draw
     conditional: bool = False  # whether it reads labels
     reads: tuple[str, ...] = ()  # what it reads of that which is given: ("image",)
+    may_read: ClassVar[tuple[str, ...]] = ()  # what it reads as labels where the data give it
     partner: ClassVar[str | None] = None  # the discriminator to use when none is named
     adapts: ClassVar[
         Mapping[str, Mapping[str, Any]]
@@ -80,6 +81,7 @@ class Discriminator(nn.Module):
     modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can judge
     conditional: bool = False  # whether it reads labels
     reads: tuple[str, ...] = ()  # what it reads of that which is given, beside the samples
+    may_read: ClassVar[tuple[str, ...]] = ()  # what it reads as labels where the data give it
     per_sample: bool = (
         True  # whether a logit depends on its own sample only (false with batch norm)
     )
@@ -209,6 +211,7 @@ class Regularizer(nn.Module):
     side: Sides = "discriminator"
     conditional: ClassVar[bool] = False  # whether it reads the samples' labels
     needs: ClassVar[Needs] = {}  # {"loss": "labels"}
+    differentiates: ClassVar[bool] = False  # whether it takes gradients of a net by itself
 
     def __init__(
         self,
@@ -240,6 +243,12 @@ class Regularizer(nn.Module):
     def view(self, samples: Tensor, step: Step) -> Tensor:
         """Change what the discriminator sees (instance noise)."""
         return samples
+
+    def for_loss(self, step: Step, loss: Loss) -> Step:
+        """The step that the loss is called with: this one, or the same samples `against` another
+        discriminator (unrolled). Penalties see the step as it was.
+        """
+        return step
 
     def penalty(self, step: Step) -> Tensor | None:
         """A scalar to add to this side's loss, unweighted; None for none."""

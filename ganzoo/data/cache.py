@@ -1,9 +1,9 @@
 """Decoded pictures on disk: one safetensors file a data
 set, written once, checked and memory-mapped ever after.
 
-Its tensors are `samples` [n, c, h, w] uint8, `about` (JSON: class names and notes) and, with class
-folders, `labels` [n] int64. The header has a fixed length, so that samples can be written before
-their number is known, and start at a page of the disk.
+Its tensors are `samples` [n, c, h, w] uint8, `about` (JSON: class names and notes) and, where the
+pictures have them, `labels` [n] int64 and `vectors` [n, d] float32. The header has a fixed length,
+so that samples can be written before their number is known, and start at a page of the disk.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ VERSION = "ganzoo-pictures-1"
 HEADER = 4096
 BLOCK = 1 << 20
 BLOCKS = 256  # as many blocks are read to check a store, spread over it: all of one up to 256 MiB
+TYPES = {"I64": torch.int64, "F32": torch.float32}
 YOUNG = 60.0  # seconds that a temporary file may be unlocked: it was just made
 
 
@@ -80,12 +81,22 @@ def read_store(path: Path) -> Dataset | None:
         if not checked or meta["crc"] != _spot_check(whole[:end]):
             return None
         about = json.loads(bytes(whole[slice(*tail)].numpy()))
-        labels = whole[tail[1] :].clone().view(torch.int64) if "labels" in fields else None
+        labels, vectors = (_stored(whole, fields, name) for name in ("labels", "vectors"))
+        given = {} if vectors is None else {"vector": vectors}
         content = about.get("digest", "")
         pixels = whole[:end].view(samples["shape"])
-        return Dataset(pixels, labels, about["classes"], about["notes"], content)
+        return Dataset(pixels, labels, about["classes"], about["notes"], content, given)
     except (OSError, ValueError, KeyError, TypeError, IndexError, RuntimeError, struct.error):
         return None
+
+
+def _stored(whole: Tensor, fields: dict[str, Any], name: str) -> Tensor | None:
+    """A tensor of a store that need not be there."""
+    if name not in fields:
+        return None
+    about = fields[name]
+    kept = whole[slice(*about["data_offsets"])].clone()
+    return kept.view(TYPES[about["dtype"]]).view(about["shape"])
 
 
 class Writer:
@@ -126,7 +137,13 @@ class Writer:
         self._file.write(pixels.tobytes())
         self._count += len(pixels)
 
-    def commit(self, labels: Tensor | None, classes: Sequence[str], notes: Sequence[str]) -> None:
+    def commit(
+        self,
+        labels: Tensor | None,
+        classes: Sequence[str],
+        notes: Sequence[str],
+        vectors: Tensor | None = None,
+    ) -> None:
         """Write the rest and give the file its name, durably."""
         end = self._count * math.prod(self._shape)
         self._file.flush()
@@ -136,7 +153,7 @@ class Writer:
         names = {"classes": list(classes), "notes": list(notes), "digest": content}
         about = json.dumps(names).encode()
         about += b" " * (-(end + len(about)) % 8)  # labels begin at a multiple of their size
-        tail = about + (labels.numpy().tobytes() if labels is not None else b"")
+        tail = about
         fields: dict[str, Any] = {
             "samples": {
                 "dtype": "U8",
@@ -149,9 +166,13 @@ class Writer:
                 "data_offsets": [end, end + len(about)],
             },
         }
-        if labels is not None:
-            span = [end + len(about), end + len(tail)]
-            fields["labels"] = {"dtype": "I64", "shape": [self._count], "data_offsets": span}
+        for name, kind, tensor in (("labels", "I64", labels), ("vectors", "F32", vectors)):
+            if tensor is not None:
+                start = end + len(tail)
+                tail += tensor.contiguous().numpy().tobytes()
+                span = [start, end + len(tail)]
+                shape = list(tensor.shape)
+                fields[name] = {"dtype": kind, "shape": shape, "data_offsets": span}
         self._file.write(tail)
         self._file.flush()
         size = HEADER + end + len(tail)

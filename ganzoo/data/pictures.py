@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,7 +69,8 @@ def load_pictures(
     Channels are 4 if any picture has transparency, else 3 if any has colour, else 1; the resolution
     is the size that all have, else the largest power of two up to the median shorter side, 8 to
     256. Other sizes are scaled to cover (Lanczos) and cropped to the centre; transparency is laid
-    on `background` when fewer than four channels are asked. Class folders become labels.
+    on `background` when fewer than four channels are asked. Class folders become labels, unless a
+    table beside the pictures (labels.json, labels.csv) says them; vectors are given as "vector".
     `progress(done, all)` is told of pictures decoded. What was done stands in the notes.
 
     within: the folder of the folder or zip whose pictures are meant, all of them if empty
@@ -135,7 +137,7 @@ def _into_store(source: Source, found: Scan, plan: _Plan, store: Path) -> Datase
             broken += failed
         kept = found.kept(good, broken)
         plan.check(kept)
-        writer.commit(_labels(kept), kept.classes, plan.notes(kept))
+        writer.commit(_labels(kept), kept.classes, plan.notes(kept), kept.vectors)
     ready = read_store(store)
     if ready is None:
         raise OSError("what was written cannot be read back")
@@ -160,7 +162,9 @@ def _into_memory(source: Source, found: Scan, plan: _Plan) -> Dataset:
         broken += failed
     kept = found.kept(good, broken)
     plan.check(kept)
-    return Dataset(samples[: len(good)], _labels(kept), kept.classes, plan.notes(kept))
+    given = {} if kept.vectors is None else {"vector": kept.vectors}
+    notes = plan.notes(kept)
+    return Dataset(samples[: len(good)], _labels(kept), kept.classes, notes, given=given)
 
 
 class _Pictures:
@@ -173,7 +177,7 @@ class _Pictures:
     def __len__(self) -> int:
         return len(self.found)
 
-    def __getitem__(self, place: int) -> tuple[torch.Tensor, int | None]:
+    def __getitem__(self, place: int) -> Any:
         pixels = np.empty(self.plan.shape, dtype=np.uint8)
         entry = self.found.entries[place]
         with warnings.catch_warnings():
@@ -181,8 +185,11 @@ class _Pictures:
             error = _decode_into(pixels, self.source, entry, self.plan, self.colour)
         if error is not None:
             raise BadData(f"{self.found.path}: {entry.name}: {error}")
-        labels = self.found.labels
-        return torch.from_numpy(pixels), None if labels is None else labels[place]
+        labels, vectors = self.found.labels, self.found.vectors
+        label = None if labels is None else labels[place]
+        if vectors is None:
+            return torch.from_numpy(pixels), label
+        return {"sample": torch.from_numpy(pixels), "label": label, "vector": vectors[place]}
 
 
 def _lazily(source: Source, found: Scan, plan: _Plan) -> Dataset:

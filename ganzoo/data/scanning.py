@@ -7,14 +7,17 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median_low
+
+from torch import Tensor
 
 from ..errors import BadConfig, BadData, one_line, plain_line, printable
 from .decoding import MODES, Header, read_header
 from .resizing import check_resolution
 from .source import Broken, Entry, Source, open_source
+from .tables import read_tables
 from .threads import in_chunks, processors
 
 Progress = Callable[[int, int], None]
@@ -39,7 +42,9 @@ class Scan:
     broken: Sequence[Broken]
     others: int  # files that do not claim to be pictures
     classes: Sequence[str]
-    labels: Sequence[int] | None  # one for each entry, or None without class folders
+    labels: Sequence[int] | None  # one for each entry, or None where nothing says them
+    vectors: Tensor | None = field(default=None, compare=False)  # [entries, d]
+    told: Sequence[str] = ()  # where labels and vectors come from
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -48,12 +53,14 @@ class Scan:
         """The scan of the pictures at these places alone; raises BadData when there are none."""
         none_left(self.path, len(places), [*self.broken, *failed], self.others)
         labels = None if self.labels is None else [self.labels[i] for i in places]
+        vectors = None if self.vectors is None else self.vectors[list(places)]
         entries, headers = [self.entries[i] for i in places], [self.headers[i] for i in places]
         return replace(
             self,
             entries=entries,
             headers=headers,
             labels=labels,
+            vectors=vectors,
             broken=sorted([*self.broken, *failed]),
         )
 
@@ -156,9 +163,25 @@ def survey(source: Source, *, verify: bool = False, progress: Progress | None = 
             if progress:
                 progress(done, len(source.entries))
     none_left(source.path, len(entries), broken, source.others)
-    classes, labels = class_folders([e.name for e in entries])
+    names = [e.name for e in entries]
+    told = read_tables(source, names, [b.name for b in broken])
+    classes, labels = told.classes, told.labels
+    notes = list(told.notes)
+    if labels is None:
+        classes, labels = class_folders(names)
+        notes += [] if labels is None else [f"labels from {len(classes)} class folders"]
+    broken, others = sorted(broken), source.others
     return Scan(
-        source.path, source.kind, entries, headers, sorted(broken), source.others, classes, labels
+        source.path,
+        source.kind,
+        entries,
+        headers,
+        broken,
+        others,
+        classes,
+        labels,
+        told.vectors,
+        notes,
     )
 
 
@@ -208,8 +231,7 @@ def describe(found: Scan, resolution: tuple[int, int], channels: int, background
         notes.append(f"{coloured:,} in colour become grey")
     if found.animated:
         notes.append(f"{found.animated:,} animated: their first frame")
-    if found.labels is not None:
-        notes.append(f"labels from {len(found.classes)} class folders")
+    notes += found.told
     if found.others:
         notes.append(f"{found.others:,} other files left out")
     if found.broken:

@@ -25,6 +25,7 @@ from ..errors import BadData, one_line
 PICTURE = re.compile(
     r"\.(a?png|jpe?g|jpe|jfif|gif|webp|bmp|dib|tiff?|p[bgnp]m|avif|jp2|j2k)$", re.IGNORECASE
 )
+TABLES = ("labels.json", "labels.csv", "vectors.csv")  # beside the pictures: what each is
 MAX_FILES = 2_000_000  # pictures in one folder
 MAX_MEMBERS = 500_000  # files in one zip: zipfile takes 600 bytes and 13 us for each, wanted or not
 MAX_WALKED = 2 * MAX_FILES  # pictures and others
@@ -70,6 +71,7 @@ class Source:
         self.entries: list[Entry] = []
         self.refused: list[Broken] = []
         self.others = 0  # files that do not claim to be pictures
+        self.tables: list[tuple[Entry, str | None]] = []  # with why one cannot be read
 
     def open(self, entry: Entry) -> BinaryIO:
         """The bytes of one entry."""
@@ -97,7 +99,8 @@ class Source:
     @property
     def identity(self) -> str:
         """A hash that changes when a picture is added, removed, renamed or changed."""
-        listing = "\n".join(f"{e.name}\0{e.size}\0{e.stamp}" for e in self.entries)
+        known = [*self.entries, *(table for table, _ in self.tables)]
+        listing = "\n".join(f"{e.name}\0{e.size}\0{e.stamp}" for e in known)
         return hashlib.sha256(
             f"{self.kind}\n{listing}".encode("utf-8", "surrogatepass")
         ).hexdigest()
@@ -105,6 +108,7 @@ class Source:
     def keep_within(self, folder: str) -> None:
         """Forget what is not in that folder, and its name in the others'; nothing if empty."""
         if folder:
+            self.tables = []
             start = f"{folder}/"
             self.entries = [
                 entry._replace(name=entry.name.removeprefix(start))
@@ -115,7 +119,9 @@ class Source:
 
     def _take(self, entry: Entry, reason: str | None) -> None:
         """File an entry under pictures, refused or others."""
-        if not PICTURE.search(entry.name):
+        if entry.name.rpartition("/")[2] in TABLES:
+            self.tables.append((entry, reason))
+        elif not PICTURE.search(entry.name):
             self.others += 1
         elif reason is None and entry.size == 0:
             self.refused.append(Broken(entry.name, "empty"))
@@ -131,6 +137,7 @@ class Source:
         if len(self.entries) > MAX_FILES:
             raise BadData(f"{self.path}: more than {MAX_FILES:,} pictures; split it")
         self.entries.sort(key=lambda e: e[:3])  # a zip may hold the same member twice
+        self.tables.sort(key=lambda table: table[0][:3])
 
 
 class Folder(Source):

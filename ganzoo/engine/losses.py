@@ -70,6 +70,7 @@ class Parts:
     precision: str = "fp32"
     game: Game = field(default_factory=lambda: Game(Spec((1,))))
     conditions: Mapping[str, Condition] = field(default_factory=dict)
+    label_dropout: float = 0.0  # share of the labels that are the last class, "any", instead
     peaks: Known = field(default_factory=Known)  # bytes that updates hold, by what they depend on
 
     def net(self, side: Side) -> nn.Module:
@@ -149,6 +150,8 @@ def losses(parts: Parts, side: Side) -> Losses:
         batch: Batch, latents: Tensor, progress: Tensor, due: tuple[str, ...]
     ) -> tuple[Tensor, tuple[str, ...], Tensor, Judged]:
         nets = parts.nets
+        if parts.label_dropout:
+            batch = _with_fewer_labels(batch, parts.label_dropout, parts.game.spec.classes - 1)
         update = Update(side, nets, batch, latents, progress, views=views, conditions=conditions)
         with _autocast(parts.precision, latents.device.type):
             steps = parts.game.steps(update)
@@ -175,13 +178,25 @@ def losses(parts: Parts, side: Side) -> Losses:
     return compute
 
 
+def _with_fewer_labels(batch: Batch, share: float, other: int) -> Batch:
+    """The batch with the class `other` in the place of a share of the labels, those of real and
+    generated samples alike (Ho and Salimans 2022, for diffusion).
+    """
+    assert batch.labels is not None
+    dropped = torch.rand(batch.labels.shape, device=batch.labels.device) < share
+    return batch._replace(labels=torch.where(dropped, other, batch.labels))
+
+
 def _of_step(parts: Parts, step: Step, due: tuple[str, ...]) -> tuple[Tensor, dict[str, Tensor]]:
     """Loss and penalties of one step: their sum, and each unweighted by name."""
     acting = [(name, parts.regularizers[name]) for name in due]
     slopes = [(name, r) for name, r in acting if isinstance(r, GradientPenalty)]
     # First, since the pass of a penalty at real or fake samples gives the logits there.
     penalties, penalised = step.penalise(slopes, parts.differentiation)
-    total = adversarial(parts.loss, step)
+    judged = step
+    for _, regularizer in acting:
+        judged = regularizer.for_loss(judged, parts.loss)
+    total = adversarial(parts.loss, judged)
     report = {"adversarial": total.detach()}
     for name, regularizer in acting:
         if isinstance(regularizer, GradientPenalty):

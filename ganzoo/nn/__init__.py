@@ -15,7 +15,7 @@ from .heads import (
 )
 from .init import INITIALISATIONS, initialise, normal
 from .latents import truncated_normal
-from .minibatch import MinibatchDeviation
+from .minibatch import MinibatchDeviation, MinibatchDiscrimination
 from .modulated import ModulatedConv2d
 from .native import use_native_layers
 from .norms import MomentNorm, norm, pixel_norm
@@ -37,6 +37,7 @@ __all__ = [
     "Head",
     "LinearHead",
     "MinibatchDeviation",
+    "MinibatchDiscrimination",
     "ModulatedConv2d",
     "MomentNorm",
     "MultiHeadAttention",

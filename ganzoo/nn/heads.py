@@ -45,12 +45,15 @@ class ProjectionHead(LinearHead):
 class ConcatHead(LinearHead):
     """A hidden layer over features [n, f] beside a vector for the class [n], then a linear head
     (Mirza and Osindero 2014, at the features and not at the image).
+
+    width: numbers in that vector and in the hidden layer, as many as features unless given
     """
 
-    def __init__(self, features: int, classes: int) -> None:
-        super().__init__(features)
-        self.classes = nn.Embedding(classes, features)
-        self.hidden = nn.Linear(2 * features, features)
+    def __init__(self, features: int, classes: int, width: int | None = None) -> None:
+        width = width or features
+        super().__init__(width)
+        self.classes = nn.Embedding(classes, width)
+        self.hidden = nn.Linear(features + width, width)
 
     def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         joined = torch.cat([features, self.classes(labels)], 1)

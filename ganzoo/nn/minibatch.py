@@ -30,3 +30,26 @@ class MinibatchDeviation(nn.Module):
         deviation = (variance + EPS).sqrt().mean((1, 2, 3)).to(x.dtype)  # [groups]
         told = deviation.repeat(size)[:, None, None, None].expand(-1, 1, *x.shape[2:])
         return torch.cat([x, told], 1)
+
+
+class MinibatchDiscrimination(nn.Module):
+    """Adds to features [n, f] how close each sample is to the others of its batch, as seen by
+    `count` learnt projections (Salimans et al. 2016, section 3.2): [n, f + count].
+
+    Projection b maps the features of a sample to `size` numbers M_b, and says of sample i the sum
+    over all j, itself included, of exp(-|M_bi - M_bj|), by the L1 distance.
+
+    features: numbers in the features of a sample
+    count: projections
+    size: numbers that each projects to
+    """
+
+    def __init__(self, features: int, count: int, size: int = 5) -> None:
+        super().__init__()
+        self.count = count
+        self.project = nn.Linear(features, count * size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = full(self.project(x)).unflatten(1, (self.count, -1))
+        distances = (seen[:, None] - seen[None]).abs().sum(3)  # [n, n, count]
+        return torch.cat([x, (-distances).exp().sum(1).to(x.dtype)], 1)

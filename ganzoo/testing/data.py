@@ -11,6 +11,7 @@ import torch
 
 from .. import config as configuration
 from ..assembly.assembling import assemble
+from ..assembly.picture_recipe import suits
 from ..config import settings
 from ..contracts import Dataset, Spec
 from ..errors import BadData, one_line
@@ -184,6 +185,8 @@ def reads(case: Case) -> str:
     tree = case.attempt("reading it", "write TOML", case.component.recipe)
     fix = 'say where its settings come from: paper = "arXiv:..." or source = "..."'
     case.require(tree.get("paper") or tree.get("source"), "names no source", fix)
+    fix = "give the table `suits` as docs/data.md has it"
+    case.attempt("reading what it suits", fix, suits, case.component)
     return str(tree.get("paper") or "its source is stated")
 
 

@@ -9,7 +9,7 @@ LINES = {
     ),
     "--gen mlp --loss multihinge": (
         "--loss multihinge: needs a generator with the trait 'conditional', which mlp has not; "
-        "use one of"
+        "set: --set gen.labels=true"
     ),
     "--gen mlp --loss began": (
         "--loss began: needs a discriminator with the trait 'reconstruct', which mlp has not; use "
@@ -22,7 +22,7 @@ LINES = {
     "--gen dcgan --reg pathlen": (
         "--reg pathlen: takes the slope of single samples, and the generator's BatchNorm2d mixes"
     ),
-    "--gen mlp --set disc.classify=true": "--disc mlp: there are no classes to tell apart",
+    "--gen mlp --set disc.labels=classify": "--disc mlp: there are no classes to tell apart",
     "--gen mlp --reg topk --set reg.topk.least=0": "--set reg.topk.least=0",
     "--gen mlp --reg mode-seeking --batch-size 1": (
         "--batch-size 1: mode-seeking compares the samples of a batch; take at least 2"

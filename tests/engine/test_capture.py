@@ -38,6 +38,7 @@ CASES = {
         "loss": {"name": "rpgan"},
     },
     "random": {"reg": {"gp": {}, "noise": {}}},
+    "dropout": {"disc": {"dropout": 0.3, "minibatch": 3}},
     "state": {"reg": {"sn": {"side": "both"}, "smooth": {}}},
     "constraint": {"reg": {"clip": {}}, "loss": {"name": "wgan"}, "train": {"n_critic": 2}},
     "clipped": {"optim": {"gen": {"clip_norm": 0.5}, "disc": {"clip_value": 0.01}}},
@@ -108,7 +109,7 @@ def check_equal(one, other):
             )
 
 
-RESUMED = ("schedules", "lazy", "random", "state", "momentum")
+RESUMED = ("schedules", "lazy", "random", "dropout", "state", "momentum")
 
 
 @pytest.mark.parametrize("case", RESUMED)

@@ -64,6 +64,8 @@ def refusal(registry, gen, loss, regs, sort="image"):
                 section = "loss" if part.kind == "loss" else f"reg.{part.name}"
                 return f"{section}.*needs a {kind} with the trait '{trait}', which {name} has not"
     for reg in regs:
+        if reg == "unrolled" and wanted(registry, loss, (), "discriminator"):
+            return "unrolls the logits of the discriminator, and the loss reads"
         if reg == "pathlen" and normed(registry, gen):
             return "takes the slope of single samples, and the generator's .*BatchNorm"
         if reg in IMAGES_ONLY and sort != "image":

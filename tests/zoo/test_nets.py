@@ -142,6 +142,37 @@ def test_dcgan_is_told_the_class_where_that_is_asked_for_and_the_data_have_class
     assert torch.allclose(found, without + inner)
 
 
+@pytest.mark.parametrize("name", ["mlp", "dcgan"])
+def test_labels_are_joined_to_the_features(name):
+    """Mirza and Osindero's discriminator: a hidden layer of the features and a vector."""
+    registry, labels = zoo().registry, torch.tensor([0, 1, 2])
+    options = {"labels": True} | ({"head": "concat"} if name == "dcgan" else {})
+    net = registry.create("discriminator", name, Spec((1, 8, 8), 4), width=4, **options)
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(0.3 * torch.randn_like(p))
+    head = net.joint if name == "dcgan" else net.judge
+    x = torch.rand(3, 1, 8, 8)
+    features = net.features(x)
+    joined = torch.cat([features, head.classes.weight[labels]], 1)
+    hidden = (joined @ head.hidden.weight.T + head.hidden.bias).relu()
+    wanted = hidden @ head.judge.weight[0] + head.judge.bias
+    torch.testing.assert_close(net(x, labels), wanted)
+    assert not torch.equal(net(x, labels), net(x, labels.roll(1)))
+
+
+def test_mlp_reads_the_class_beside_the_latents():
+    registry, latents = zoo().registry, torch.randn(3, 5)
+    net = registry.create("generator", "mlp", Spec((2,), 4), latent_dim=5, width=6, labels=True)
+    assert net.conditional and net.trunk[0].weight.shape == (6, 9)
+    first = latents @ net.trunk[0].weight[:, :5].T + net.trunk[0].bias
+    told = first + net.trunk[0].weight[:, 5 + torch.tensor([2, 0, 3])].T
+    wanted = net.draw(net.trunk[1:](told))
+    torch.testing.assert_close(net(latents, torch.tensor([2, 0, 3])), wanted)
+    plain = registry.create("generator", "mlp", Spec((2,)), latent_dim=5, width=6, labels=True)
+    assert not plain.conditional and plain.trunk[0].weight.shape == (6, 5)
+
+
 def test_dcgan_gets_labels_from_a_pipeline_only_where_an_option_says_so():
     def assembled(**sections):
         tree = configuration.merge(configuration.defaults(), {"gen": {"width": 2}, **sections})

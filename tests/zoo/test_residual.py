@@ -22,6 +22,7 @@ from ganzoo.generate.sampling import sample
 from ganzoo.io import checkpoints
 from ganzoo.nn import (
     INITIALISATIONS,
+    ConcatHead,
     ConditionalBatchNorm,
     ResidualDown,
     ResidualUp,
@@ -294,6 +295,11 @@ def test_a_head_joins_class_and_features(head):
     assert found.shape == (3, 4)
     between = found[1:] - found[0]  # what the class adds depends on the sample
     assert (between.std(1) > 1e-3).all()
+    if head == "concat":
+        narrow = ConcatHead(6, 3, width=2)
+        assert narrow.hidden.weight.shape == (2, 8) and narrow(
+            features, torch.ones(4, dtype=int)
+        ).shape == (4,)
     if head == "projection":
         wanted = features @ (layer.classes.weight[1:] - layer.classes.weight[0]).T
         torch.testing.assert_close(between, wanted.T)

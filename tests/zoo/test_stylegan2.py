@@ -444,6 +444,10 @@ def test_classes_where_they_are_asked_for_and_there():
     with torch.no_grad():
         net.observe(z, torch.tensor([0, 1, 2]))
     assert net.w_avg.any()
+    x, labels = torch.rand(3, 1, 8, 8), torch.tensor([0, 1, 2])
+    joint = discriminator(classes=4, labels=True, head="concat", group=1)
+    assert joint.conditional and joint.joint.weight.shape[1] == 2 * joint.joint.weight.shape[0]
+    assert (joint(x, labels) - joint(x, labels.roll(1))).abs().min() > 1e-4
     judge = discriminator(classes=4, labels=True, head="classify")
     assert judge.heads == ("classify",) and not judge.conditional
     assert judge.classify(judge.features(torch.rand(3, 1, 8, 8))).shape == (3, 4)

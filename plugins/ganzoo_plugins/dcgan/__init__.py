@@ -6,7 +6,19 @@ from pathlib import Path
 from ganzoo import hookimpl
 
 PAPER = "arXiv:1511.06434"
-RECIPES = ("dcgan", "lsgan", "wgan", "wgan-gp", "dragan", "sn-dcgan", "gan-r1", "rpgan-r1r2")
+RECIPES = (
+    "dcgan",
+    "lsgan",
+    "wgan",
+    "wgan-gp",
+    "dragan",
+    "sn-dcgan",
+    "gan-r1",
+    "rpgan-r1r2",
+    "infogan-mnist",
+    "some-pictures",
+    "many-pictures",
+)
 
 
 @hookimpl

@@ -7,13 +7,15 @@ get as many stages as halve the smaller side to 4..7.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
+import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from ganzoo.contracts import Discriminator, Encoder, Generator, PositiveInt, Spec
 from ganzoo.errors import Incompatible
-from ganzoo.nn import class_head, initialise, norm
+from ganzoo.nn import ConcatHead, MinibatchDiscrimination, class_head, initialise, norm
 
 SMALLEST = 4  # the side below which nothing is left to convolve
 Size = tuple[int, int]
@@ -74,16 +76,18 @@ class DCGANGenerator(Generator):
     Draws [n, c, h, w] for any c and any h, w from 4 up; the base is 4 to 7 on the smaller side.
     At 64x64x3, width 64, latent 100, it has 3,576,704 parameters. With `labels` a vector for each
     class is added to what the first layer gives, as if the class were a part of the latents
-    (Mirza and Osindero 2014). Raises Incompatible for other samples.
+    (Mirza and Osindero 2014); so is a vector that the data give, by a linear map. Raises
+    Incompatible for other samples.
 
     latent_dim: numbers in one latent vector
     width: channels of the last hidden stage; each stage below has twice as many, up to 8 times
-    labels: whether it is told the class of what it is to draw, where the data have classes;
+    labels: whether it is told the class or vector of what it is to draw, where the data have them;
         not in the paper
     """
 
     modalities = ("image",)
     partner = "dcgan"
+    may_read = ("vector",)
     adapts = {"conditional": {"labels": True}}  # noqa: RUF012  (typed in the contract)
 
     def __init__(
@@ -109,14 +113,22 @@ class DCGANGenerator(Generator):
         self.conditional = labels and spec.classes > 0
         if self.conditional:
             self.classes = nn.Embedding(spec.classes, self.project.out_features)
+        self.reads = ("vector",) if labels and "vector" in spec.given else ()
+        if self.reads:
+            length = spec.given["vector"].numel
+            self.vector = nn.Linear(length, self.project.out_features, bias=False)
         _draw_weights(self)
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self, latents: Tensor, labels: Tensor | None = None, vector: Tensor | None = None
+    ) -> Tensor:
         # Linear and reshape: the paper's transposed
         # convolution on 1x1, the same function and faster.
         base = self.project(latents)
         if self.conditional:
             base = base + self.classes(labels)
+        if vector is not None:
+            base = base + self.vector(vector)
         samples: Tensor = self.body(base.unflatten(1, self.base))
         return samples
 
@@ -127,21 +139,27 @@ class DCGANDiscriminator(Discriminator):
     Judges [n, c, h, w] for any c and any h, w from 4 up. At 64x64x3 and width 64 with batch norm
     it has 2,765,568 parameters: as in DCGAN's common implementations, its only biases are those
     of the norms. Without norms every layer has one, or the net could only tell directions
-    (D(3x) = 3 D(x)). With `labels` the logit has one more term, the inner product of the features
-    and a vector for the class (Miyato and Koyama 2018, eq. 3). Raises Incompatible for other
-    samples.
+    (D(3x) = 3 D(x)). With `labels` it is told the class by its `head`. With `minibatch` the
+    features say how close a sample is to the others, too (Salimans et al. 2016, section 3.2).
+    Raises Incompatible for other samples.
 
     width: channels of the first stage; each stage below has twice as many, up to 8 times
     norm: normalisation of all stages but the first; auto is the
         paper's batch norm, which mixes the samples of a batch
-    labels: whether it is told the class of what it judges, where the data have classes;
+    labels: whether it reads or tells classes, where the data have them, and reads a vector that
+        the data give, as maps beside the picture; not in the paper
+    head: projection adds the product of the features and a vector for the class (Miyato and
+        Koyama 2018), concat judges both together in a hidden layer (Mirza and Osindero 2014),
+        classify tells the class beside the logit, for losses that ask (Odena et al. 2017)
+    dropout: share of each stage's numbers that are zero in an update, drawn anew in each pass;
         not in the paper
-    classify: whether a second head scores the classes, for losses and penalties that read it
+    minibatch: projections by which the samples of a batch are compared; 0 for none, as the paper
     """
 
     modalities = ("image",)
+    may_read = ("vector",)
     adapts = {  # noqa: RUF012  (typed in the contract)
-        "classify": {"classify": True},
+        "classify": {"labels": True, "head": "classify"},
         "per_sample": {"norm": "layer"},
         "conditional": {"labels": True},
     }
@@ -153,30 +171,50 @@ class DCGANDiscriminator(Discriminator):
         width: PositiveInt = 64,
         norm: Literal["auto", "batch", "layer", "instance", "none"] = "auto",
         labels: bool = False,
-        classify: bool = False,
+        head: Literal["projection", "concat", "classify"] = "projection",
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        minibatch: Annotated[int, Field(ge=0)] = 0,
     ) -> None:
         super().__init__(spec)
         kind = "batch" if norm == "auto" else norm
-        self.per_sample = kind != "batch"
+        self.per_sample = kind != "batch" and minibatch == 0
         sizes = _sizes(spec)
         widths = _widths(width, len(sizes) - 1)
-        self.body, height, breadth = _shrink(spec.shape[0], widths, sizes, kind)
-        self.judge = nn.Linear(widths[-1] * height * breadth, 1, bias=kind == "none")
-        self.conditional = labels and spec.classes > 0
-        if self.conditional:
-            self.classes = nn.Embedding(spec.classes, self.judge.in_features)
-        if classify:
-            self.heads = ("classify",)
-            self.classify = class_head(self.judge.in_features, spec)
+        self.reads = ("vector",) if labels and "vector" in spec.given else ()
+        channels = spec.shape[0] + sum(spec.given[name].numel for name in self.reads)
+        self.body, height, breadth = _shrink(channels, widths, sizes, kind, dropout)
+        features = widths[-1] * height * breadth
+        self.compared = MinibatchDiscrimination(features, minibatch) if minibatch else None
+        if minibatch:
+            alone = {**type(self).adapts["per_sample"], "minibatch": 0}
+            self.adapts = {**type(self).adapts, "per_sample": alone}  # type: ignore[misc]
+        features += minibatch
+        told = labels and spec.classes > 0
+        self.conditional, self.head = told and head != "classify", head
+        if self.conditional and head == "concat":
+            self.joint = ConcatHead(features, spec.classes, widths[-1])
+        else:
+            self.judge = nn.Linear(features, 1, bias=kind == "none")
+        if self.conditional and head == "projection":
+            self.classes = nn.Embedding(spec.classes, features)
+        if told and head == "classify":
+            self.classify, self.heads = class_head(features, spec), ("classify",)
         _draw_weights(self)
 
-    def features(self, samples: Tensor) -> Tensor:
-        """What the last stage says, flattened to [n, features]."""
+    def features(self, samples: Tensor, vector: Tensor | None = None) -> Tensor:
+        """What the last stage says, flattened to [n, features], and how close each is to others."""
+        if vector is not None:
+            told = vector[:, :, None, None].expand(-1, -1, *samples.shape[2:])
+            samples = torch.cat([samples, told.to(samples.dtype)], 1)
         maps: Tensor = self.body(samples)
-        return maps.flatten(1)
+        flat = maps.flatten(1)
+        return flat if self.compared is None else self.compared(flat)
 
     def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         """Logits [n]."""
+        if self.conditional and self.head == "concat":
+            joint: Tensor = self.joint(features, labels)
+            return joint
         logits: Tensor = self.judge(features).squeeze(1)
         if self.conditional:
             logits = logits + (self.classes(labels) * features).sum(1)
@@ -211,7 +249,7 @@ class DCGANEncoder(Encoder):
 
 
 def _shrink(
-    channels: int, widths: list[int], sizes: list[Size], kind: str
+    channels: int, widths: list[int], sizes: list[Size], kind: str, dropout: float = 0.0
 ) -> tuple[nn.Sequential, int, int]:
     """The stages of the discriminator, and the height and
     width that they leave (odd sides halve rounding down).
@@ -223,5 +261,6 @@ def _shrink(
         height, breadth = height // stride, breadth // stride
         layers += [nn.Conv2d(channels, width, kernel, stride, 1, bias=kind == "none")]
         layers += [*([norm(kind, width)] if stage else []), nn.LeakyReLU(0.2)]
+        layers += [nn.Dropout(dropout)] if dropout else []
         channels = width
     return nn.Sequential(*layers), height, breadth

@@ -25,4 +25,5 @@ def register_regularizers(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_recipes(register: Callable[..., None]) -> None:
-    register("fastgan", Path(__file__).parent / "recipes" / "fastgan.toml")
+    for name in ("fastgan", "few-pictures"):
+        register(name, Path(__file__).parent / "recipes" / f"{name}.toml")

@@ -16,5 +16,6 @@ def register_regularizers(register: Callable[..., None]) -> None:
     register("l2", f"{HERE}.weights:L2")
     register("ortho", f"{HERE}.weights:Orthogonality", paper="arXiv:1809.11096")
     register("topk", f"{HERE}.selection:TopK", paper="arXiv:2002.06224")
+    register("unrolled", f"{HERE}.unrolling:Unrolled", paper="arXiv:1611.02163")
     register("smooth", f"{HERE}.softening:LabelSmoothing", paper="arXiv:1606.03498")
     register("noise", f"{HERE}.softening:InstanceNoise", paper="arXiv:1701.04862")

@@ -6,6 +6,7 @@ import math
 from itertools import pairwise
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from ganzoo.contracts import Discriminator, PositiveInt, Spec
@@ -60,7 +61,8 @@ class StyleGAN2Discriminator(Discriminator):
     group: samples whose deviation is one more channel of the last stage, 1 for none; auto is 4
     labels: whether it reads or tells classes, where the data have them
     head: projection is the product of the features and a vector mapped from the class (Karras et
-        al. 2020, StyleGAN2-ADA), classify tells the class beside the logit, for losses that ask
+        al. 2020, StyleGAN2-ADA), concat judges both together in a hidden layer (Mirza and Osindero
+        2014), classify tells the class beside the logit, for losses that ask
     mapping: layers from the class to its vector
     """
 
@@ -79,7 +81,7 @@ class StyleGAN2Discriminator(Discriminator):
         architecture: Literal["residual", "skip", "plain"] = "residual",
         group: PositiveInt | Literal["auto"] = "auto",
         labels: bool = False,
-        head: Literal["projection", "classify"] = "projection",
+        head: Literal["projection", "concat", "classify"] = "projection",
         mapping: PositiveInt = 8,
     ) -> None:
         super().__init__(spec)
@@ -98,10 +100,12 @@ class StyleGAN2Discriminator(Discriminator):
         self.conv = EqualConv2d(last + (group > 1), last, 3)
         self.hidden = EqualLinear(last * math.prod(stages.base), last)
         told = labels and spec.classes > 0
-        self.conditional = told and head == "projection"
+        self.conditional = told and head != "classify"
         if self.conditional:
             self.mapped = Mapping(0, spec.classes, last, mapping)
-        self.judge = EqualLinear(last, last if self.conditional else 1)
+        joined = self.conditional and head == "concat"
+        self.joint = EqualLinear(2 * last, last) if joined else None
+        self.judge = EqualLinear(last, last if self.conditional and not joined else 1)
         if told and head == "classify":
             self.classify, self.heads = EqualLinear(last, spec.classes), ("classify",)
 
@@ -119,8 +123,11 @@ class StyleGAN2Discriminator(Discriminator):
 
     def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         """Logits [n]."""
+        if self.joint is not None:
+            joined = torch.cat([features, self.mapped(None, labels)], 1)
+            features = scaled_leaky_relu(self.joint(joined))
         judged: Tensor = self.judge(features)
-        if not self.conditional:
+        if not self.conditional or self.joint is not None:
             return judged.squeeze(1)
         vectors: Tensor = self.mapped(None, labels)
         return (judged * vectors).sum(1) / math.sqrt(judged.shape[1])

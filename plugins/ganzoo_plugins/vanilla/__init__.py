@@ -30,5 +30,5 @@ def register_encoders(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_recipes(register: Callable[..., None]) -> None:
-    for name in ("vanilla", "began"):
+    for name in ("vanilla", "cgan-mnist", "began"):
         register(name, Path(__file__).parent / "recipes" / f"{name}.toml")

@@ -10,10 +10,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganzoo.contracts import Discriminator, Encoder, Generator, PositiveInt, Spec
-from ganzoo.nn import class_head
+from ganzoo.nn import ConcatHead, MinibatchDiscrimination, class_head
+
+Natural = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-def trunk(inputs: int, width: int, depth: int, norm: bool = False) -> nn.Sequential:
+def trunk(
+    inputs: int, width: int, depth: int, norm: bool = False, dropout: float = 0.0
+) -> nn.Sequential:
     """`depth` hidden layers of `width` units, leaky rectifiers of slope 0.2."""
     layers: list[nn.Module] = []
     for _ in range(depth):
@@ -21,6 +26,7 @@ def trunk(inputs: int, width: int, depth: int, norm: bool = False) -> nn.Sequent
             nn.Linear(inputs, width),
             *([nn.BatchNorm1d(width)] if norm else []),
             nn.LeakyReLU(0.2),
+            *([nn.Dropout(dropout)] if dropout else []),
         ]
         inputs = width
     return nn.Sequential(*layers)
@@ -82,15 +88,20 @@ class MLPGenerator(Generator):
 
     Images end in tanh; signals and points are unbounded, points
     moved and scaled to the data's mean and deviation.
-    The paper's own net for MNIST is width 1200, depth 2.
+    The paper's own net for MNIST is width 1200, depth 2. With `labels` the first layer reads the
+    class beside the latents, one number a class (Mirza and Osindero 2014), and a vector where the
+    data give one.
 
     latent_dim: numbers in one latent vector
     width: units in each hidden layer
     depth: hidden layers
     norm: normalisation of the hidden layers
+    labels: whether it is told the class or vector of what it is to draw, where the data have them
     """
 
     partner = "mlp"
+    may_read = ("vector",)
+    adapts = {"conditional": {"labels": True}}  # noqa: RUF012  (typed in the contract)
 
     def __init__(
         self,
@@ -100,9 +111,14 @@ class MLPGenerator(Generator):
         width: PositiveInt = 256,
         depth: PositiveInt = 3,
         norm: Literal["none", "batch"] = "none",
+        labels: bool = False,
     ) -> None:
         super().__init__(spec, latent_dim=latent_dim)
-        self.trunk = trunk(latent_dim, width, depth, norm == "batch")
+        self.conditional = labels and spec.classes > 0
+        self.reads = ("vector",) if labels and "vector" in spec.given else ()
+        told = spec.classes if self.conditional else 0
+        told += sum(spec.given[name].numel for name in self.reads)
+        self.trunk = trunk(latent_dim + told, width, depth, norm == "batch")
         self.draw = nn.Linear(width, spec.numel)
         self.frame = Frame(spec) if spec.modality == "points" else None
 
@@ -111,7 +127,16 @@ class MLPGenerator(Generator):
         if self.frame is not None:
             self.frame.fit(points)
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self, latents: Tensor, labels: Tensor | None = None, vector: Tensor | None = None
+    ) -> Tensor:
+        if vector is not None:
+            latents = torch.cat([latents, vector], 1)
+        if self.conditional:
+            assert labels is not None
+            classes = torch.arange(self.spec.classes, device=labels.device)
+            told = labels[:, None] == classes  # one_hot reads values on a CPU
+            latents = torch.cat([latents, told.to(latents.dtype)], 1)
         samples: Tensor = self.draw(self.trunk(latents))
         if self.frame is not None:
             samples = self.frame.back(samples)
@@ -122,17 +147,26 @@ class MLPGenerator(Generator):
 class MLPDiscriminator(Discriminator):
     """A fully connected discriminator for samples of any shape (Goodfellow et al. 2014).
 
-    Leaky rectifiers stand for the paper's maxout units, and nothing mixes the batch. Points are
-    judged by where they lie from the data's mean in units of their deviation, which slopes are
-    counted over, too.
+    Leaky rectifiers stand for the paper's maxout units, and nothing mixes the batch but `minibatch`
+    (Salimans et al. 2016, section 3.2). Points are judged by where they lie from the data's mean in
+    units of their deviation, which slopes are counted over, too.
 
     width: units in each hidden layer
     depth: hidden layers
     waves: random plane waves of points that the first layer sees, too; others have none
-    classify: whether a second head scores the classes, for losses and penalties that read it
+    labels: whether it is told the class, where the data have classes, as a vector beside the
+        features, which one more hidden layer reads (Mirza and Osindero 2014), and a vector that
+        the data give beside the sample; classify has a second head score the classes instead, for
+        losses and penalties that read it
+    dropout: share of the hidden units that are zero in an update, drawn anew in each pass
+    minibatch: projections by which the samples of a batch are compared; 0 for none
     """
 
-    adapts = {"classify": {"classify": True}}  # noqa: RUF012  (typed in the contract)
+    may_read = ("vector",)
+    adapts = {  # noqa: RUF012  (typed in the contract)
+        "conditional": {"labels": True},
+        "classify": {"labels": "classify"},
+    }
 
     def __init__(
         self,
@@ -140,15 +174,27 @@ class MLPDiscriminator(Discriminator):
         *,
         width: PositiveInt = 256,
         depth: PositiveInt = 3,
-        waves: Annotated[int, Field(ge=0)] = 0,
-        classify: bool = False,
+        waves: Natural = 0,
+        labels: bool | Literal["classify"] = False,
+        dropout: Share = 0.0,
+        minibatch: Natural = 0,
     ) -> None:
         super().__init__(spec)
         waves = waves if spec.modality == "points" else 0
         self.waves = Waves(spec.numel, waves) if waves else None
-        self.trunk = trunk(spec.numel + waves, width, depth)
-        self.judge = nn.Linear(width, 1)
-        if classify:
+        self.reads = ("vector",) if labels is True and "vector" in spec.given else ()
+        inputs = spec.numel + waves + sum(spec.given[name].numel for name in self.reads)
+        self.trunk = trunk(inputs, width, depth, dropout=dropout)
+        self.per_sample = minibatch == 0
+        if minibatch:
+            self.trunk.append(MinibatchDiscrimination(width, minibatch))
+            self.adapts = {**type(self).adapts, "per_sample": {"minibatch": 0}}  # type: ignore[misc]
+        width += minibatch
+        self.conditional = labels is True and spec.classes > 0
+        self.judge: nn.Module = nn.Linear(width, 1)
+        if self.conditional:
+            self.judge = ConcatHead(width, spec.classes)
+        if labels == "classify":
             self.heads = ("classify",)
             self.classify = class_head(width, spec)
         self.frame = Frame(spec) if spec.modality == "points" else None
@@ -163,19 +209,25 @@ class MLPDiscriminator(Discriminator):
         """The deviation of points."""
         return 1.0 if self.frame is None else self.frame.scale
 
-    def features(self, samples: Tensor) -> Tensor:
-        """What the last hidden layer says, [n, width]."""
+    def features(self, samples: Tensor, vector: Tensor | None = None) -> Tensor:
+        """What the last hidden layer says, [n, width], and how close each is to the others."""
         flat = samples.flatten(1)
         if self.frame is not None:
             flat = self.frame(flat)
         if self.waves is not None:
             flat = self.waves(flat)
+        if vector is not None:
+            flat = torch.cat([flat, vector], 1)
         units: Tensor = self.trunk(flat)
         return units
 
     def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         """Logits [n]."""
-        logits: Tensor = self.judge(features).squeeze(1)
+        logits: Tensor
+        if self.conditional:
+            logits = self.judge(features, labels)
+        else:
+            logits = self.judge(features).squeeze(1)
         return logits
 
 
