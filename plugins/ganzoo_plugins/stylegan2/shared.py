@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganzoo.nn import EqualLinear, Stages, pixel_norm, scaled_leaky_relu
@@ -53,4 +52,6 @@ class Mapping(nn.Module):
         return x
 
     def _one_hot(self, labels: Tensor) -> Tensor:
-        return F.one_hot(labels, self.classes).to(self.embed.weight.dtype)
+        classes = torch.arange(self.classes, device=labels.device)
+        # Not by PyTorch's one_hot, which reads values on a CPU: that cannot be recorded.
+        return (labels[:, None] == classes).to(self.embed.weight.dtype)
