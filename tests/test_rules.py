@@ -33,6 +33,7 @@ LAYERS = (
     "config",
     "data",
     "engine",
+    "measure",
     "generate",
     "assembly",
     "training",
@@ -40,6 +41,7 @@ LAYERS = (
     "testing",
     "scaffold",
     "library",
+    "evaluation",
     "cli",
     "__main__",
 )

@@ -23,6 +23,7 @@ COMMANDS = {  # name -> (module, one line)
     "train": ("train", "Train a GAN from named parts."),
     "bench": ("bench", "Measure how fast a pipeline trains here."),
     "generate": ("generate", "Draw pictures from a trained generator."),
+    "evaluate": ("evaluate", "Measure a trained generator, or pictures, against real ones."),
     "list": ("list", "List the components that are installed."),
     "info": ("info", "Show a component's options, traits and companions."),
     "data": ("data", "Look at data before training on it."),
