@@ -31,7 +31,7 @@ def batches(count, size, seed, flip):
         while len(waiting) < size:
             waiting += torch.randperm(count, generator=stream("order", epoch)).tolist()
             if flip:
-                coins += (torch.rand(count, generator=stream("flips", epoch)) < 0.5).tolist()
+                coins += (torch.rand(count, generator=stream("flip", epoch)) < 0.5).tolist()
             epoch += 1
         yield waiting[:size], coins[:size]
         del waiting[:size], coins[:size]

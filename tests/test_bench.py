@@ -256,6 +256,7 @@ def test_tables_replace_only_what_lies_between_their_markers(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_framework_costs_at_most_three_percent(one_thread):
     """Training.run with a run folder against a loop by
     hand that does the same work, update by update in turn.

@@ -338,6 +338,7 @@ def _spans(line: str, address: int) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_cifar_in_a_zip_in_time(tmp_path: Path) -> None:
     path = made.cifar(tmp_path / "cifar.zip", 50_000)
     times = []

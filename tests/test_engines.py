@@ -6,13 +6,14 @@ the trained result does not depend on the engine beyond float noise.
 import fitting
 import pytest
 import torch
+from one_graph import check_one_graph
 
 from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.contracts import Batch, GradientPenalty
-from ganzoo.engine.engine import SIDES, Engine, only
-from ganzoo.engine.losses import choose_differentiation, losses
+from ganzoo.engine.engine import SIDES, Engine
+from ganzoo.engine.losses import choose_differentiation
 
 REGISTRY = zoo().registry
 GROUPS = 6  # of regularizers that are compiled together
@@ -56,43 +57,7 @@ def batch(built, seed):
 def check_first_update(gen, loss, regs, backend):
     """One update's terms and gradients of each side, compiled against eager."""
     built = pipeline(gen, loss, regs)
-    for side in SIDES:
-        net, function = built.parts.net(side), losses(built.parts, side)
-        compiled = torch.compile(function, fullgraph=True, dynamic=False, backend=backend)
-        found = []
-        buffers = [
-            (buffer, buffer.clone())
-            for part in built.parts.sections().values()
-            for buffer in part.buffers()
-        ]
-        for run in (function, compiled):
-            for buffer, before in buffers:
-                buffer.copy_(before)
-            torch.manual_seed(0)
-            net.zero_grad()
-            with only(net, built.parts.net(SIDES[side == SIDES[0]])):
-                total, labels, values, _ = run(
-                    *batch(built, 0), torch.tensor(0.3), built.parts.due(side, 0)
-                )
-                total.backward()
-            found.append(
-                (
-                    labels,
-                    values,
-                    torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None]),
-                    [buffer.clone() for buffer, _ in buffers],
-                )
-            )
-        (names_a, values_a, gradient_a, state_a), (names_b, values_b, gradient_b, state_b) = found
-        assert names_a == names_b
-        torch.testing.assert_close(values_b, values_a, rtol=1e-4, atol=1e-6)
-        torch.testing.assert_close(state_b, state_a, rtol=1e-4, atol=1e-6)
-        assert torch.dist(gradient_a, gradient_b) <= 1e-4 * gradient_a.norm() + 1e-9, (
-            side,
-            gen,
-            loss,
-            regs,
-        )
+    check_one_graph(built, *batch(built, 0), backend=backend)
 
 
 @pytest.fixture(autouse=True)

@@ -9,14 +9,13 @@ import torch
 import torch.nn.functional as F
 from ganzoo_plugins.fastgan.blocks import Excitation, Noise
 from ganzoo_plugins.fastgan.discriminator import quarters
+from one_graph import check_one_graph
 from torch import nn
 
 from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.contracts import Batch, Spec, Step
-from ganzoo.engine.engine import SIDES, only
-from ganzoo.engine.losses import losses
 from ganzoo.errors import Incompatible
 
 REGISTRY = zoo().registry
@@ -211,17 +210,4 @@ def test_an_update_with_all_penalties_is_one_graph():
     built = pipeline(reg={"reconstruct": {}, "r1": {"weight": 1.0}, "r2": {"weight": 1.0}})
     data = torch.rand(4, *built.spec.shape) * 2 - 1
     batch, latents = Batch(data, torch.arange(4)), built.parts.draw_latents(4)
-    torch._dynamo.reset()
-    for side in SIDES:
-        function, net, found = losses(built.parts, side), built.parts.net(side), []
-        compiled = torch.compile(function, fullgraph=True, dynamic=False, backend="aot_eager")
-        for run in (function, compiled):
-            torch.manual_seed(0)
-            net.zero_grad()
-            with only(net, built.parts.net(SIDES[side == SIDES[0]])):
-                total, *_ = run(batch, latents, torch.tensor(0.3), built.parts.due(side, 0))
-                total.backward()
-            grads = [p.grad.flatten() for p in net.parameters() if p.grad is not None]
-            found.append((total.detach(), torch.cat(grads)))
-        torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-4, atol=1e-6)
-        assert torch.dist(found[0][1], found[1][1]) <= 1e-4 * found[0][1].norm() + 1e-9
+    check_one_graph(built, batch, latents)

@@ -97,6 +97,7 @@ def test_an_error_in_the_stream_reaches_the_training():
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_streaming_keeps_up(tmp_path):
     """Data four times the budget trains at 90 % or more of
     the resident speed (dcgan 32x32, batch 64, memory-mapped).

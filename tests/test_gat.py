@@ -8,14 +8,14 @@ import pytest
 import torch
 from ganzoo_plugins.gat.blocks import SIZES, ModulatedBlock, Patches, Shape
 from ganzoo_plugins.gat.game import NoiseLevels
+from one_graph import check_one_graph
 from torch import nn
 
 from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.contracts import Batch, Spec, Update
-from ganzoo.engine.engine import SIDES, only
-from ganzoo.engine.losses import losses
+from ganzoo.engine.engine import SIDES
 from ganzoo.errors import Incompatible
 from ganzoo.nn import MultiHeadAttention, heads_of, rms_norm, use_native_layers
 
@@ -304,20 +304,8 @@ def test_an_update_is_one_graph(slopes):
     assert judge.blocks[0].attend.native is (slopes == "differences")
     data = torch.rand(4, *built.spec.shape) * 2 - 1
     batch, latents = Batch(data, torch.arange(4)), built.parts.draw_latents(4)
-    torch._dynamo.reset()
-    for side in SIDES if slopes == "differences" else SIDES[:1]:
-        function, net, found = losses(built.parts, side), built.parts.net(side), []
-        compiled = torch.compile(function, fullgraph=True, dynamic=False, backend="aot_eager")
-        for run in (function, compiled):
-            torch.manual_seed(0)
-            net.zero_grad()
-            with only(net, built.parts.net(SIDES[side == SIDES[0]])):
-                total, *_ = run(batch, latents, torch.tensor(0.3), built.parts.due(side, 0))
-                total.backward()
-            grads = [p.grad.flatten() for p in net.parameters() if p.grad is not None]
-            found.append((total.detach(), torch.cat(grads)))
-        torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-4, atol=1e-6)
-        assert torch.dist(found[0][1], found[1][1]) <= 1e-4 * found[0][1].norm() + 1e-9
+    sides = SIDES if slopes == "differences" else SIDES[:1]
+    check_one_graph(built, batch, latents, sides=sides)
 
 
 def test_the_recipe_scales_its_rates_by_width():

@@ -44,6 +44,7 @@ def work(words, folder):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("page", PLACES)
 def test_a_first_training_takes_the_minutes_that_are_promised(page, tmp_path):

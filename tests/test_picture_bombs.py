@@ -177,6 +177,7 @@ def test_an_honest_zip_of_too_many_is_refused_before_it_is_listed(tmp_path, monk
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_as_many_as_a_zip_may_hold_take_bounded_memory_and_time(tmp_path):
     path = made.many(tmp_path / "x.zip", source.MAX_MEMBERS)
     with watched(), little_memory(), timed(30):

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from ganzoo_plugins.r3gan.blocks import ResidualBlock, smooth_downsample, smooth_upsample
+from one_graph import check_one_graph
 from torch import nn
 
 from ganzoo import config as configuration
@@ -16,8 +17,7 @@ from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.config.schedules import followed
 from ganzoo.contracts import Batch, Spec
-from ganzoo.engine.engine import SIDES, only
-from ganzoo.engine.losses import losses
+from ganzoo.engine.engine import SIDES
 from ganzoo.errors import Incompatible
 
 REGISTRY = zoo().registry
@@ -275,16 +275,4 @@ def test_an_update_with_both_penalties_is_one_graph():
                 nn.init.normal_(p, 0, 0.1)
     batch = Batch(torch.rand(4, *built.spec.shape) * 2 - 1, torch.arange(4))
     latents = built.parts.draw_latents(4)
-    torch._dynamo.reset()
-    for side in SIDES:
-        function, net, found = losses(built.parts, side), built.parts.net(side), []
-        compiled = torch.compile(function, fullgraph=True, dynamic=False, backend="aot_eager")
-        for run in (function, compiled):
-            net.zero_grad()
-            with only(net, built.parts.net(SIDES[side == SIDES[0]])):
-                total, *_ = run(batch, latents, torch.tensor(0.3), built.parts.due(side, 0))
-                total.backward()
-            grads = [p.grad.flatten() for p in net.parameters() if p.grad is not None]
-            found.append((total.detach(), torch.cat(grads)))
-        torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-6)
-        assert found[0][1].abs().sum() > 0
+    check_one_graph(built, batch, latents)

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 import recorded
 import torch
+from one_graph import check_one_graph
 from torch import nn
 
 import ganzoo
@@ -16,8 +17,6 @@ from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.contracts import Batch, Spec
 from ganzoo.engine import capture
-from ganzoo.engine.engine import SIDES, only
-from ganzoo.engine.losses import losses
 from ganzoo.errors import Incompatible, UsageError
 from ganzoo.generate.sampling import sample
 from ganzoo.io import checkpoints
@@ -436,20 +435,7 @@ def test_an_update_with_classes_is_one_graph(name, head, reg, same_random_number
     built = pipeline(name, reg={reg: {}}, disc={"head": head})
     data, labels = torch.rand(8, *built.spec.shape) * 2 - 1, torch.arange(8) % 10
     batch, latents = Batch(data, labels), built.parts.draw_latents(8)
-    for side in SIDES:
-        function = losses(built.parts, side)
-        compiled = torch.compile(function, fullgraph=True, dynamic=False, backend="aot_eager")
-        found, net = [], built.parts.net(side)
-        for run in (function, compiled):
-            torch.manual_seed(0)
-            net.zero_grad()
-            with only(net, built.parts.net(SIDES[side == SIDES[0]])):
-                total, *_ = run(batch, latents, torch.tensor(0.3), built.parts.due(side, 0))
-                total.backward()
-            grads = [p.grad.flatten() for p in net.parameters() if p.grad is not None]
-            found.append((total.detach(), torch.cat(grads)))
-        torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-4, atol=1e-6)
-        assert torch.dist(found[0][1], found[1][1]) <= 1e-4 * found[0][1].norm() + 1e-9
+    check_one_graph(built, batch, latents)
 
 
 @pytest.mark.slow

@@ -54,7 +54,11 @@ PUBLIC = {
     "ganzoo.data",
 }  # what plugins may import
 # Words of the core that a component happens to be called: pictures have modes too (RGB, L).
-OTHER_MEANINGS = {("ganzoo.cli.data", "modes"), ("ganzoo.data.inspect", "modes")}
+OTHER_MEANINGS = {
+    ("ganzoo.cli.data", "modes"),
+    ("ganzoo.data.inspect", "modes"),
+    ("ganzoo.data.order", "flip"),  # a stream's: under another name runs would go on otherwise
+}
 
 
 def name_of(path):

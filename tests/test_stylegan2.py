@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from one_graph import check_one_graph
 
 import ganzoo
 from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.contracts import Batch, Spec, Step
-from ganzoo.engine.engine import SIDES, only
-from ganzoo.engine.losses import losses
 from ganzoo.errors import Incompatible, UsageError
 from ganzoo.generate.sampling import sample
 from ganzoo.nn import (
@@ -516,24 +515,10 @@ def test_path_length_is_that_of_w():
 
 @pytest.mark.slow
 def test_updates_with_both_penalties_are_one_graph():
-    torch._dynamo.reset()
     built = pipeline()
     data, labels = torch.rand(8, *built.spec.shape) * 2 - 1, torch.arange(8) % 10
     batch, latents = Batch(data, labels), built.parts.draw_latents(8)
-    for side in SIDES:
-        function = losses(built.parts, side)
-        compiled = torch.compile(function, fullgraph=True, dynamic=False, backend="aot_eager")
-        found, net = [], built.parts.net(side)
-        for run in (function, compiled):
-            torch.manual_seed(0)
-            net.zero_grad()
-            with only(net, built.parts.net(SIDES[side == SIDES[0]])):
-                total, *_ = run(batch, latents, torch.tensor(0.3), built.parts.due(side, 0))
-                total.backward()
-            grads = [p.grad.flatten() for p in net.parameters() if p.grad is not None]
-            found.append((total.detach(), torch.cat(grads)))
-        torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-4, atol=1e-6)
-        assert torch.dist(found[0][1], found[1][1]) <= 1e-4 * found[0][1].norm() + 1e-9
+    check_one_graph(built, batch, latents)
 
 
 @pytest.mark.slow

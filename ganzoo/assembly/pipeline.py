@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -58,15 +59,28 @@ class Pipeline:
         factor = learning_rate_factor(section.schedule, min(images / goal, 1.0))
         if section.warmup:  # the first update is to move something
             factor *= min((images + self.config.train.batch_size) / section.warmup, 1.0)
-        rate = section.options.get("lr")
-        return factor * followed(rate)(images, goal) / ends(rate)[0] if moves(rate) else factor
+        moved = self._rates.get(side)
+        return factor if moved is None else factor * moved(images, goal)
 
     def move(self, images: int) -> None:
         """Set every number that moves, but for the learning rates, for the next update."""
         for moving in self.moving:
             moving.set(images, self.config.train.images)
-        half_life = self.config.average.half_life
-        self.average.half_life = followed(half_life)(images, self.config.train.images)
+        self.average.half_life = self._half_life(images, self.config.train.images)
+
+    @cached_property
+    def _half_life(self) -> Callable[[int, int], Any]:
+        return followed(self.config.average.half_life)
+
+    @cached_property
+    def _rates(self) -> dict[Side, Callable[[int, int], float]]:
+        """Learning rates that are schedules, as multiples of their first value."""
+        found: dict[Side, Callable[[int, int], float]] = {}
+        for side in SIDES:
+            rate = getattr(self.config.optim, SECTION[side]).options.get("lr")
+            if moves(rate):
+                found[side] = _relative(followed(rate), ends(rate)[0])
+        return found
 
     def blame(self, error: Exception) -> Exception:
         """The error as a line that names the part in whose code it
@@ -148,3 +162,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:
         else:
             group["lr"] = rate
     return rate
+
+
+def _relative(at: Callable[[int, int], float], first: float) -> Callable[[int, int], float]:
+    return lambda images, goal: at(images, goal) / first

@@ -7,7 +7,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -42,7 +43,6 @@ class Lazy(Dataset):
     items: Items = ()
     collate: Collate = list  # type: ignore[assignment]
     threads: int = 1
-    _pool: list[ThreadPoolExecutor] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -59,22 +59,16 @@ class Lazy(Dataset):
     def gather(self, indices: Tensor) -> Batch:
         """The samples at these indices [n]; raises BadData naming one that cannot be read."""
         wanted = indices.tolist()
-        if self.threads > 1 and not self._pool:
-            self._pool.append(ThreadPoolExecutor(self.threads, "ganzoo-read"))
-        read = self._pool[0].map if self._pool else map
-        found = self.collate(list(read(self._item, wanted)))
+        read = self._pool.map if self.threads > 1 else map
+        found = self.collate(list(read(partial(item_of, self.items), wanted)))
         if len(found.samples) != len(wanted):
             raise BadData(f"{len(wanted)} samples were collated into {len(found.samples)}")
         given = {name: found.given[name] for name in self.given}
         return found._replace(labels=None if self.labels is None else found.labels, given=given)
 
-    def _item(self, index: int) -> Any:
-        try:
-            return self.items[index]
-        except BadData:
-            raise
-        except Exception as error:  # somebody else's code
-            raise BadData(f"sample {index:,} cannot be read: {one_line(error)}") from error
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self.threads, "ganzoo-read")
 
     def fingerprint(self) -> dict[str, Any]:
         """Number, shape and classes, and a digest of some samples, spread over all, if nobody has
@@ -113,11 +107,9 @@ def from_torch(
         raise BadData(f"{type(items).__name__} has no length, or no item for a number")
     if len(items) == 0:
         raise BadData("has no samples")
-    own = Lazy(
-        torch.empty(0), None, (), [], digest, items=items, collate=collate or stacked, threads=1
-    )
+    collate = collate or stacked
     try:
-        first = own.collate([own._item(0)])
+        first = collate([item_of(items, 0)])
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise BadData(f"items of no known form: {one_line(error)}") from error
     labelled = first.labels is not None and bool(classes)
@@ -129,9 +121,19 @@ def from_torch(
         digest,
         {name: each[:0] for name, each in first.given.items()},
         items=items,
-        collate=collate or stacked,
+        collate=collate,
         threads=threads or processors(),
     )
+
+
+def item_of(items: Items, index: int) -> Any:
+    """The item of that number; raises BadData naming it where it cannot be read."""
+    try:
+        return items[index]
+    except BadData:
+        raise
+    except Exception as error:  # somebody else's code
+        raise BadData(f"sample {index:,} cannot be read: {one_line(error)}") from error
 
 
 def stacked(items: list[Any]) -> Batch:

@@ -110,7 +110,7 @@ class Order:
         indices = torch.randperm(self.n, generator=self._stream("order", epoch))
         flips = None
         if self.flip:
-            flips = torch.rand(self.n, generator=self._stream("flips", epoch)).lt(0.5)
+            flips = torch.rand(self.n, generator=self._stream("flip", epoch)).lt(0.5)
         if self.device.type != "cuda":
             return epoch, indices, flips
         with torch.cuda.device(self.device):
