@@ -199,10 +199,10 @@ def check_held(name: str, metric: Metric, held: Dataset | None) -> None:
 
 
 def _value(option: object) -> object:
-    """An option as a protocol has it: no path of this machine, whose file the metric tells of."""
-    if isinstance(option, bool | int | float | str):
-        return option
-    return None if option is None or isinstance(option, Path) else str(option)
+    """An option as a protocol has it: of a path of this machine, the file's name alone."""
+    if isinstance(option, Path) or (isinstance(option, str) and Path(option).is_absolute()):
+        return Path(option).name
+    return option if option is None or isinstance(option, bool | int | float) else str(option)
 
 
 def common(
