@@ -1,11 +1,11 @@
 """Kills trainings with SIGKILL, at random times and at
 every named stage of saving, and checks what is left.
 
-Run it: python tests/crash_harness.py [TRIALS], or python tests/crash_harness.py whole [TRIALS]. It
-imports torch once and forks a child for each trial; a child trains, resumed from what the last one
-left, and tells through a pipe which checkpoints are committed. After each kill the newest whole
-checkpoint must be at least as new as the last one that was committed; at the end the finished run
-must equal, bit for bit, one that was never killed. Prints the faults survived and tried, as JSON.
+Run it: python tests/helpers/crash_harness.py [TRIALS], or with `whole [TRIALS]`. It imports torch
+once and forks a child for each trial; a child trains, resumed from what the last one left, and
+tells through a pipe which checkpoints are committed. After each kill the newest whole checkpoint
+must be at least as new as the last one that was committed; at the end the finished run must equal,
+bit for bit, one that was never killed. Prints the faults survived and tried, as JSON.
 
 With `whole`, what is killed is the whole of `ganzoo train --resume`, and what is counted is what
 lies in the run folder.

@@ -109,7 +109,7 @@ def totals(built):
 
 
 def test_compiled_updates_follow_in_one_graph(monkeypatch):
-    """Recorded ones do in tests/test_capture.py."""
+    """Recorded ones do in tests/engine/test_capture.py."""
     graphs, compile_ = [], torch.compile
 
     def keep(graph, inputs):

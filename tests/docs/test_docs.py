@@ -25,7 +25,7 @@ from ganzoo.components.kinds import KINDS
 from ganzoo.errors import GanzooError
 from ganzoo.training.loop import Training
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
 FENCE = re.compile(r"^```(\w*)[ \t]*([^\n]*)\n(.*?)^```$", re.M | re.S)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parent / "fuzzing.py"
+SCRIPT = Path(__file__).parents[1] / "helpers" / "fuzzing.py"
 KINDS = ("generator", "run", "manifest", "zip")
 
 

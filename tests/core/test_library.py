@@ -88,7 +88,7 @@ def test_an_editor_knows_what_create_gives(tmp_path: Path) -> None:
     lines = [f"reveal_type(ganzoo.create({kind!r}, 'x'))" for kind in kinds]
     snippet = tmp_path / "snippet.py"
     snippet.write_text("\n".join(["import ganzoo", *lines]) + "\n")
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--no-error-summary", "--config-file", "", snippet],
         cwd=root,

@@ -1,6 +1,6 @@
 """What goes on beside the updates of a GPU: copies to the host, batches
 on their way to it, lines and files apart in time. The GPU is a stand-in
-that writes down what it is told; tests/test_cuda.py has a real one.
+that writes down what it is told; tests/engine/test_cuda.py has a real one.
 """
 
 import contextlib

@@ -225,7 +225,7 @@ def test_a_manifest_is_the_last_to_reach_the_disk(tmp_path, journal):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks a child for each trial")
 def test_kills(capsys):
     """A hundred SIGKILLs, half of them at named stages of saving."""
-    harness = Path(__file__).with_name("crash_harness.py")
+    harness = Path(__file__).parents[1] / "helpers" / "crash_harness.py"
     done = subprocess.run(
         [sys.executable, harness, "100"], capture_output=True, text=True, timeout=900
     )
@@ -244,7 +244,7 @@ def test_sixty_kills_leave_nothing_behind(capsys):
     """Of the whole command, at stages of writing and up to
     a tenth of a second after; two checkpoints are kept.
     """
-    harness = Path(__file__).with_name("crash_harness.py")
+    harness = Path(__file__).parents[1] / "helpers" / "crash_harness.py"
     command = [sys.executable, harness, "whole", "60"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=590)
     assert done.returncode == 0, done.stderr

@@ -1,13 +1,13 @@
 """Recorded updates train as eager ones do: schedules go on, random numbers come anew, lazy
 penalties have their own recording, and a resumed or rolled-back training goes on with them. The
-recordings are those of `recorded`; tests/test_cuda.py has a GPU's.
+recordings are those of `recorded`; tests/engine/test_cuda.py has a GPU's.
 """
 
 import threading
 
 import pytest
-import recorded
 import torch
+from recorded import check_close
 
 from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
@@ -17,7 +17,6 @@ from ganzoo.engine import capture
 from ganzoo.engine.engine import SIDES
 from ganzoo.engine.snapshot import Snapshot
 from ganzoo.spec import as_samples
-from ganzoo.training import loop as training_module
 from ganzoo.training.loop import Training
 
 REGISTRY = zoo().registry
@@ -47,23 +46,6 @@ CASES = {
 }
 
 
-@pytest.fixture
-def cuda(monkeypatch):
-    """Recordings without a GPU, of updates that are
-    not compiled (how they compile, other tests hold).
-    """
-    monkeypatch.setattr(training_module, "JUDGED", 8)  # so that not every update is measured
-    stand_in = recorded.Cuda()
-    monkeypatch.setattr(capture, "cuda", stand_in)
-    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
-    monkeypatch.setattr(
-        capture.Recorder,
-        "_forget_recording",
-        lambda self, random_state: torch.set_rng_state(random_state),
-    )
-    return stand_in
-
-
 def training(case, engine, tell=print):
     layer = configuration.merge(TINY, case)
     pipeline = assemble(
@@ -73,21 +55,6 @@ def training(case, engine, tell=print):
     for net in (pipeline.parts.generator, pipeline.parts.discriminator):
         net.to(memory_format=torch.channels_last)  # as on a GPU
     return Training(pipeline, tell=tell)
-
-
-def check_close(one, other):
-    for group, content in one.items():
-        for name, value in content.items():
-            if isinstance(value, torch.Tensor) and value.is_floating_point():
-                torch.testing.assert_close(
-                    value,
-                    other[group][name],
-                    rtol=1e-4,
-                    atol=1e-6,
-                    msg=lambda m, n=name: f"{n}: {m}",
-                )
-            elif isinstance(value, torch.Tensor):
-                assert torch.equal(value, other[group][name]), (group, name)
 
 
 @pytest.mark.parametrize("case", CASES)

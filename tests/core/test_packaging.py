@@ -40,7 +40,7 @@ def test_the_sdist_is_complete(built):
         for p in (ROOT / "plugins").rglob("*")
         if p.is_file() and "__pycache__" not in p.parts
     }
-    wanted |= {str(p.relative_to(ROOT)) for p in Path(__file__).parent.glob("test_*.py")}
+    wanted |= {str(p.relative_to(ROOT)) for p in Path(__file__).parents[1].rglob("test_*.py")}
     assert wanted <= names
     assert not [
         n for n in names if "__pycache__" in n or n.startswith((".git/", ".venv/", "runs/"))

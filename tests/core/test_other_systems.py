@@ -25,14 +25,14 @@ from ganzoo.errors import BadRun, DeviceError
 from ganzoo.io import device_memory
 from ganzoo.training import run_folder as runs
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*(ROOT / "ganzoo").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="plays another system on Linux")
 def test_a_first_hour_without_posix(tmp_path):
     """Windows' lacks and its ways with open files,
-    played by tests/elsewhere.py in a process of its own.
+    played by tests/helpers/elsewhere.py in a process of its own.
     """
     done = subprocess.run(
         [sys.executable, elsewhere.__file__, tmp_path], capture_output=True, text=True, timeout=300

@@ -13,7 +13,7 @@ from PIL import Image
 from ganzoo.components import loading
 from ganzoo.testing import findings
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.mark.parametrize(

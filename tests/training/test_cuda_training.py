@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_extensions import IDEAS, registry  # noqa: F401  (a fixture)
-from test_extensions import pipeline as with_idea
+from ideas import IDEAS, registry_of
+from ideas import pipeline as with_idea
 
 from ganzoo import config as configuration
 from ganzoo.assembly import memory
@@ -46,6 +46,11 @@ SMALL = {
     "average": {"half_life": 200},
     "log": {"images": 64},
 }
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory):
+    return registry_of(tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture(autouse=True)
@@ -187,7 +192,7 @@ def test_parts_in_recordings(case):
 
 
 @pytest.mark.parametrize("idea", IDEAS)
-def test_parts_of_third_parties_in_recordings(idea, registry):  # noqa: F811
+def test_parts_of_third_parties_in_recordings(idea, registry):
     """Labels, augmentations that adapt, packing, penalties
     of their own: recorded, or one line on why not.
     """
@@ -498,7 +503,7 @@ def test_training_on_the_second_card_leaves_the_first_alone():
 
 def test_the_first_minutes_are_one_command(tmp_path):
     """The quick steps of benchmarks.gpu_first, as they are typed."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     command = [sys.executable, "-m", "benchmarks.gpu_first", "--out", str(tmp_path)]
     subprocess.run([*command, "--only", "01"], cwd=root, check=False)
     summary = json.loads((tmp_path / "summary.json").read_text())

@@ -10,6 +10,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
+from ganzoo.engine import capture
+from ganzoo.training import loop as training_module
+
 
 class Graph:
     def __init__(self):
@@ -146,3 +149,34 @@ class Cuda:
 
     def set_rng_state(self, state, device):
         torch.set_rng_state(state)
+
+
+def stand_in(monkeypatch):
+    """Recordings without a GPU, of updates that are
+    not compiled (how they compile, other tests hold).
+    """
+    monkeypatch.setattr(training_module, "JUDGED", 8)  # so that not every update is measured
+    cuda = Cuda()
+    monkeypatch.setattr(capture, "cuda", cuda)
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    monkeypatch.setattr(
+        capture.Recorder,
+        "_forget_recording",
+        lambda self, random_state: torch.set_rng_state(random_state),
+    )
+    return cuda
+
+
+def check_close(one, other):
+    for group, content in one.items():
+        for name, value in content.items():
+            if isinstance(value, torch.Tensor) and value.is_floating_point():
+                torch.testing.assert_close(
+                    value,
+                    other[group][name],
+                    rtol=1e-4,
+                    atol=1e-6,
+                    msg=lambda m, n=name: f"{n}: {m}",
+                )
+            elif isinstance(value, torch.Tensor):
+                assert torch.equal(value, other[group][name]), (group, name)

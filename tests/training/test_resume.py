@@ -157,7 +157,7 @@ def test_optimizer_state_gets_its_parameters_layout(name):
 
 
 def test_deterministic_is_asked_of_torch():
-    """On a CPU it changes nothing; that a GPU's runs are equal then, tests/test_cuda.py holds."""
+    """On a CPU it changes nothing; that a GPU's runs are equal, tests/engine/test_cuda.py holds."""
     import torch._inductor.config as inductor
 
     config = small({"gen": {"name": "mlp"}})

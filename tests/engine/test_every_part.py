@@ -7,14 +7,13 @@ import copy
 import fitting
 import pytest
 import torch
-from test_capture import check_close, cuda
+from recorded import check_close
 
 from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.training.loop import Training
 
-__all__ = ["cuda"]  # the fixture: recordings without a GPU
 REGISTRY = zoo().registry
 # An eps far above rounding: Adam would make a step of it where a gradient is nearly zero.
 TINY = {

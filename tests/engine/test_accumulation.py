@@ -4,7 +4,7 @@ in every engine, with what parts keep between updates.
 
 import pytest
 import torch
-from test_capture import check_close, cuda
+from recorded import check_close
 
 from ganzoo import config as configuration
 from ganzoo.assembly import memory
@@ -13,7 +13,6 @@ from ganzoo.components.loading import zoo
 from ganzoo.errors import Incompatible
 from ganzoo.training.loop import Training
 
-__all__ = ["cuda"]  # the fixture: recordings without a GPU
 TINY = {
     "data": {"resolution": 8},
     "gen": {"name": "mlp", "width": 16},

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from ganzoo_plugins.augmentations import colours, diffaug, filters, geometry, probability
-from test_capture import check_close, cuda
+from recorded import check_close
 from test_penalties import WAYS, gradients
 from torch import nn
 from torch.nn.functional import softplus
@@ -23,7 +23,6 @@ from ganzoo.engine.losses import Parts, losses
 from ganzoo.errors import Incompatible
 from ganzoo.training.loop import Training
 
-__all__ = ["cuda"]  # the fixture: recordings without a GPU
 REGISTRY = zoo().registry
 SHAPES = [(1, 8, 8), (3, 6, 9), (4, 9, 6), (2, 5, 8)]
 GROUPS = ("blit", "geom", "color", "filter", "noise", "cutout")

@@ -85,7 +85,7 @@ def test_steps_of_tests_name_tests_that_there_are():
     """A name that matches nothing would be a step that tests nothing."""
     from pathlib import Path
 
-    text = "".join(p.read_text() for p in Path(__file__).parent.glob("test_cuda*.py"))
+    text = "".join(p.read_text() for p in Path(__file__).parents[1].rglob("test_cuda*.py"))
     for step in gpu_first.STEPS:
         for word in step.tests.split(" or ") if step.tests else ():
             assert word.removeprefix("test_") in text, word

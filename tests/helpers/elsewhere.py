@@ -1,7 +1,7 @@
 """A system that is not POSIX, as far as Linux can play it: what
 Windows lacks is hidden, and files behave as they do there.
 
-Run it: python tests/elsewhere.py FOLDER. It trains, resumes, draws, reads pictures
+Run it: python tests/helpers/elsewhere.py FOLDER. It trains, resumes, draws, reads pictures
 and measures, all in FOLDER, and prints the exit code of each command as JSON.
 Hidden are the modules and the attributes of `os` and `signal` that Python's manual
 marks "not Windows", from ganzoo and its plugins alone; no folder can be opened,

@@ -16,7 +16,7 @@ from ganzoo import cli
 from ganzoo.components.kinds import KINDS
 from ganzoo.components.loading import zoo
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CORE = ROOT / "ganzoo"
 FAMILIES = ROOT / "plugins" / "ganzoo_plugins"
 SOURCES = sorted([*CORE.rglob("*.py"), *FAMILIES.rglob("*.py")])

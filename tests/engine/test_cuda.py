@@ -1,6 +1,6 @@
 """On a GPU: the engines agree, recorded updates go on after a resume,
 data stream through pinned memory, bf16 and every optimizer train.
-tests/test_capture.py holds the logic of recordings without one.
+tests/engine/test_capture.py holds the logic of recordings without one.
 """
 
 import contextlib

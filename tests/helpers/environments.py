@@ -10,10 +10,10 @@ import sys
 import venv
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-# Published data sets, which a machine may lack; what tests must have, they make (tests/made.py).
+ROOT = Path(__file__).parents[2]
+# Published data sets, which a machine may lack; what tests must have, made.py makes.
 REAL = Path(os.environ.get("GANZOO_DATA") or ROOT.parent / "shared" / "data")
-OTHERS = Path(__file__).parent / "third_party"
+OTHERS = Path(__file__).parents[1] / "third_party"
 # The false is pip's: it sets "build isolation", whatever the option is called.
 OFFLINE = (
     "[global]\nno-index = true\nno-deps = true\nno-build-isolation = "
