@@ -20,7 +20,7 @@ from .components.registry import Registry
 from .config.tree import Config, Tree
 from .contracts import Dataset, Metric, Spec
 from .engine.randomness import derive, forked
-from .errors import BrokenPlugin, GanzooError, Incompatible, UsageError, one_line
+from .errors import BadRun, BrokenPlugin, GanzooError, Incompatible, UsageError, one_line
 from .generate import generator_file
 from .generate.pictures import as_stored
 from .generate.sampling import LoadedGenerator
@@ -387,9 +387,20 @@ def _blamed(name: str, owner: str) -> Iterator[None]:
         raise BrokenPlugin(message, section=f"metric.{name}") from error
 
 
-def keep(subject: Subject, scores: Sequence[Score]) -> None:
-    """Write scores into the run, if it is one, and the generator's file."""
+def keep(subject: Subject, scores: Sequence[Score]) -> str:
+    """Write scores into the run, if it is one, and the generator's file.
+
+    Returns a note where a training holds the run, which writes that file itself: it is left alone.
+    """
     if subject.run is not None:
         scores_file.append(subject.run, scores)
-    if subject.file is not None:
+    if subject.file is None:
+        return ""
+    with contextlib.ExitStack() as stack:
+        if subject.run is not None:
+            try:
+                stack.callback(runs.Lock(subject.run).release)
+            except BadRun:
+                return "a training is writing to this run: its generator's file is left as it is"
         generator_file.add_scores(subject.file, scores)
+    return ""

@@ -114,11 +114,12 @@ def command(sources: Sequence[Path], as_json: bool, **given: Any) -> None:
         run, subject = _opened(path, data, whole, given, registry)
         with _bar(run, subject):
             scores = [*run.scores(subject)]
-        if not given["print_only"]:
-            evaluation.keep(subject, scores)
         found += [{"source": str(path), **score.model_dump()} for score in scores]
         if not as_json:
             _show(path, scores)
+        note = "" if given["print_only"] else evaluation.keep(subject, scores)
+        if note:
+            echo(f"note: {note}", err=True)
     if as_json:
         print_json(found)
 

@@ -210,6 +210,20 @@ def test_raw_and_best_weights_are_others_than_the_average(cli, copy):
     assert len(generator_file.read_header(copy / "best.safetensors").measured) == 2
 
 
+def test_a_run_in_training_keeps_its_file(cli, copy):
+    from ganzoo.training.run_folder import Lock
+
+    before = (copy / "generator.safetensors").read_bytes()
+    lock = Lock(copy)
+    try:
+        done = cli("evaluate", copy, "--seeds", "2")
+    finally:
+        lock.release()
+    assert done.code == 0 and "note: a training is writing to this run" in done.err
+    assert (copy / "generator.safetensors").read_bytes() == before
+    assert len((copy / "scores.jsonl").read_text().splitlines()) == 2
+
+
 def test_seeds_spread_and_what_is_held_out(cli, copy):
     (three,) = records(cli, copy, "--seeds", "3", "--print-only")
     found = three["figures"]["distance"]
