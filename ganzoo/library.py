@@ -216,7 +216,9 @@ def train(
         stack.enter_context(forked(pipeline.device))
         training = Training(pipeline, path, [log, *listeners], tell=notes.append)
         recovery.run(training, notes.append)
-    header = generator_file.make_header(pipeline, training.images, training.scores)
+    header = generator_file.make_header(
+        pipeline, training.images, training.scores, measured=training.measured
+    )
     net: Any = generator_file.plain(next(iter(generator_file.generators(pipeline).values())))
     conditions = [*pipeline.parts.conditions.values()]
     return Result(

@@ -17,7 +17,7 @@ from ..components.kinds import FAMILIES
 from ..components.registry import Registry
 from ..config.schedules import ends
 from ..config.tree import Config, Optimizer
-from ..contracts import Dataset, Game, GradientPenalty, Regularizer, Side, Spec
+from ..contracts import Dataset, Game, GradientPenalty, Metric, Regularizer, Side, Spec
 from ..data.order import check_batch
 from ..engine.average import Average
 from ..engine.devices import (
@@ -33,8 +33,9 @@ from ..engine.randomness import derive, forked
 from ..engine.sizes import check_samples
 from ..errors import BrokenPlugin, GanzooError, Incompatible, one_line
 from ..io.activity import doing
+from ..measure.measuring import check_held
 from ..nn import use_native_layers
-from .builder import Assembly, Progress, open_dataset
+from .builder import Assembly, Progress, open_split
 from .compatibility import (
     build_augmentations,
     check_modality,
@@ -61,7 +62,7 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
     device = choose_device(config.train.device)
     with off_stdout(), forked(device):
         doing("opening the data")
-        dataset = open_dataset(build, progress)
+        dataset, held = open_split(build, progress)
         build.spec = dataset.spec
         check_batch(config.train.batch_size, len(dataset))
         _check_accumulation(config)
@@ -71,12 +72,7 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
             module.to(device).train()
         arrange(parts, spec, device)
         optimizers = {side: _optimizer(build, side, parts) for side in SIDES}
-        metrics = {
-            name: build.build(f"metric.{name}", "metric", c, spec)
-            for name, c in build.family("metric").items()
-        }
-        for name, metric in metrics.items():
-            check_modality(build, f"metric.{name}", "metric", name, metric, spec)
+        metrics = _metrics(build, spec, held)
         trackers = {
             name: build.build(f"tracker.{name}", "tracker", c)
             for name, c in build.family("tracker").items()
@@ -112,7 +108,18 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
         build.owners,
         moving,
         [*dataset.notes, *build.notes],
+        held,
     )
+
+
+def _metrics(build: Assembly, spec: Spec, held: Dataset | None) -> dict[str, Metric]:
+    """The metrics, of which each can measure such samples with the data that there are."""
+    metrics: dict[str, Metric] = {}
+    for name, choice in build.family("metric").items():
+        metric = metrics[name] = build.build(f"metric.{name}", "metric", choice, spec)
+        check_modality(build, f"metric.{name}", "metric", name, metric, spec)
+        check_held(name, metric, held)
+    return metrics
 
 
 def _check_accumulation(config: Config) -> None:

@@ -20,7 +20,7 @@ from ..components.registry import Component, Registry
 from ..config.schedules import ends, followed, is_schedule, moves
 from ..config.tree import Choice, Config, Tree
 from ..contracts import Dataset, Spec
-from ..data import load_pictures, parse_resolution, resize
+from ..data import holdout, load_pictures, parse_resolution, resize
 from ..data.pairs import layout_of, load_two, split
 from ..engine import sizes
 from ..engine.moving import Moving, as_buffer, as_setting_of
@@ -256,3 +256,9 @@ def open_dataset(build: Assembly, progress: Progress | None) -> Dataset:
             resize(dataset.samples, resolution), dataset.labels, dataset.classes, dataset.notes
         )
     return dataset
+
+
+def open_split(build: Assembly, progress: Progress | None) -> tuple[Dataset, Dataset | None]:
+    """The data that a training sees, and those of them that are held out of it, if any."""
+    dataset = open_dataset(build, progress)
+    return holdout.split(dataset, build.config.data.holdout)

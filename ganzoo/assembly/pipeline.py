@@ -45,6 +45,7 @@ class Pipeline:
     owners: Mapping[str, str] = field(default_factory=dict)  # section -> "distribution:plugin"
     moving: Sequence[Moving] = ()
     notes: list[str] = field(default_factory=list)  # what assembly adapted and why
+    held: Dataset | None = None  # samples that the training does not see
 
     def clips(self, side: Side) -> tuple[float, float]:
         """(largest gradient norm, largest gradient entry) of a side; 0 is off."""

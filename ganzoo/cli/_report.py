@@ -221,10 +221,10 @@ class Reporter(Tracker):
 
 
 @contextlib.contextmanager
-def data_progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar for reading pictures, shown from the first call on."""
+def data_progress(what: str = "reading pictures") -> Iterator[Callable[[int, int], None]]:
+    """A bar for reading pictures, or something else, shown from the first call on."""
     bar = Progress(
-        TextColumn("reading pictures"),
+        TextColumn(what),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -244,7 +244,7 @@ def data_progress() -> Iterator[Callable[[int, int], None]]:
             bar.update(task, completed=done, total=total)
         elif time.monotonic() - said >= PLAIN_EVERY:
             said = time.monotonic()
-            say(f"reading pictures: {done:,} of {total:,}")
+            say(f"{what}: {done:,} of {total:,}")
 
     try:
         yield progress

@@ -88,6 +88,7 @@ class Data(Choice):
     budget: Annotated[int, Field(ge=0, le=2**31)]
     lazy: bool
     flip: bool
+    holdout: Annotated[float, Field(ge=0, lt=1)]
     pairs: Annotated[Literal["auto", "yes", "no", "off"], BeforeValidator(_word)]
     split: Literal[1, 2]
     given: Literal["A", "B"]

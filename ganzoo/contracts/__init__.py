@@ -332,13 +332,19 @@ class Augmentation(nn.Module):
 
 
 class Metric(nn.Module):
-    """A measure of a generator: `cls(spec, *, options)`.
+    """A measure of a generator: `cls(spec, *, options)`. Define `measure`, or `features` and
+    `compare`: then samples are drawn and read in blocks, and features of real ones are kept.
 
     count: samples to draw for it
     """
 
     modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can measure
+    default: ClassVar[tuple[str, ...]] = ()  # of these, what it measures where none is named
     larger: tuple[str, ...] = ()  # the figures of which a larger one is better
+    # "held": `measure` and `compare` get samples that were held out of the training, too
+    reads: ClassVar[tuple[str, ...]] = ("real",)
+    # whether the order of the data matters to it; else samples come in that of their contents
+    in_order: ClassVar[bool] = False
 
     def __init__(self, spec: Spec, *, count: PositiveInt = 2500) -> None:
         super().__init__()
@@ -347,8 +353,22 @@ class Metric(nn.Module):
     def measure(self, real: Tensor, fake: Tensor) -> dict[str, float]:
         """Named figures from real and generated samples,
         [n, *spec.shape] each, in the generator's range.
+
+        A figure `floor_x` is what real samples score in the place of the figure `x`.
         """
-        raise TypeError(f"{type(self).__name__} must define measure")
+        return self.compare(self.features(real), self.features(fake))
+
+    def features(self, samples: Tensor) -> Tensor:
+        """What samples are compared by, [n, ...], of each alone."""
+        raise TypeError(f"{type(self).__name__} must define measure, or features and compare")
+
+    def compare(self, real: Tensor, fake: Tensor) -> dict[str, float]:
+        """The figures of `measure`, from features [n, ...] of each side."""
+        raise TypeError(f"{type(self).__name__} must define compare, beside features")
+
+    def protocol(self) -> Mapping[str, str | int | float | bool]:
+        """What figures depend on beside samples and options: the sum of a file, a package."""
+        return {}
 
 
 class Tracker:

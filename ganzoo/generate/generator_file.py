@@ -8,7 +8,7 @@ import json
 import math
 import os
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +33,7 @@ from ..io.checkpoints import tensors_of
 from ..io.files import tensor_bytes, write_bytes
 from ..io.transfer import Transfer
 from ..io.untrusted_files import open_regular, parse_json
+from ..measure import Score, differs
 
 if TYPE_CHECKING:
     from ..assembly.pipeline import Pipeline
@@ -41,6 +42,7 @@ FORMAT = 2  # 1 had no sum of its header; no release wrote it
 READING = 3  # of a generator that reads what is given, which older versions cannot draw from
 HEADER_LIMIT = 1 << 20  # bytes; a generator's header is a few kilobytes
 MOST = 64  # things that a generator reads, or conditions
+SCORES = 64  # that a file keeps
 LARGEST = 1 << 26  # numbers in one sample: 4096x4096 in four channels
 BLOCK = 1 << 20  # bytes that are summed at once
 TYPES = {
@@ -92,6 +94,7 @@ class Header(BaseModel):
     # what it reads: shapes by name
     given: dict[Name, Annotated[list[Size], Field(min_length=1, max_length=3)]] = {}
     conditions: list[Made] = []  # what makes that from samples, in order
+    measured: list[Score] = Field(max_length=SCORES, default=[])  # with their protocols
 
     @model_validator(mode="after")
     def _consistent(self) -> Header:
@@ -110,7 +113,8 @@ class Header(BaseModel):
     def values(self) -> dict[str, Any]:
         """Everything that it says, without what most generators have nothing to say of."""
         found = self.model_dump()
-        return {k: v for k, v in found.items() if v or k not in ("given", "conditions")}
+        seldom = ("given", "conditions", "measured")
+        return {k: v for k, v in found.items() if v or k not in seldom}
 
     def spec(self) -> Spec:
         """What its net was built for."""
@@ -119,7 +123,11 @@ class Header(BaseModel):
 
 
 def make_header(
-    pipeline: Pipeline, images: int, scores: dict[str, float], role: str = ""
+    pipeline: Pipeline,
+    images: int,
+    scores: dict[str, float],
+    role: str = "",
+    measured: Sequence[Score] = (),
 ) -> Header:
     """What a pipeline's generator file says of itself; of the first generator, or of a role's."""
     config = pipeline.config
@@ -145,6 +153,7 @@ def make_header(
         conditions=[_made(pipeline, name, images) for name in pipeline.parts.conditions]
         if reads
         else [],
+        measured=[*measured],
     )
 
 
@@ -165,19 +174,24 @@ def _made(pipeline: Pipeline, name: str, images: int) -> Made:
 def _shareable(pipeline: Pipeline) -> dict[str, Any]:
     """The configuration without paths of this machine, for a file that is made to be given away."""
     tree = pipeline.config.tree()
-    name = tree["data"]["name"] if "data" in pipeline.owners else Path(tree["data"]["name"]).name
-    return {**tree, "data": {**tree["data"], "name": name, "root": ""}}
+    return {**tree, "data": {**tree["data"], "name": data_name(pipeline), "root": ""}}
+
+
+def data_name(pipeline: Pipeline) -> str:
+    """The name of a pipeline's data, without the folder that they lie in."""
+    name = pipeline.config.data.name
+    return name if "data" in pipeline.owners else Path(name).name
 
 
 def generator_writer(
-    pipeline: Pipeline, images: int, scores: dict[str, float]
+    pipeline: Pipeline, images: int, scores: dict[str, float], measured: Sequence[Score] = ()
 ) -> Callable[[Path], None]:
     """A function that writes the averaged generators, as they are now, as self-describing files:
     the first under the path that it is given, another with its role in the name.
     """
     written = []
     for role, net in generators(pipeline).items():
-        header = make_header(pipeline, images, scores, role)
+        header = make_header(pipeline, images, scores, role, measured)
         # Of a copy: the training goes on.
         written.append((role, header, Transfer(plain(net).state_dict(), pipeline.device)))
 
@@ -212,6 +226,23 @@ def generator_bytes(header: Header, weights: Mapping[str, Tensor]) -> bytes:
     written = json.dumps(values, sort_keys=True, separators=(",", ":"))
     about = {"ganzoo": written, "sha256": sum_of(header, weights)}
     return tensor_bytes(weights, about)
+
+
+def add_scores(path: Path, scores: Sequence[Score]) -> None:
+    """Write scores into the header of a generator file, in the place of those of the same metrics
+    under the same protocols; the oldest beyond a limit go.
+
+    Raises BadFile where the file is not whole; then, and where it cannot be written, it stays.
+    """
+    header = read_header(path)
+    weights = read_weights(path, header)
+    kept = [old for old in header.measured if not any(_replaces(new, old) for new in scores)]
+    measured = [*kept, *scores][-SCORES:]
+    write_bytes(path, generator_bytes(header.model_copy(update={"measured": measured}), weights))
+
+
+def _replaces(new: Score, old: Score) -> bool:
+    return new.metric == old.metric and not differs(new.protocol, old.protocol)
 
 
 def sum_of(header: Header, weights: Mapping[str, Tensor]) -> str:

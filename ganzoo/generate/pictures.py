@@ -29,6 +29,11 @@ def to_bytes(images: Tensor) -> Tensor:
     return images.clamp(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)  # one copy in all
 
 
+def as_stored(samples: Tensor, dtype: torch.dtype) -> Tensor:
+    """Generated samples as data of a type are stored: in 8 bits where those are."""
+    return to_bytes(samples) if dtype == torch.uint8 else samples.to(dtype)
+
+
 def to_image(image: Tensor) -> Image.Image:
     """One uint8 image [c, h, w] of 1, 3 or 4 channels
     (others: the first channel alone) as a picture.

@@ -20,7 +20,8 @@ from PIL import Image, ImageDraw
 from ..errors import BadFile, GanzooError, UsageError, one_line, shown
 from ..io import untrusted_folder as inside
 from ..io.files import check_folder, write_bytes
-from . import files as run_files
+from ..measure import differs, scores_file
+from . import log as run_log
 from .listing import Run, whole_run
 
 # Settings that make no other training of it: how often it is looked at, and where it runs.
@@ -114,13 +115,6 @@ def bootstrap(values: Sequence[float], seed: int = 0) -> tuple[float, float] | N
     return float(low), float(high)
 
 
-def _differs(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[str, ...]:
-    """The fields of two protocols that differ, but for the seeds."""
-    return tuple(
-        key for key in sorted(a.keys() | b.keys()) if key != "seeds" and a.get(key) != b.get(key)
-    )
-
-
 def _spread(values: Sequence[float], over: str) -> dict[str, Any]:
     interval = bootstrap(values)
     return {
@@ -135,14 +129,13 @@ def _spread(values: Sequence[float], over: str) -> dict[str, Any]:
 def last_scores(run: Run) -> dict[str, dict[str, Any]]:
     """`METRIC.FIGURE` -> the last that was measured, with its protocol. Raises BadFile."""
     return {
-        f"{line['metric']}.{name}": {
-            **figure,
-            "images": line["images"],
-            "protocol": line["protocol"],
+        f"{score.metric}.{name}": {
+            **figure.model_dump(),
+            "images": score.images,
+            "protocol": score.protocol,
         }
-        for line in run_files.score_lines(run.folder)
-        for name, figure in line["figures"].items()
-        if figure["value"] is not None
+        for score in scores_file.read(run.folder)
+        for name, figure in score.figures.items()
     }
 
 
@@ -163,7 +156,7 @@ def _column(name: str, found: Sequence[Group], known: Mapping[Any, Any]) -> dict
     first, *others = measured
     for other in others:
         a, b = measured[first]["protocol"], measured[other]["protocol"]
-        fields = _differs(a, b)
+        fields = differs(a, b)
         if fields:
             key = fields[0]
             told = f"{shown(a.get(key))} in {first[0]}, {shown(b.get(key))} in {other[0]}"
@@ -227,18 +220,18 @@ def log_figures(found: Sequence[Group]) -> dict[str, Any]:
 
 
 def _measured(line: Mapping[str, Any]) -> bool:
-    return "event" not in line and run_files.images_of(line) > 0
+    return "event" not in line and run_log.images_of(line) > 0
 
 
 def _counts(run: Run) -> set[int]:
-    lines = run_files.log_lines(run.folder)
-    return {run_files.images_of(line) for line in lines if _measured(line)}
+    lines = run_log.log_lines(run.folder)
+    return {run_log.images_of(line) for line in lines if _measured(line)}
 
 
 def _line_at(run: Run, images: int) -> dict[str, float]:
-    lines = run_files.log_lines(run.folder)
-    line = next(each for each in lines if _measured(each) and run_files.images_of(each) == images)
-    return {name: value for name, value in run_files.figures(line).items() if name != "images"}
+    lines = run_log.log_lines(run.folder)
+    line = next(each for each in lines if _measured(each) and run_log.images_of(each) == images)
+    return {name: value for name, value in run_log.figures(line).items() if name != "images"}
 
 
 def draw(found: Sequence[Group], out: Path) -> list[int]:

@@ -16,7 +16,7 @@ from ..components.registry import Registry
 from ..contracts import GradientPenalty
 from ..engine.health import AHEAD, ALIKE, MISLED, NARROW
 from ..errors import GanzooError, plain_line
-from . import files as run_files
+from . import log as run_log
 from .listing import Run, whole_run
 
 # A sign counts that has lasted to the end of the log, over a quarter of it and so many lines.
@@ -73,7 +73,7 @@ class Case:
     def rate(self, side: str) -> dict[str, float]:
         """The change that slows a player: its rate, or where its rate moves, the rate's start."""
         for key in (f"optim.{side}.lr", f"optim.{side}.lr.from"):
-            value = run_files.number(self.run.settings.get(key))
+            value = run_log.number(self.run.settings.get(key))
             if value is not None:
                 return {key: value * SLOWER}
         return {}
@@ -111,7 +111,7 @@ def not_finite(case: Case) -> Finding | None:
     reason = plain_line(str(found[0].get("reason", "")))[:300]
     return Finding(
         "not finite",
-        run_files.images_of(found[0]),
+        run_log.images_of(found[0]),
         reason,
         "one undefined number makes all weights undefined; rates and unbounded losses do it",
         "Goodfellow et al. 2016, Deep Learning, 10.11.1",
@@ -195,10 +195,10 @@ def runaway(case: Case) -> Finding | None:
 def stale_average(case: Case) -> Finding | None:
     """The averaged generator, which samples are drawn from, is still that of the start."""
     settings = case.run.settings
-    half_life = run_files.number(settings.get("average.half_life"))
+    half_life = run_log.number(settings.get("average.half_life"))
     if half_life is None:
-        half_life = run_files.number(settings.get("average.half_life.from")) or 0.0
-    limited = run_files.number(settings.get("average.ramp")) or 0.0
+        half_life = run_log.number(settings.get("average.half_life.from")) or 0.0
+    limited = run_log.number(settings.get("average.ramp")) or 0.0
     done = max(case.run.images, 1)
     if not half_life or limited:
         return None
@@ -231,11 +231,11 @@ def open_case(folder: Path, registry: Registry) -> Case:
     """A run with its log; raises GanzooError for one that has too short a log to judge."""
     run = whole_run(folder)
     lines, events = [], []
-    for line in run_files.log_lines(folder):
+    for line in run_log.log_lines(folder):
         if "event" in line:
             events.append(line)
-        elif run_files.images_of(line):
-            lines.append(run_files.figures(line))
+        elif run_log.images_of(line):
+            lines.append(run_log.figures(line))
     if len(lines) < LINES and not events:
         raise GanzooError(
             f"{folder}: its log has {len(lines)} lines, and {LINES} are needed to judge a run",

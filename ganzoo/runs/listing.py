@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +13,10 @@ from .. import config as configuration
 from ..config.counts import parse_count
 from ..errors import GanzooError, UsageError, nearest, one_line, plain_line
 from ..io import untrusted_folder as inside
+from ..measure import scores_file
 from ..training.log_file import FILE as LOG
 from ..training.run_folder import RUN_FILE, flat, held
-from . import files as run_files
+from . import log as run_log
 
 State = Literal["running", "finished", "stopped", "broken"]
 
@@ -126,11 +127,11 @@ def read_run(folder: Path) -> Run:
         whole = configuration.merge(configuration.defaults(), configuration.settings(tree))
         config = configuration.check(whole, str(folder / RUN_FILE))
         run.settings, run.goal = flat(config.tree()), config.train.images
-        lines = run_files.last_lines(folder)
-        run.images = max((run_files.images_of(line) for line in lines), default=0)
+        lines = run_log.last_lines(folder)
+        run.images = max((run_log.images_of(line) for line in lines), default=0)
         measured = [line for line in lines if "event" not in line]
         run.line = measured[-1] if measured else {}
-        run.scores = _scores(folder, lines)
+        run.scores = _scores(folder)
         run.state = _state(run)
     except GanzooError as error:
         run.trouble = _below(error, folder)
@@ -160,18 +161,11 @@ def _changed(folder: Path) -> float:
     return folder.lstat().st_mtime
 
 
-def _scores(folder: Path, lines: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The last of each: what the generator file says, what the log says, what was measured since
-    with a protocol.
-    """
-    found = run_files.header_scores(folder)
-    for line in lines:
-        if line.get("event") == "scores" and isinstance(line.get("scores"), dict):
-            found |= run_files.figures(line["scores"])
-    for score in run_files.score_lines(folder):
-        for name, figure in score["figures"].items():
-            if figure["value"] is not None:
-                found[f"{score['metric']}.{name}"] = figure["value"]
+def _scores(folder: Path) -> dict[str, float]:
+    """The last of each, under whatever protocol."""
+    found: dict[str, float] = {}
+    for score in scores_file.read(folder):
+        found |= {f"{score.metric}.{name}": each.value for name, each in score.figures.items()}
     return found
 
 

@@ -207,6 +207,8 @@ class Case:
                 try:
                     self.made(spec)
                     taken.append(spec)
+                except BadData:  # its files are not here, whatever the samples are
+                    raise
                 except GanzooError as error:
                     refused[spec.modality] = error
         for modality in {spec.modality for spec in self.specs} & set(modalities):

@@ -118,9 +118,11 @@ def resolution(case: Case) -> str:
 # Metrics.
 
 
-def _samples(metric: Any, spec: Spec) -> tuple[torch.Tensor, torch.Tensor]:
+def _samples(metric: Any, spec: Spec) -> list[torch.Tensor]:
+    """Real, generated, and if it reads them, samples that no training saw."""
     count = min(metric.count, 64)
-    return grouped(spec, count), grouped(spec, count, seed=4)
+    sides = 3 if "held" in metric.reads else 2
+    return [grouped(spec, count, seed=3 + side) for side in range(sides)]
 
 
 def figures(case: Case) -> str:
@@ -155,10 +157,10 @@ def leaves_samples(case: Case) -> str:
     """The samples are left as they were."""
     for spec in case.taken:
         metric = case.copy(spec)
-        real, fake = _samples(metric, spec)
-        before = real.clone(), fake.clone()
-        metric.measure(real, fake)
-        kept = torch.equal(real, before[0]) and torch.equal(fake, before[1])
+        samples = _samples(metric, spec)
+        before = [each.clone() for each in samples]
+        metric.measure(*samples)
+        kept = all(map(torch.equal, samples, before))
         case.require(kept, f"changes the samples on {describe(spec)}", "work on a copy")
     return on(case.taken)
 

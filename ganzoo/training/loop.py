@@ -31,6 +31,7 @@ from ..io.background_writer import Writer
 from ..io.checkpoints import State
 from ..io.device_memory import on
 from ..io.transfer import Transfer
+from ..measure import Score, scores_file
 from . import log_file as logbook
 from . import progress_gif as progress
 from .meters import Meters, NotFinite, Reading, record
@@ -201,6 +202,7 @@ class Training:
         )
         if self.folder is not None:
             logbook.forget_after(self.folder, self.images)
+            scores_file.forget_after(self.folder, self.images)
             logbook.append(
                 self.folder,
                 {
@@ -468,10 +470,17 @@ class Training:
         """What the metrics found at this moment, if they were asked."""
         return self.scoring.found if self.scoring.images == self.images else {}
 
+    @property
+    def measured(self) -> list[Score]:
+        """The same with their protocols."""
+        return self.scoring.records if self.scoring.images == self.images else []
+
     def _generator(self, name: str = "generator.safetensors") -> Callable[[], None]:
         """A function that writes the generator file as it is now."""
         assert self.folder is not None
-        write = generator_file.generator_writer(self.pipeline, self.images, self.scores)
+        write = generator_file.generator_writer(
+            self.pipeline, self.images, self.scores, self.measured
+        )
         path = self.folder / name
         return lambda: write(path)
 
@@ -500,6 +509,8 @@ class Training:
         if self.folder is not None and self.config.measure.images:
             line = {"images": self.images, "event": "scores", "scores": scores, "best": best}
             logbook.append(self.folder, line)
+        if self.folder is not None:
+            scores_file.append(self.folder, self.measured)
         if self.folder is not None and best:
             self.writer.submit(self._generator("best.safetensors"))
         for listener in self.listeners:

@@ -17,6 +17,7 @@ from ..errors import BadConfig, BadRun, UsageError, shown
 from ..io import checkpoints as checkpoint
 from ..io import untrusted_folder as inside
 from ..io.checkpoints import MANIFEST, Found
+from ..measure import scores_file
 from . import log_file as logbook
 from . import run_folder as runs
 from .loop import Training
@@ -251,6 +252,7 @@ def restore(opened: Opened, training: Training, tell: Callable[[str], None]) -> 
         checkpoint.prune(opened.folder, training.config.checkpoint.keep, aside=1)
     checkpoint.sweep(opened.folder)
     logbook.forget_after(opened.folder, training.images)
+    scores_file.forget_after(opened.folder, training.images)
 
 
 def _load(found: Found, training: Training, new_epoch: bool) -> None:

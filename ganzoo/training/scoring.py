@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import math
-import time
+from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..assembly.pipeline import Pipeline
-from ..engine.randomness import derive
 from ..errors import Incompatible, nearest
 from ..generate import drawing, generator_file
+from ..generate.pictures import as_stored
+from ..measure import Score
+from ..measure.measuring import Asked, Clock, Piece, Real, common, pieces
+from ..measure.records import figures_of, now, versions_of
+
+SEED = 0  # of the samples that are measured: what an evaluation draws first
 
 
 class Scores:
     """What the metrics of a pipeline found, as `METRIC.FIGURE`.
 
-    found, images: the last figures, and after how many images; best: (figure, images) or None
+    found, images: the last figures, and after how many images; records: the same with their
+    protocols; best: (figure, images) or None
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline, self.config = pipeline, pipeline.config.measure
         self.found: dict[str, float] = {}
+        self.records: list[Score] = []
         self.images = -1
         self.best: tuple[float, int] | None = None
-        self.seconds = 0.0  # that measuring took
+        self.clock = Clock(self.config.share)
         self._waits = False
+        self._known: dict[str, dict[str, Tensor]] = {}  # of real samples, by metric
         best, metrics = self.config.best, pipeline.metrics
         if best not in ("", "auto") and best.partition(".")[0] not in metrics:
             known = ", ".join(metrics) or "there is none"
@@ -38,35 +47,76 @@ class Scores:
                 remedy="write METRIC.FIGURE",
             )
 
+    @property
+    def seconds(self) -> float:
+        """Seconds that measuring took."""
+        return self.clock.seconds
+
     def due(self, crossed: bool, training: float) -> bool:
         """Whether to measure now: what is due waits while metrics have had their share of the time.
 
         training: seconds of training so far
         """
         self._waits = self._waits or (crossed and bool(self.pipeline.metrics))
-        if not self._waits or self.seconds > self.config.share * (training + self.seconds):
+        if not self._waits or not self.clock.allows(training):
             return False
         self._waits = False
         return True
 
     def measure(self, images: int) -> bool:
         """Score the averaged generator by every metric; whether it is the best so far."""
-        began = time.perf_counter()
-        self.found = {}
-        for name, metric in self.pipeline.metrics.items():
-            seed = derive(self.pipeline.config.train.seed, "metric", name)
-            generator = torch.Generator().manual_seed(seed)
-            indices = torch.randint(
-                len(self.pipeline.dataset), (metric.count,), generator=generator
-            )
-            role = next(iter(generator_file.generators(self.pipeline)))
-            fake = drawing.draw(self.pipeline, role, indices, seed).samples.cpu()
-            real = self.pipeline.dataset.batch(indices)[0]
-            figures = metric.measure(real, fake)
-            self.found |= {f"{name}.{key}": float(value) for key, value in figures.items()}
+        with self.clock:
+            self.found, self.records = {}, []
+            for name in self.pipeline.metrics:
+                self._measure(name, images)
         self.images = images
-        self.seconds += time.perf_counter() - began
         return self._is_best(images)
+
+    def _measure(self, name: str, images: int) -> None:
+        pipeline, metric = self.pipeline, self.pipeline.metrics[name]
+        owner = pipeline.owners.get(f"metric.{name}", "")
+        distribution = owner.partition(":")[0]
+        asked = Asked(
+            name,
+            metric,
+            getattr(pipeline.config, "metric").get(name, {}),  # noqa: B009  (a family)
+            f"{owner} {pipeline.versions.get(distribution, '')}",
+            self._known.setdefault(name, {}),
+        )
+        real = Real(pipeline.dataset, metric.count)
+        found = asked.ask(real, self._drawn, metric.count, [SEED], pipeline.held)
+        self.found |= {f"{name}.{key}": value for key, value in found[0].items()}
+        protocol = asked.protocol(
+            **common(
+                pipeline.dataset,
+                pipeline.spec,
+                data=generator_file.data_name(pipeline),
+                split="all" if pipeline.held is None else "train",
+                real=len(real),
+                fake=metric.count,
+                weights="average",
+                truncation=None,
+                seeds=1,
+                versions=versions_of(pipeline.versions, distribution),
+            )
+        )
+        self.records.append(
+            Score(
+                metric=name,
+                images=images,
+                date=now(),
+                figures=figures_of(found, metric.larger),
+                protocol=protocol,
+            )
+        )
+
+    def _drawn(self, count: int, seed: int) -> Iterator[Tensor]:
+        """Samples of the first averaged generator, as the data are stored."""
+        dataset = self.pipeline.dataset
+        role = next(iter(generator_file.generators(self.pipeline)))
+        for piece in pieces(count, seed, self.pipeline.spec):
+            drawn = drawing.draw(self.pipeline, role, read_at(piece, len(dataset)), piece.seed)
+            yield as_stored(drawn.samples.cpu(), dataset.samples.dtype)
 
     def _is_best(self, images: int) -> bool:
         name = self.chosen()
@@ -100,11 +150,21 @@ class Scores:
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training goes on with."""
-        return {"best": list(self.best) if self.best else [], "seconds": self.seconds}
+        return {
+            "best": list(self.best) if self.best else [],
+            "seconds": self.clock.seconds,
+            "last": self.clock.last,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on; what was found last is measured again when it is due."""
         best = state.get("best", [])
         self.best = (float(best[0]), int(best[1])) if best else None
-        self.seconds = float(state.get("seconds", 0.0))
-        self.found, self.images, self._waits = {}, -1, False
+        self.clock.seconds = float(state.get("seconds", 0.0))
+        self.clock.last = float(state.get("last", 0.0))
+        self.found, self.records, self.images, self._waits = {}, [], -1, False
+
+
+def read_at(piece: Piece, length: int) -> Tensor:
+    """Which of the data a piece of samples is drawn from, by a generator that reads them."""
+    return torch.arange(piece.start, piece.start + piece.size) % length

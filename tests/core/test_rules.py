@@ -33,6 +33,7 @@ LAYERS = (
     "config",
     "data",
     "engine",
+    "measure",
     "generate",
     "assembly",
     "training",
@@ -41,6 +42,7 @@ LAYERS = (
     "testing",
     "scaffold",
     "library",
+    "evaluation",
     "cli",
     "__main__",
 )

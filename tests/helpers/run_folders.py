@@ -14,7 +14,7 @@ LINE = {
     "generator": {"total": 0.5},
     "health": "balanced: discriminator right 60% of the time",
 }
-PROTOCOL = {"data": "ring", "fake": 1000, "real": 1000, "seeds": [1, 2], "features": "pixels"}
+PROTOCOL = {"data": "ring", "fake": 1000, "real": 1000, "seeds": 2, "features": "pixels"}
 
 
 def made(root, name, lines=(LINE,), scores=(), **layer):
@@ -38,5 +38,5 @@ def score(metric, images=2000, protocol=PROTOCOL, **figures):
         name: {"value": sum(values) / len(values), "values": values, "floor": 0.5, "larger": False}
         for name, values in figures.items()
     }
-    about = {"date": "2026-11-22", "protocol": dict(protocol)}
+    about = {"date": "2026-11-22T00:00:00Z", "protocol": dict(protocol)}
     return {"metric": metric, "images": images, "figures": found, **about}

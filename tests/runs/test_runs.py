@@ -9,8 +9,8 @@ from fuzzing import watched
 from run_folders import LINE, made, score
 
 from ganzoo.errors import BadFile, UsageError
-from ganzoo.runs import files as run_files
 from ganzoo.runs import listing as reading
+from ganzoo.runs import log as run_log
 from ganzoo.training import run_folder
 from ganzoo.training.run_folder import Lock
 
@@ -172,7 +172,7 @@ def test_numbers_that_are_none_do_no_harm(tmp_path):
     lines = [LINE | {"images": 10**400}, LINE | {"rank": float("nan"), "images": True}, LINE]
     run = made(tmp_path, "run", lines=lines)
     assert reading.read_run(run).images == 2000
-    assert run_files.figures({"a": float("inf"), "b": True, "c": {"d": 2}, "e": 10**400}) == {
+    assert run_log.figures({"a": float("inf"), "b": True, "c": {"d": 2}, "e": 10**400}) == {
         "c.d": 2.0
     }
 
@@ -182,10 +182,10 @@ def test_a_line_that_a_crash_cut_is_left_out_and_one_in_the_middle_is_named(tmp_
     with (run / "log.jsonl").open("a") as file:
         file.write('{"images": 30')
     assert reading.read_run(run).state == "finished"
-    assert len(list(run_files.log_lines(run))) == 2
+    assert len(list(run_log.log_lines(run))) == 2
     (run / "log.jsonl").write_text(f"{json.dumps(LINE)}\nrubbish\n{json.dumps(LINE)}\n")
     with pytest.raises(BadFile, match=r"log.jsonl: line 2 is damaged: 'rubbish'; delete that line"):
-        list(run_files.log_lines(run))
+        list(run_log.log_lines(run))
 
 
 def test_a_thousand_runs_list_in_seconds(tmp_path):

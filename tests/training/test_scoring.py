@@ -14,6 +14,8 @@ from ganzoo.components.loading import zoo
 from ganzoo.contracts import Metric, Tracker
 from ganzoo.errors import Incompatible
 from ganzoo.io import checkpoints
+from ganzoo.measure import scores_file
+from ganzoo.measure.measuring import Clock
 from ganzoo.training.loop import Training
 
 TINY = {
@@ -117,6 +119,31 @@ def test_metrics_take_no_more_than_their_share_of_the_time(tmp_path):
     middle = [images for kind, _, images in told.heard[1:] if images < 640]
     assert 1 <= len(middle) <= 1 + trained / 2.7 < 5
     assert told.heard[-1][2] == 640
+
+
+def test_by_default_metrics_take_two_hundredths_of_the_time():
+    """By a clock that is told: each measurement takes 3 s, an update 0.1 s."""
+    assert configuration.defaults()["measure"]["share"] == 0.02
+    time_now, trained, shares = 0.0, 0.0, []
+    clock = Clock(0.02, lambda: time_now)
+    for _ in range(20_000):
+        trained += 0.1
+        if clock.allows(trained):
+            with clock:
+                time_now += 3.0
+            shares.append(clock.seconds / (trained + clock.seconds))
+    assert len(shares) == 1 + int(2000 * 0.02 / 0.98 / 3 - 1), "as many as fit, and not fewer"
+    assert max(shares[1:]) <= 0.02, "the first is taken before anybody knows how long it is"
+
+
+def test_what_was_measured_by_a_lost_future_is_forgotten(tmp_path):
+    whole = training(tmp_path, [3.0, 1.0, 2.0, 5.0, 4.0])
+    whole.run()
+    assert [each.images for each in scores_file.read(tmp_path)] == [128, 256, 384, 512, 640]
+    scores_file.forget_after(tmp_path, 256)
+    assert [each.images for each in scores_file.read(tmp_path)] == [128, 256]
+    low = [each.figures["low"].value for each in scores_file.read(tmp_path)]
+    assert low == [3.0, 1.0]
 
 
 def test_a_resumed_training_knows_its_best(tmp_path):

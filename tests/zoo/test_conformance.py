@@ -32,6 +32,10 @@ def test_component(component, tmp_path, monkeypatch):
         )
         with pytest.raises(BadData, match=r"data\.root"):
             check(component, root=tmp_path)
+    elif "weights_file" in component.options():  # likewise, and its package may be missing too
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        with pytest.raises(BadData, match=r"is published at|is not installed"):
+            check(component)
     else:
         try:
             check(component, **small(component))

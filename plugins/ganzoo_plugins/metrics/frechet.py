@@ -35,12 +35,15 @@ class Frechet(Metric):
         super().__init__(spec, count=count)
         check_count("frechet", count, 2)
         check_features("frechet", features, spec)
-        self.features = features
+        self.net = features
 
-    def measure(self, real: Tensor, fake: Tensor) -> dict[str, float]:
-        """Distance of samples [n, *spec.shape], and of real ones from each other."""
-        ours, theirs = features_of(different(real), self.features), features_of(fake, self.features)
-        return beside_floor("frechet", _distance, ours, theirs, least=2)
+    def features(self, samples: Tensor) -> Tensor:
+        """Vectors [n, d] of samples [n, *spec.shape]."""
+        return features_of(samples, self.net)
+
+    def compare(self, real: Tensor, fake: Tensor) -> dict[str, float]:
+        """Distance of vectors [n, d], and of real ones from each other."""
+        return beside_floor("frechet", _distance, different(real), fake, least=2)
 
 
 def _distance(real: Tensor, fake: Tensor) -> dict[str, float]:

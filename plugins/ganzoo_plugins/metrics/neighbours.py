@@ -46,12 +46,15 @@ class Neighbours(Metric):
         super().__init__(spec, count=count)
         check_count("prdc", count, k + 1)
         check_features("prdc", features, spec)
-        self.k, self.features = k, features
+        self.k, self.net = k, features
 
-    def measure(self, real: Tensor, fake: Tensor) -> dict[str, float]:
-        """Figures of samples [n, *spec.shape]."""
-        ours, theirs = features_of(different(real), self.features), features_of(fake, self.features)
-        return beside_floor("prdc", self._figures, ours, theirs, least=self.k + 1)
+    def features(self, samples: Tensor) -> Tensor:
+        """Vectors [n, d] of samples [n, *spec.shape]."""
+        return features_of(samples, self.net)
+
+    def compare(self, real: Tensor, fake: Tensor) -> dict[str, float]:
+        """Figures of vectors [n, d]."""
+        return beside_floor("prdc", self._figures, different(real), fake, least=self.k + 1)
 
     def _figures(self, real: Tensor, fake: Tensor) -> dict[str, float]:
         return prdc(real, fake, self.k)

@@ -27,6 +27,8 @@ class SlicedWasserstein(Metric):
     seed: of the directions
     """
 
+    default = ("image", "signal", "points")
+
     def __init__(
         self,
         spec: Spec,
@@ -39,12 +41,17 @@ class SlicedWasserstein(Metric):
         check_count("swd", count, 1)
         self.projections, self.seed = projections, seed
 
-    def measure(self, real: Tensor, fake: Tensor) -> dict[str, float]:
-        """Distance of samples [n, *spec.shape], and of real ones from each other."""
-        return beside_floor("swd", self._distance, different(real), fake, least=1)
+    def features(self, samples: Tensor) -> Tensor:
+        """Places [n, projections] of samples [n, *spec.shape] along the directions."""
+        return projected(samples, self.projections, self.seed)
 
-    def _distance(self, real: Tensor, fake: Tensor) -> dict[str, float]:
-        return {"distance": sliced_distance(real, fake, self.projections, self.seed)}
+    def compare(self, real: Tensor, fake: Tensor) -> dict[str, float]:
+        """Distance of places [n, projections], and of real ones from each other."""
+        return beside_floor("swd", _distance, different(real), fake, least=1)
+
+
+def _distance(real: Tensor, fake: Tensor) -> dict[str, float]:
+    return {"distance": distance_along(real, fake)}
 
 
 def sliced_distance(one: Tensor, other: Tensor, projections: int = 512, seed: int = 0) -> float:
@@ -52,8 +59,18 @@ def sliced_distance(one: Tensor, other: Tensor, projections: int = 512, seed: in
 
     The directions are the same in every call with one seed.
     """
+    return distance_along(*(projected(x, projections, seed) for x in (one, other)))
+
+
+def projected(samples: Tensor, projections: int, seed: int) -> Tensor:
+    """Where samples [n, ...] lie along random directions, [n, projections]."""
     stream = torch.Generator().manual_seed(seed)
-    directions = torch.randn(one[0].numel(), projections, generator=stream)
-    directions = directions / directions.norm(dim=0)
-    first, second = (x.flatten(1).matmul(directions).sort(0).values for x in (one, other))
+    directions = torch.randn(samples[0].numel(), projections, generator=stream)
+    places: Tensor = samples.flatten(1) @ (directions / directions.norm(dim=0))
+    return places
+
+
+def distance_along(one: Tensor, other: Tensor) -> float:
+    """The Wasserstein-2 distance of two sets of places [n, k], its square averaged over k."""
+    first, second = one.sort(0).values, other.sort(0).values
     return float((first - second).square().mean().sqrt())

@@ -1,12 +1,11 @@
-"""What a run folder holds to be read by others: its log, its scores, the header of its generator.
-The folder may be a stranger's: every file is read within limits, and nothing in it is followed.
+"""The log of a run, read by others: it may be a stranger's, so it is read within limits, and no
+link is followed.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,11 +16,7 @@ from ..io.untrusted_files import parse_json
 from ..training.log_file import FILE as LOG
 from ..training.log_file import LONGEST, TAIL
 
-SCORES = "scores.jsonl"
-GENERATOR = "generator.safetensors"
 MOST = 256 << 20  # bytes of a log that is read whole: 250,000 lines
-MOST_SCORES = 16 << 20
-HEADER = 1 << 20  # bytes of a generator's header
 DEEP = 8  # of tables within a line; ours have three
 NAMES = 1000  # figures of one line, and letters of a name
 
@@ -59,26 +54,7 @@ def log_lines(run: Path) -> Iterator[Line]:
     """Every whole line of the log; raises BadFile naming one that is none, or where there is no
     log, or one larger than is read.
     """
-    return _lines(run, LOG, MOST)
-
-
-def score_lines(run: Path) -> list[Line]:
-    """The scores of a run, as they were measured; none without a file of them. Raises BadFile."""
-    if not (run / SCORES).exists():
-        return []
-    found = []
-    for number, line in enumerate(_lines(run, SCORES, MOST_SCORES), 1):
-        try:
-            found.append(_score(line))
-        except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
-            raise BadFile(
-                f"{run / SCORES}: line {number} is no score", remedy="delete that line"
-            ) from None
-    return found
-
-
-def _lines(run: Path, name: str, most: int) -> Iterator[Line]:
-    path = run / name
+    path = run / LOG
     try:
         file = inside.open_file(path, run)
     except FileNotFoundError:
@@ -86,8 +62,8 @@ def _lines(run: Path, name: str, most: int) -> Iterator[Line]:
     except OSError as error:
         raise BadFile(f"{path}: {error.strerror}") from None
     with file:
-        if file.seek(0, os.SEEK_END) > most:
-            raise BadFile(f"{path}: larger than {most >> 20:,} MiB, which is not read")
+        if file.seek(0, os.SEEK_END) > MOST:
+            raise BadFile(f"{path}: larger than {MOST >> 20:,} MiB, which is not read")
         file.seek(0)
         yield from _parsed(file, path)
 
@@ -140,38 +116,3 @@ def images_of(line: Mapping[str, Any]) -> int:
     """The images that a line was written after; 0 where it does not say."""
     images = line.get("images")
     return images if type(images) is int and 0 <= images < 1 << 62 else 0
-
-
-def _score(line: Line) -> Line:
-    """A score with the types that it must have; raises what Python raises for others."""
-    found = {}
-    for name, figure in line["figures"].items():
-        value = number(figure["value"])
-        values = [number(each) for each in figure.get("values", [])]
-        found[plain_line(name)] = {
-            "value": value,
-            "values": [each for each in values if each is not None],
-            "floor": number(figure.get("floor")),
-            "larger": figure.get("larger") is True,
-        }
-    return {
-        "metric": plain_line(str(line["metric"]))[:NAMES],
-        "images": images_of(line),
-        "date": plain_line(str(line.get("date", "")))[:NAMES],
-        "figures": found,
-        "protocol": {plain_line(k): v for k, v in dict(line.get("protocol", {})).items()},
-    }
-
-
-def header_scores(run: Path) -> dict[str, float]:
-    """What the metrics of the training found, as the generator file's header says; nothing where
-    there is no such file, or none that can be read.
-    """
-    try:
-        with inside.open_file(run / GENERATOR, run) as file:
-            (size,) = struct.unpack("<Q", file.read(8))
-            fields = parse_json(file.read(size)) if size <= HEADER else {}
-        header = parse_json(fields["__metadata__"]["ganzoo"].encode())
-        return figures(header["scores"])
-    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError):
-        return {}

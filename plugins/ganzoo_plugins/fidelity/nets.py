@@ -1,0 +1,140 @@
+"""The feature nets of torch-fidelity, from files that are there and are what they should be.
+
+torch-fidelity reads weights by unpickling, which may run what a file holds: so a .pth is given to
+it only where its SHA-256 is that of the published file. Weights of one's own are safetensors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganzoo.errors import BadData
+
+PACKAGE = "torch-fidelity"
+BATCH = 64  # torch-fidelity's own
+BLOCK = 1 << 20  # bytes that are summed at once
+
+
+@dataclass(frozen=True)
+class Net:
+    """A feature net by torch-fidelity's name, with the file of its weights as it is published."""
+
+    name: str
+    url: str
+    sha256: str
+    side: int  # pixels that it makes of any picture
+
+    @property
+    def file(self) -> str:
+        """The name of the file."""
+        return self.url.rpartition("/")[2]
+
+
+# torch-fidelity's sources name the files; their names end in the first digits of the sums.
+INCEPTION = Net(
+    "inception-v3-compat",
+    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
+    "weights-inception-2015-12-05-6726825d.pth",
+    "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+    299,
+)
+VGG = Net(
+    "vgg16",
+    "https://download.pytorch.org/models/vgg16-397923af.pth",
+    "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+    224,
+)
+
+
+def find_weights(metric: str, net: Net, given: Path | None) -> tuple[Path, str]:
+    """The file of a net's weights and its SHA-256: the one given, else where torch keeps files.
+
+    Raises BadData where it or torch-fidelity is missing, or where it is another than the published
+    one.
+    """
+    about: dict[str, Any] = {"section": f"metric.{metric}", "key": "weights_file", "value": given}
+    if importlib.util.find_spec("torch_fidelity") is None:
+        raise BadData(
+            f"is measured by {PACKAGE}, which is not installed: pip install 'ganzoo[metrics]'",
+            section=f"metric.{metric}",
+        )
+    path = given or Path(torch.hub.get_dir()) / "checkpoints" / net.file
+    published = f"{net.file} is published at {net.url} (SHA-256 {net.sha256})"
+    if not path.is_file():
+        raise BadData(f"{path}: no such file; {published}", **about)
+    found = _sum(path)
+    if path.suffix != ".safetensors" and found != net.sha256:
+        raise BadData(
+            f"{path}: its SHA-256 is {found}, and reading another .pth than the published one may "
+            f"run what it holds; {published}, and weights of your own are .safetensors",
+            **about,
+        )
+    return path, found
+
+
+def _sum(path: Path) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            found.update(block)
+    return found.hexdigest()
+
+
+def load_net(metric: str, net: Net, layer: str, path: Path) -> nn.Module:
+    """The net with its weights, giving one layer; raises BadData for weights of another net."""
+    from torch_fidelity.utils import create_feature_extractor
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            made: nn.Module = create_feature_extractor(
+                net.name,
+                [layer],
+                cuda=torch.cuda.is_available(),
+                feature_extractor_weights_path=str(_as_pickle(path, Path(folder))),
+                verbose=False,
+            )
+        except (RuntimeError, KeyError, ValueError, OSError) as error:
+            first = str(error).splitlines()[0]
+            raise BadData(
+                f"no weights of {net.name}: {first}",
+                section=f"metric.{metric}",
+                key="weights_file",
+                value=path,
+            ) from error
+    return made
+
+
+def _as_pickle(path: Path, folder: Path) -> Path:
+    """The weights in the form that torch-fidelity reads: safetensors written anew."""
+    if path.suffix != ".safetensors":
+        return path
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
+    copy = folder / "weights.pth"
+    torch.save(weights, copy)
+    return copy
+
+
+def features_of(net: nn.Module, samples: Tensor) -> Tensor:
+    """Features [n, d], float32, of images [n, c, h, w] in [-1, 1], which are shown in 8 bits and
+    in colour, as torch-fidelity sees the files of pictures.
+    """
+    images = samples.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+    images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images[:, :3]
+    device = next(net.buffers(), images).device
+    return torch.cat(
+        [net(part.contiguous().to(device))[0].cpu() for part in torch.split(images, BATCH)]
+    )
