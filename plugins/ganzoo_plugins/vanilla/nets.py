@@ -1,4 +1,4 @@
-"""Fully connected nets for images, signals and points alike."""
+"""Fully connected nets for samples of every modality."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganzoo.contracts import Discriminator, Encoder, Generator, PositiveInt, Spec
-from ganzoo.nn import class_head
+from ganzoo.contracts import (
+    MODALITIES,
+    Discriminator,
+    Encoder,
+    Generator,
+    PositiveInt,
+    Spec,
+)
+from ganzoo.nn import class_head, finished
 
 
 def trunk(inputs: int, width: int, depth: int, norm: bool = False) -> nn.Sequential:
@@ -80,7 +87,8 @@ class Waves(nn.Module):
 class MLPGenerator(Generator):
     """A fully connected generator for samples of any shape (Goodfellow et al. 2014).
 
-    Images end in tanh; signals and points are unbounded, points
+    Images and videos end in tanh; symbols and the categories of tables are chosen, with the
+    gradient of a softmax (straight-through); signals, points and numbers are unbounded, points
     moved and scaled to the data's mean and deviation.
     The paper's own net for MNIST is width 1200, depth 2.
 
@@ -90,6 +98,7 @@ class MLPGenerator(Generator):
     norm: normalisation of the hidden layers
     """
 
+    modalities = MODALITIES
     partner = "mlp"
 
     def __init__(
@@ -115,8 +124,7 @@ class MLPGenerator(Generator):
         samples: Tensor = self.draw(self.trunk(latents))
         if self.frame is not None:
             samples = self.frame.back(samples)
-        bounded = samples.tanh() if self.spec.modality == "image" else samples
-        return bounded.view(-1, *self.spec.shape)
+        return finished(samples, self.spec)
 
 
 class MLPDiscriminator(Discriminator):
@@ -132,6 +140,7 @@ class MLPDiscriminator(Discriminator):
     classify: whether a second head scores the classes, for losses and penalties that read it
     """
 
+    modalities = MODALITIES
     adapts = {"classify": {"classify": True}}  # noqa: RUF012  (typed in the contract)
 
     def __init__(
@@ -188,6 +197,8 @@ class MLPEncoder(Encoder):
     width: units in each hidden layer
     depth: hidden layers
     """
+
+    modalities = MODALITIES
 
     def __init__(
         self,
