@@ -38,7 +38,7 @@ def load_array(path: Path | str, *, rate: Rate = 16_000) -> Dataset:
             length = os.fstat(handle).st_size
     except OSError as error:
         raise BadData(f"{path}: {error.strerror or one_line(error)}") from None
-    except ValueError as error:
+    except Exception as error:  # a foreign header is Python, which numpy's parser chokes on
         raise BadData(f"{path}: no array ({one_line(error)})") from None
     _check(path, shape, dtype)
     if length != start + math.prod(shape) * dtype.itemsize:

@@ -199,8 +199,11 @@ def decode_frames(
     """The first frames of an animated picture, each as `decode` gives it."""
     frames = []
     with _opened(file) as image, _room(image):
+        size = image.size
         for number in range(count):
             image.seek(number)
+            if image.size != size:  # a frame beyond the canvas, which Pillow would enlarge
+                raise ValueError(f"frame {number + 1} is larger than the first")
             frames.append(_pixels(image.copy(), resolution, channels, background))
     return frames
 

@@ -23,7 +23,8 @@ from .source import Broken, Entry, Source, open_source
 from .threads import in_chunks, processors
 
 MAX_FRAMES = 1024  # of a video
-MAX_PIXELS = 64 << 20  # of all frames of a video, before they are scaled
+MAX_PIXELS = 256 << 20  # of all frames of a video, before they are scaled
+MAX_FRAME = 16 << 20  # pixels of one of them
 LARGEST = 1 << 26  # numbers in one sample
 Frames = Literal["auto"] | Annotated[int, Field(ge=1, le=MAX_FRAMES)]
 
@@ -153,8 +154,11 @@ def _count(path: Path, clips: Sequence[_Clip], frames: int | str) -> int:
 def _check_room(found: Scan, plan: _Plan, count: int) -> None:
     """Raises BadData where the videos do not fit in memory, before any is decoded."""
     largest = max(header.height * header.width for header in found.headers)
-    if largest * plan.frames > MAX_PIXELS:
-        raise BadData(f"{found.path}: videos of more than {MAX_PIXELS >> 20} Mpixel")
+    if largest > MAX_FRAME or largest * plan.frames > MAX_PIXELS:
+        raise BadData(
+            f"{found.path}: videos of more than {MAX_PIXELS >> 20} Mpixel, or {MAX_FRAME >> 20} a "
+            f"frame"
+        )
     numel = math.prod(plan.shape)
     free = planned_memory(torch.device("cpu"))
     if numel > LARGEST or (free is not None and count * numel > free):
