@@ -1,8 +1,8 @@
 """Where short trainings end: `python -m benchmarks.convergence` trains each of CASES with five
 seeds, and keeps their scores.
 
-What it finds is what tests/test_convergence.py holds the next seed to, so that a change which
-spoils the mathematics without an error is seen. A case says every setting that matters, and
+What it finds is what tests/training/test_convergence.py holds the next seed to, so that a change
+which spoils the mathematics without an error is seen. A case says every setting that matters, and
 depends on no recipe; each takes half a minute on one thread. `--broken` trains what BROKEN spoils
 on purpose instead, says where it ends, and keeps nothing.
 """
@@ -35,7 +35,7 @@ from ganzoo.training.loop import Training
 
 from .quality import Scores
 
-FILE = Path(__file__).parents[1] / "tests" / "convergence.json"
+FILE = Path(__file__).parents[1] / "tests" / "training" / "convergence.json"
 SEEDS = range(5)
 SAMPLES = 2500
 COMPONENTS = 64  # of the digits' pixels

@@ -18,13 +18,14 @@ if (
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import pytest
+import recorded
 from environments import REAL, build_wheel
 
 from ganzoo.cli import _patience, run
 
 _patience.PATIENCE = 600.0  # a busy machine must not add lines to what tests read
 
-collect_ignore = [] if (REAL / "cifar10-train.zip").exists() else ["test_real_data.py"]
+collect_ignore = [] if (REAL / "cifar10-train.zip").exists() else ["data/test_real_data.py"]
 SMALL = (
     *("--loss", "nonsat", "--images", "256", "--batch-size", "16", "--resolution", "16"),
     *("--set", "gen.width=8", "--set", "disc.width=8"),
@@ -99,3 +100,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
     build_wheel(folder)
     return folder
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> recorded.Cuda:
+    """Recordings without a GPU."""
+    return recorded.stand_in(monkeypatch)

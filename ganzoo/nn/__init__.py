@@ -4,7 +4,15 @@ from .attention import SelfAttention
 from .conditional import ConditionalBatchNorm
 from .equalised import EqualConv2d, EqualLinear, scaled_leaky_relu
 from .filters import filtered, filtered_downsample, filtered_upsample
-from .heads import ConcatHead, LinearHead, ProjectionHead, class_head, label_head
+from .heads import (
+    ConcatHead,
+    Head,
+    LinearHead,
+    ProjectionHead,
+    add_label_head,
+    class_head,
+    label_head,
+)
 from .init import INITIALISATIONS, initialise, normal
 from .latents import truncated_normal
 from .minibatch import MinibatchDeviation
@@ -27,6 +35,7 @@ __all__ = [
     "EqualConv2d",
     "EqualLinear",
     "FeedForward",
+    "Head",
     "LinearHead",
     "MinibatchDeviation",
     "ModulatedConv2d",
@@ -37,6 +46,7 @@ __all__ = [
     "ResidualUp",
     "SelfAttention",
     "Stages",
+    "add_label_head",
     "attention_stage",
     "class_head",
     "downsample",

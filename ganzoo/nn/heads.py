@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import Incompatible
 from ..spec import Spec
+
+if TYPE_CHECKING:
+    from ..contracts import Discriminator
+
+Head = Literal["projection", "concat", "classify"]
 
 
 class LinearHead(nn.Module):
@@ -52,15 +57,24 @@ class ConcatHead(LinearHead):
         return super().forward(self.hidden(joined).relu())
 
 
-def label_head(
-    name: Literal["projection", "concat", "classify"], features: int, classes: int
-) -> LinearHead:
+def label_head(name: Head, features: int, classes: int) -> LinearHead:
     """The head of that name; linear for the one that tells classes beside, and without classes."""
     if classes and name == "projection":
         return ProjectionHead(features, classes)
     if classes and name == "concat":
         return ConcatHead(features, classes)
     return LinearHead(features)
+
+
+def add_label_head(net: Discriminator, name: Head, features: int, labels: bool) -> LinearHead:
+    """A discriminator's head over features [n, features] that reads or tells the class, where it is
+    to and the data have classes; sets the net's `conditional`, `classify` and `heads`.
+    """
+    told = labels and net.spec.classes > 0
+    net.conditional = told and name != "classify"
+    if told and name == "classify":
+        net.classify, net.heads = class_head(features, net.spec), ("classify",)
+    return label_head(name, features, net.spec.classes if told else 0)
 
 
 def class_head(width: int, spec: Spec) -> nn.Linear:

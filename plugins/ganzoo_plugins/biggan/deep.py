@@ -14,12 +14,14 @@ from ganzoo.nn import (
     BottleneckDown,
     BottleneckUp,
     ConditionalBatchNorm,
+    Head,
     SelfAttention,
+    add_label_head,
     initialise,
 )
 
 from . import widths as plan
-from .shared import ClassDiscriminator, ClassGenerator, Head
+from .shared import ClassDiscriminator, ClassGenerator
 from .widths import At
 
 
@@ -121,5 +123,5 @@ class BigGANDeepDiscriminator(ClassDiscriminator):
         at = plan.attention_at(attention_at, side, sides, "disc.attention_at")
         if at is not None:
             self.blocks.insert(2 * at + 3, SelfAttention(widths[at + 1]))
-        self.build_head(widths[-1], head, labels)
+        self.head = add_label_head(self, head, widths[-1], labels)
         initialise(self, "orthogonal")

@@ -13,14 +13,16 @@ from ganzoo.contracts import PositiveInt, Spec
 from ganzoo.errors import Incompatible
 from ganzoo.nn import (
     ConditionalBatchNorm,
+    Head,
     ResidualDown,
     ResidualUp,
     SelfAttention,
+    add_label_head,
     initialise,
 )
 
 from . import widths as plan
-from .shared import ClassDiscriminator, ClassGenerator, Head
+from .shared import ClassDiscriminator, ClassGenerator
 from .widths import At
 
 
@@ -139,5 +141,5 @@ class BigGANDiscriminator(ClassDiscriminator):
         stage = plan.attention_at(attention_at, side, sides, "disc.attention_at")
         if stage is not None:
             self.blocks.insert(stage + 1, SelfAttention(widths[stage]))
-        self.build_head(widths[-1], head, labels)
+        self.head = add_label_head(self, head, widths[-1], labels)
         initialise(self, "orthogonal")

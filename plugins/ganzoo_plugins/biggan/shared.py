@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from ganzoo.contracts import Discriminator, Generator, Spec
-from ganzoo.nn import class_head, label_head, truncated_normal
-
-Head = Literal["projection", "concat", "classify"]
+from ganzoo.nn import LinearHead, truncated_normal
 
 
 class ClassGenerator(Generator):
@@ -59,14 +55,7 @@ class ClassDiscriminator(Discriminator):
         "classify": {"labels": True, "head": "classify"},
     }
     blocks: nn.Sequential
-
-    def build_head(self, features: int, head: Head, labels: bool) -> None:
-        """What judges features [n, features]."""
-        told = labels and self.spec.classes > 0
-        self.conditional = told and head != "classify"
-        self.head = label_head(head, features, self.spec.classes if told else 0)
-        if told and head == "classify":
-            self.classify, self.heads = class_head(features, self.spec), ("classify",)
+    head: LinearHead
 
     def features(self, samples: Tensor) -> Tensor:
         """What the last block says, added up over space: [n, features]."""

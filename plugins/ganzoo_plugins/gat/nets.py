@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from ganzoo.contracts import Discriminator, Generator, PositiveInt, Spec
-from ganzoo.nn import ProjectionHead, class_head, label_head, rms_norm
+from ganzoo.nn import Head, ProjectionHead, add_label_head, rms_norm
 
 from .blocks import ModulatedBlock, ScaledBlock, Size, draw, patches_of, shape_of
 
@@ -130,7 +128,7 @@ class GATDiscriminator(Discriminator):
         width: PositiveInt | None = None,
         depth: PositiveInt | None = None,
         labels: bool = False,
-        head: Literal["projection", "concat", "classify"] = "projection",
+        head: Head = "projection",
     ) -> None:
         super().__init__(spec)
         self.patches, shape = patches_of(spec, patch), shape_of(size, width, depth)
@@ -138,15 +136,11 @@ class GATDiscriminator(Discriminator):
         self.places = nn.Parameter(BEGIN * torch.randn(self.patches.count, shape.width))
         self.judged = nn.Parameter(BEGIN * torch.randn(1, 1, shape.width))
         self.blocks = nn.Sequential(*(ScaledBlock(shape) for _ in range(shape.depth)))
-        told = labels and spec.classes > 0
-        self.conditional = told and head != "classify"
-        self.head = label_head(head, shape.width, spec.classes if told else 0)
+        self.head = add_label_head(self, head, shape.width, labels)
         for layers in (self.embed, self.head):
             draw(layers)
         if isinstance(self.head, ProjectionHead):
             nn.init.normal_(self.head.classes.weight, 0.0, shape.width**-0.5)
-        if told and head == "classify":
-            self.classify, self.heads = class_head(shape.width, spec), ("classify",)
 
     def features(self, samples: Tensor) -> Tensor:
         """The token that is judged, normed: [n, width]."""

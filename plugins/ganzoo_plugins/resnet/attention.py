@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from ganzoo.contracts import PositiveInt, Spec
-from ganzoo.nn import SelfAttention, attention_stage, initialise
+from ganzoo.nn import Head, SelfAttention, attention_stage, initialise
 
 from .nets import ResNetDiscriminator, ResNetGenerator, Widths
 
@@ -76,7 +76,7 @@ class SAGANDiscriminator(ResNetDiscriminator):
         widths: Widths = "auto",
         pool: Literal["sum", "mean"] = "sum",
         labels: bool = False,
-        head: Literal["projection", "concat", "classify"] = "projection",
+        head: Head = "projection",
         attention_at: At = "auto",
     ) -> None:
         super().__init__(spec, width=width, widths=widths, pool=pool, labels=labels, head=head)

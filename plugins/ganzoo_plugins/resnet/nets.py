@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from ganzoo.contracts import Discriminator, Generator, PositiveInt, Spec
 from ganzoo.nn import (
     ConditionalBatchNorm,
+    Head,
     ResidualDown,
     ResidualUp,
     Stages,
-    class_head,
+    add_label_head,
     initialise,
-    label_head,
     stages_of,
 )
 
@@ -150,7 +150,7 @@ class ResNetDiscriminator(Discriminator):
         widths: Widths = "auto",
         pool: Literal["sum", "mean"] = "sum",
         labels: bool = False,
-        head: Literal["projection", "concat", "classify"] = "projection",
+        head: Head = "projection",
     ) -> None:
         super().__init__(spec)
         stages = stages_of(spec, "resnet")
@@ -165,11 +165,7 @@ class ResNetDiscriminator(Discriminator):
         self.blocks = nn.Sequential(first)
         for block, (inputs, outputs) in enumerate(pairwise(self.widths), 1):
             self.blocks.append(ResidualDown(inputs, outputs, inputs, shrink=block < halvings))
-        told = labels and spec.classes > 0
-        self.conditional = told and head != "classify"
-        self.head = label_head(head, self.widths[-1], spec.classes if told else 0)
-        if told and head == "classify":
-            self.classify, self.heads = class_head(self.widths[-1], spec), ("classify",)
+        self.head = add_label_head(self, head, self.widths[-1], labels)
         draw_weights(self)
 
     def features(self, samples: Tensor) -> Tensor:
