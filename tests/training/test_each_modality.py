@@ -10,6 +10,7 @@ import wave
 import numpy as np
 import pytest
 import torch
+from one_graph import check_one_graph
 from PIL import Image
 from test_resume import check_equal
 
@@ -19,7 +20,6 @@ from ganzoo import nn as layers
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.contracts import MODALITIES, Column, Dataset, Spec
-from ganzoo.engine.losses import losses
 from ganzoo.errors import BadFile
 from ganzoo.generate import generator_file, pictures, sounds
 from ganzoo.io import checkpoints as checkpoint
@@ -208,14 +208,7 @@ def test_an_update_of_mlp_is_one_graph(spec, tmp_path):
     batch = pipeline.dataset.gather(torch.arange(8))._replace(labels=None)
     assert batch.samples.dtype != torch.float32 or spec.modality == "table"
     latents = pipeline.parts.draw_latents(8)
-    for side in ("discriminator", "generator"):
-        compute, progress = losses(pipeline.parts, side), torch.tensor(0.5)
-        due = pipeline.parts.due(side, 0)
-        torch._dynamo.reset()
-        graph = torch.compile(compute, fullgraph=True, backend="aot_eager")
-        plain, compiled = (f(batch, latents, progress, due)[0] for f in (compute, graph))
-        assert torch.allclose(plain, compiled, rtol=1e-4, atol=1e-6)
-    torch._dynamo.reset()
+    check_one_graph(pipeline, batch, latents)
 
 
 def test_mlp_takes_every_modality_and_dcgan_images_alone():
