@@ -22,7 +22,7 @@ from .contracts import Dataset, Metric, Spec
 from .engine.randomness import derive, forked
 from .errors import BadRun, BrokenPlugin, GanzooError, Incompatible, UsageError, one_line
 from .generate import generator_file
-from .generate.pictures import as_stored
+from .generate.images import as_stored
 from .generate.sampling import LoadedGenerator
 from .io import checkpoints
 from .library import load

@@ -6,13 +6,40 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 BLOCK = 16 << 20  # bytes read at a time: samples may be mapped from a file larger than the memory
+
+
+MODALITIES = ("image", "video", "signal", "points", "tokens", "table")
+BY_DIMENSIONS = ("points", "signal", "image", "video")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: a number, or a category if it has values.
+
+    values: the texts of a category, in the order of its numbers in a sample, of which the largest
+        is the one that is meant
+    offset, scale: a number x of a sample stands for offset + scale x in the table's own units
+    whole: whether these are whole numbers
+    """
+
+    name: str
+    values: tuple[str, ...] = ()
+    offset: float = 0.0
+    scale: float = 1.0
+    whole: bool = False
+
+    @property
+    def width(self) -> int:
+        """Numbers that it takes in a sample."""
+        return len(self.values) or 1
 
 
 @dataclass(frozen=True)
@@ -20,24 +47,41 @@ class Spec:
     """What the data dictates: the shape of one sample, the number of classes, the modality, and
     what comes with a sample and may be read by nets.
 
-    Shapes are [channels, height, width] for images,
-    [channels, length] for signals, [dimensions] for points.
+    Shapes are [channels, height, width] for images, [channels, frames, height, width] for videos,
+    [channels, length] for signals, [dimensions] for points, [length, symbols] for tokens and
+    [numbers] for tables, whose columns follow each other.
+
+    alphabet: the symbols of tokens, as they are written; what fills up short ones is ""
+    columns: those of a table
     """
 
     shape: tuple[int, ...]
     classes: int = 0  # 0: labels are not given to the nets
     given: Mapping[str, Spec] = field(default_factory=dict, hash=False)  # by name: a source picture
+    alphabet: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.shape) <= 3 or any(
+        if not 1 <= len(self.shape) <= len(BY_DIMENSIONS) or any(
             not isinstance(n, int) or n < 1 for n in self.shape
         ):
-            raise ValueError(f"a sample's shape is [d], [c, length] or [c, h, w], not {self.shape}")
+            raise ValueError(
+                f"a sample's shape is [d], [c, length], [c, h, w] or [c, t, h, w], not {self.shape}"
+            )
+        if self.alphabet and self.shape[1:] != (len(self.alphabet),):
+            raise ValueError(f"{len(self.alphabet)} symbols make [t, symbols], not {self.shape}")
+        if len(set(self.alphabet)) < len(self.alphabet):
+            raise ValueError("a symbol stands twice in the alphabet")
+        width = sum(column.width for column in self.columns)
+        if self.columns and (self.alphabet or self.shape != (width,)):
+            raise ValueError(f"columns of {width} numbers make [{width}], not {self.shape}")
 
     @property
     def modality(self) -> str:
-        """`points`, `signal` or `image`."""
-        return ("points", "signal", "image")[len(self.shape) - 1]
+        """`image`, `video`, `signal`, `points`, `tokens` or `table`."""
+        if self.alphabet:
+            return "tokens"
+        return "table" if self.columns else BY_DIMENSIONS[len(self.shape) - 1]
 
     @property
     def numel(self) -> int:
@@ -45,8 +89,10 @@ class Spec:
         return math.prod(self.shape)
 
     def with_shape(self, *shape: int) -> Spec:
-        """The same but for the shape."""
-        return replace(self, shape=tuple(shape))
+        """The same but for the shape; alphabet and columns stay if they are still those of it."""
+        alphabet = self.alphabet if shape[1:] == (len(self.alphabet),) else ()
+        columns = self.columns if shape == self.shape else ()
+        return replace(self, shape=tuple(shape), alphabet=alphabet, columns=columns)
 
 
 class Batch(NamedTuple):
@@ -75,7 +121,8 @@ class Batch(NamedTuple):
 class Dataset:
     """Samples in memory or memory-mapped, with what a training must know of them.
 
-    samples: [n, *shape], uint8 in 0..255 for images, float32 otherwise; labels: [n] int64 or None.
+    samples: [n, *shape], uint8 in 0..255 for images and videos, for tokens the numbers [n, length]
+    of their symbols in any integer type, float32 otherwise; labels: [n] int64 or None.
     """
 
     samples: Tensor
@@ -89,6 +136,8 @@ class Dataset:
     others: Mapping[str, Dataset] = field(
         default_factory=dict
     )  # what is given in an order of its own: the other domain of unpaired pictures
+    alphabet: tuple[str, ...] = ()  # of tokens
+    columns: tuple[Column, ...] = ()  # of a table
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -101,7 +150,8 @@ class Dataset:
     def spec(self) -> Spec:
         given = {name: Spec(tuple(each.shape[1:])) for name, each in self.given.items()}
         given |= {name: replace(other.spec, classes=0) for name, other in self.others.items()}
-        return Spec(tuple(self.samples.shape[1:]), len(self.classes), given)
+        shape = *self.samples.shape[1:], *([len(self.alphabet)] if self.alphabet else [])
+        return Spec(shape, len(self.classes), given, self.alphabet, self.columns)
 
     @property
     def size(self) -> int | None:
@@ -129,8 +179,9 @@ class Dataset:
         All that a training calls: data that are decoded when they are asked for, or have no fixed
         length, define it anew. `others` are gathered by whoever has their order.
         """
+        samples = _rows(self.samples, indices)
         return Batch(
-            _rows(self.samples, indices),
+            _one_hot(samples, len(self.alphabet)) if self.alphabet else samples,
             None if self.labels is None else self.labels.index_select(0, indices),
             given={name: _rows(each, indices) for name, each in self.given.items()},
         )
@@ -150,7 +201,15 @@ class Dataset:
             "labels": None if self.labels is None else digest(self.labels),
             "classes": hashlib.sha256(names.encode()).hexdigest(),
             **({"given": beside} if beside else {}),
+            **self._meaning(),
         }
+
+    def _meaning(self) -> dict[str, str]:
+        """A digest of what the numbers of tokens and tables stand for."""
+        if not (self.alphabet or self.columns):
+            return {}
+        meant = json.dumps([self.alphabet, [asdict(column) for column in self.columns]])
+        return {"meaning": hashlib.sha256(meant.encode()).hexdigest()}
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
         """Samples (images scaled to [-1, 1]) and labels at these indices [k]."""
@@ -167,10 +226,20 @@ def _rows(tensor: Tensor, indices: Tensor) -> Tensor:
     return torch.from_numpy(tensor.numpy().take(indices.numpy(), axis=0))
 
 
+def _one_hot(symbols: Tensor, count: int) -> Tensor:
+    """Numbers of symbols [n, t] as bool [n, t, count], a byte each on their way to a device."""
+    if symbols.device.type != "cpu":
+        return symbols.unsqueeze(2) == torch.arange(count, device=symbols.device)
+    numbers = symbols.numpy()  # as in _rows
+    return torch.from_numpy(numbers[:, :, None] == np.arange(count, dtype=numbers.dtype))
+
+
 def as_samples(stored: Tensor, flips: Tensor | None = None) -> Tensor:
-    """Stored samples [n, *shape] as nets see them: uint8 images
-    scaled to [-1, 1], mirrored where flips [n] bool says so.
+    """Gathered samples [n, *shape] as nets see them: uint8 images and videos scaled to [-1, 1],
+    bool tokens as 0 and 1, mirrored where flips [n] bool says so.
     """
+    if stored.dtype == torch.bool:
+        return stored.float()
     samples = stored.float().div_(127.5).sub_(1) if stored.dtype == torch.uint8 else stored
     if flips is None:
         return samples
@@ -180,7 +249,7 @@ def as_samples(stored: Tensor, flips: Tensor | None = None) -> Tensor:
 def as_given(stored: Mapping[str, Tensor], flips: Tensor | None = None) -> dict[str, Tensor]:
     """What is given [n, ...] as nets see it: images scaled, and mirrored as their samples are."""
     return {
-        name: as_samples(each, flips if each.dim() == 4 else None) for name, each in stored.items()
+        name: as_samples(each, flips if each.dim() >= 4 else None) for name, each in stored.items()
     }
 
 

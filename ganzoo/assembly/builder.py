@@ -15,12 +15,12 @@ import torch
 
 from .. import __version__
 from ..components.kinds import FAMILIES, KINDS
-from ..components.options import convert
+from ..components.options import check, convert
 from ..components.registry import Component, Registry
 from ..config.schedules import ends, followed, is_schedule, moves
 from ..config.tree import Choice, Config, Tree
 from ..contracts import Dataset, Spec
-from ..data import holdout, load_pictures, parse_resolution, resize
+from ..data import form_of, holdout, load_pictures, parse_resolution, resize
 from ..data.pairs import layout_of, load_two, split
 from ..engine import sizes
 from ..engine.moving import Moving, as_buffer, as_setting_of
@@ -206,10 +206,43 @@ def _pictures(
         raise error.at("data", "name", data.name) from None
 
 
+def _read(
+    build: Assembly, path: Path, resolution: tuple[int, int] | None, progress: Progress | None
+) -> Dataset:
+    """The samples of a file, or the videos of a folder or zip; else pictures."""
+    data = build.config.data
+    form = form_of(path, data.options)
+    if form is None:
+        return _pictures(build, path, resolution, progress)
+    settings: dict[str, Any] = {}
+    if form.scaled:
+        settings = {"resolution": resolution, "background": data.background, "progress": progress}
+        settings["channels"] = None if data.channels == "auto" else int(data.channels)
+    elif resolution or data.channels != "auto":
+        key = "resolution" if resolution else "channels"
+        message = f"{data.name} is {form.name}, without pictures"
+        raise Incompatible(message, section="data", key=key, value=getattr(data, key))
+    options = check(form.load, data.options, "data")
+    try:
+        dataset = form.load(path, **settings, **options)
+    except BadData as error:
+        error.message = error.message.removeprefix(f"{path}: ")
+        raise error.at("data", "name", data.name) from None
+    if data.flip and dataset.spec.modality in ("tokens", "table"):
+        message = f"is {form.name}, which has no mirror image"
+        raise Incompatible(
+            message,
+            section="data",
+            key="name",
+            value=data.name,
+            remedy="set",
+            change={"data.flip": False},
+        )
+    return dataset
+
+
 def open_dataset(build: Assembly, progress: Progress | None) -> Dataset:
-    """The data set of the configuration: a registered
-    one by name, else a folder or zip of pictures.
-    """
+    """The data set of the configuration: a registered one by name, else a path."""
     data = build.config.data
     resolution = None if str(data.resolution) == "auto" else parse_resolution(str(data.resolution))
     root = data.root or os.environ.get("GANZOO_DATA")
@@ -218,9 +251,9 @@ def open_dataset(build: Assembly, progress: Progress | None) -> Dataset:
     except UnknownComponent as error:
         path = _expanded("name", data.name)
         if not path.exists():
-            error.message += ", and there is no such folder or zip"
+            error.message += ", and there is no such folder or zip, nor a file"
             raise error from None
-        return _pictures(build, path, resolution, progress)
+        return _read(build, path, resolution, progress)
     takes = component.options()
     given = dict(data.options)
     if root and "root" in takes:

@@ -1,4 +1,4 @@
-"""`ganzoo generate RUN|FILE`: pictures from a trained generator."""
+"""`ganzoo generate RUN|FILE`: samples from a trained generator."""
 
 from __future__ import annotations
 
@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from ..generate.sampling import LoadedGenerator
 
 CORNERS, BETWEEN = 5, 16  # samples that a walk passes, and frames from one to the next
-NUMBERS = (".npy", ".csv")
+# Ending of --out -> the modalities that it is for, none for all.
+FORMS: dict[str, tuple[str, ...]] = {
+    ".png": (),
+    ".npy": (),
+    ".csv": ("points", "table"),
+    ".txt": ("tokens",),
+    ".gif": ("video",),
+    ".wav": ("signal",),
+}
 
 
 @click.command("generate", short_help="Draw pictures from a trained generator.")
@@ -48,8 +56,8 @@ NUMBERS = (".npy", ".csv")
     type=click.Path(path_type=Path),
     default=Path("samples.png"),
     show_default=True,
-    help="A .png for one grid, .npy or (points) .csv for the numbers, a folder for one file a "
-    "sample.",
+    help="A .png for one picture, .npy for the numbers, .csv of points and tables, .txt of "
+    "tokens, .gif of videos, .wav of signals, or a folder for one file a sample.",
 )
 @click.option(
     "--given",
@@ -84,11 +92,7 @@ def command(
 
         doing("opening the generator")
         generator = load(source, registry)
-    if out.suffix.lower() == ".csv" and generator.spec.modality != "points":
-        raise UsageError(
-            f"--out {out}: only points are rows of a table; write .npy for numbers of "
-            f"{generator.spec.modality}s"
-        )
+    _check_form(out, generator)
     made = generator.header
     version = registry.get(
         "generator", f"{made.distribution}:{made.plugin}/{made.component}"
@@ -125,17 +129,39 @@ def _check_places(out: Path, interpolate: Path | None) -> None:
     """Raises UsageError for names, and GanzooError for folders, that nothing can be written to."""
     if interpolate is not None and interpolate.suffix.lower() != ".gif":
         raise UsageError(f"--interpolate {interpolate}: write a name that ends in .gif")
-    if out.suffix and out.suffix.lower() not in (".png", *NUMBERS):
+    if out.suffix and out.suffix.lower() not in FORMS:
         raise UsageError(
             f"--out {out}: give a name that ends in .png for one grid, in .npy or .csv for the "
-            f"numbers, "
-            "or one without a dot for a folder"
+            f"numbers, in .txt, .gif or .wav, or one without a dot for a folder"
         )
     from ..io.files import check_folder
 
     check_folder(out.parent if out.suffix else out, "out", out)
     if interpolate is not None:
         check_folder(interpolate.parent, "interpolate", interpolate)
+
+
+def _check_form(out: Path, generator: LoadedGenerator) -> None:
+    """Raises UsageError for a file in a form that such samples have not."""
+    from ..generate.sounds import is_sound
+
+    ending, spec = out.suffix.lower(), generator.spec
+    fitting = FORMS.get(ending, ())
+    if ending == ".csv" and spec.modality not in fitting:
+        raise UsageError(
+            f"--out {out}: only points are rows of a table; write .npy for numbers of "
+            f"{spec.modality}s"
+        )
+    if fitting and spec.modality not in fitting:
+        raise UsageError(
+            f"--out {out}: for {' and '.join(fitting)} alone, and these are {spec.modality}; "
+            f"write .png or .npy"
+        )
+    if ending == ".wav" and not is_sound(spec):
+        raise UsageError(
+            f"--out {out}: a sound has one or two channels, and these have {spec.shape[0]}; "
+            f"write .npy"
+        )
 
 
 def _read(
@@ -195,11 +221,11 @@ def _write(
     from ..generate.pictures import write_picture
 
     assert isinstance(samples, Tensor)
-    if out.suffix.lower() in NUMBERS:
+    if out.suffix.lower() not in ("", ".png"):
         from ..io.files import write_bytes
 
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(out, _numbers(samples.numpy(force=True), out.suffix.lower()))
+        write_bytes(out, _whole(generator, samples, out.suffix.lower()))
         return
     if out.suffix:
         if image is None:
@@ -208,15 +234,57 @@ def _write(
         shown = side_by_side([image, samples])
         write_picture(out, shown, Spec(tuple(shown.shape[1:])))
         return
-    from ..generate.pictures import png, to_bytes, to_image
+    out.mkdir(parents=True, exist_ok=True)
+    _write_each(generator, samples, out)
+
+
+def _whole(generator: LoadedGenerator, samples: Tensor, ending: str) -> bytes:
+    """All samples as one file of that ending."""
+    from ..generate import pictures, sounds, tables, texts, videos
+
+    spec = generator.spec
+    samples = samples.detach().float().cpu()
+    if ending == ".txt":
+        return texts.lines_of(samples, spec)
+    if ending == ".wav":
+        return sounds.wav_of(samples, _rate(generator))
+    if ending == ".gif":
+        return pictures.gif(videos.animated(samples), pictures.FRAME)
+    if spec.modality == "table" and ending == ".csv":
+        return tables.csv_of(samples, spec)
+    return _numbers(samples.numpy(), ending)
+
+
+def _rate(generator: LoadedGenerator) -> int:
+    """The samples a second of the data that it was trained on."""
+    from ..generate.sounds import rate_of
+
+    config = generator.header.training.get("config")
+    data = config.get("data") if isinstance(config, dict) else None
+    return rate_of(data if isinstance(data, dict) else {})
+
+
+def _write_each(generator: LoadedGenerator, samples: Tensor, folder: Path) -> None:
+    """A file a sample where one has a form of its own, else all in one."""
+    from ..generate.images import to_bytes, to_image
+    from ..generate.pictures import png
+    from ..generate.sounds import is_sound
     from ..io.files import tensor_bytes, write_bytes
 
-    out.mkdir(parents=True, exist_ok=True)
-    if generator.spec.modality == "image":
+    spec = generator.spec
+    if spec.modality == "image":
         for i, image in enumerate(to_bytes(samples)):
-            write_bytes(out / f"{i:06d}.png", png(to_image(image)))
-    else:  # points and signals have no picture of their own: the numbers are the sample
-        write_bytes(out / "samples.safetensors", tensor_bytes({"samples": samples}))
+            write_bytes(folder / f"{i:06d}.png", png(to_image(image)))
+        return
+    together = {"tokens": ".txt", "table": ".csv"}.get(spec.modality)
+    if together:
+        write_bytes(folder / f"samples{together}", _whole(generator, samples, together))
+        return
+    each = {"video": ".gif", "signal": ".wav" if is_sound(spec) else ""}.get(spec.modality, "")
+    for i, sample in enumerate(samples if each else ()):
+        write_bytes(folder / f"{i:06d}{each}", _whole(generator, sample[None], each))
+    if spec.modality != "video":  # points and signals have no picture of their own
+        write_bytes(folder / "samples.safetensors", tensor_bytes({"samples": samples}))
 
 
 def _numbers(samples: Any, form: str) -> bytes:

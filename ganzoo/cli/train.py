@@ -292,7 +292,11 @@ def _goodbye(training: Training, folder: Path) -> None:
     from ..io import untrusted_folder as inside
 
     pipeline, images, best = training.pipeline, training.images, training.scoring.best
-    pictures = [p for p in inside.listing(folder / "samples", folder) if p.suffix == ".png"]
+    pictures = [
+        p
+        for p in inside.listing(folder / "samples", folder)
+        if p.suffix == ".png" and "." not in p.stem
+    ]
     name = shlex.quote(str(folder))
     echo(f"trained on {images:,} images")
     if pictures:

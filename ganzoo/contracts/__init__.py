@@ -15,7 +15,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from ..spec import Batch, Dataset, Spec
+from ..spec import MODALITIES, Batch, Column, Dataset, Spec
 from .game import Game, Role, Turn, Update, nets_of
 from .step import Step
 
@@ -395,8 +395,10 @@ class Tracker:
 
 
 __all__ = [
+    "MODALITIES",
     "Augmentation",
     "Batch",
+    "Column",
     "Condition",
     "Dataset",
     "Discriminator",

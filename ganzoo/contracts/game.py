@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..spec import Batch, Spec, as_given, as_samples
+from ..spec import MODALITIES, Batch, Spec, as_given, as_samples
 from .step import Step, View, lazy
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class Game(nn.Module):
     optimizer. Defined anew where they differ: `roles`, `turns`, `steps`, `terms`, `given_to`.
     """
 
-    modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it is played on
+    modalities: ClassVar[tuple[str, ...]] = MODALITIES  # what it is played on
     reads: tuple[str, ...] = ()  # what it reads of that which is given, whatever its nets read
     paired: ClassVar[bool] = True  # whether a real sample is the answer to what comes with it
 

@@ -1,22 +1,33 @@
-"""Data: pictures from any folder or zip, decoded once
-into a cache, and the order in which samples are shown.
+"""Data: pictures from any folder or zip, decoded once into a cache; videos, tables, texts and
+arrays from files; and the order in which samples are shown.
 """
 
+from .arrays import load_array
 from .cache import cache_folder
-from .inspect import inspect
+from .forms import form_of
+from .inspect import inspect, inspect_samples
 from .lazy import from_torch
 from .order import Order
 from .pictures import load_pictures
 from .resizing import parse_resolution, resize
 from .scanning import Scan, scan
+from .tables import load_table
+from .texts import load_texts
+from .videos import load_videos
 
 __all__ = [
     "Order",
     "Scan",
     "cache_folder",
+    "form_of",
     "from_torch",
     "inspect",
+    "inspect_samples",
+    "load_array",
     "load_pictures",
+    "load_table",
+    "load_texts",
+    "load_videos",
     "parse_resolution",
     "resize",
     "scan",

@@ -183,6 +183,31 @@ def decode(
             return _pixels(image, resolution, channels, background)
 
 
+def count_frames(file: BinaryIO) -> int:
+    """How many frames an animated picture has."""
+    with _opened(file) as image:
+        return int(getattr(image, "n_frames", 1))
+
+
+def decode_frames(
+    file: BinaryIO,
+    count: int,
+    resolution: tuple[int, int],
+    channels: int,
+    background: tuple[int, int, int],
+) -> list[Pixels]:
+    """The first frames of an animated picture, each as `decode` gives it."""
+    frames = []
+    with _opened(file) as image, _room(image):
+        size = image.size
+        for number in range(count):
+            image.seek(number)
+            if image.size != size:  # a frame beyond the canvas, which Pillow would enlarge
+                raise ValueError(f"frame {number + 1} is larger than the first")
+            frames.append(_pixels(image.copy(), resolution, channels, background))
+    return frames
+
+
 def _pixels(
     image: Image.Image, resolution: tuple[int, int], channels: int, background: tuple[int, int, int]
 ) -> Pixels:

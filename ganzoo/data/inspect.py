@@ -1,4 +1,4 @@
-"""What `ganzoo data inspect` says of a folder or zip of pictures."""
+"""What `ganzoo data inspect` says of data: pictures, or samples that are read in another form."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import torch
+
+from ..contracts import Dataset
 from ..errors import printable
 from ..io.activity import LARGE, doing, mebibytes
 from .decoding import parse_background
@@ -16,6 +19,7 @@ from .scanning import Progress, Scan, describe, survey
 from .source import Source, open_source
 
 COMMON = 10  # sizes shown
+LINES = 5  # of text
 
 
 def inspect(
@@ -78,6 +82,63 @@ def inspect(
             "notes": describe(found, (height, width), depth, background),
         },
     }
+
+
+def inspect_samples(path: Path | str, form: str, data: Dataset) -> dict[str, Any]:
+    """What data that are no pictures hold and what training would do, ready for JSON.
+
+    form: in words, as "a table"
+    """
+    spec = data.spec
+    labels = [] if data.labels is None else data.labels.tolist()
+    per_class = Counter(labels)
+    size = data.size or 0
+    found: dict[str, Any] = {
+        "path": str(path),
+        "kind": form,
+        "modality": spec.modality,
+        "samples": len(data),
+        "shape": list(spec.shape),
+        "classes": {name: per_class[i] for i, name in enumerate(data.classes)},
+    }
+    if spec.columns:
+        found["columns"] = _columns(data)
+    elif spec.alphabet:
+        found["alphabet"] = list(spec.alphabet)
+        found["examples"] = _lines(data)
+    elif data.samples.dtype != torch.uint8:
+        values = data.samples
+        found["values"] = {"min": float(values.min()), "max": float(values.max())}
+    training = {"samples": len(data), "labels": len(data.classes), "notes": list(data.notes)}
+    return found | {"training": training | {"memory_mib": round(size / 2**20, 1)}}
+
+
+def _columns(data: Dataset) -> list[dict[str, Any]]:
+    """What each column of a table holds, in its own units."""
+    found: list[dict[str, Any]] = []
+    start = 0
+    for column in data.spec.columns:
+        numbers = data.samples[:, start : start + column.width]
+        start += column.width
+        about: dict[str, Any] = {"name": column.name}
+        if column.values:
+            counts = numbers.sum(0).long().tolist()
+            about |= {"kind": "category"}
+            about["values"] = dict(zip(column.values, counts, strict=True))
+        else:
+            ends = (float(numbers.min()), float(numbers.max()))
+            low, high = (column.offset + column.scale * end for end in ends)
+            about |= {"kind": "number", "min": low, "max": high}
+            about |= {"mean": column.offset, "deviation": column.scale, "whole": column.whole}
+        found.append(about)
+    return found
+
+
+def _lines(data: Dataset) -> list[str]:
+    """A few lines of tokens, spread over all."""
+    chosen = torch.linspace(0, len(data) - 1, min(LINES, len(data))).long()
+    alphabet = data.spec.alphabet
+    return ["".join(alphabet[n] for n in row) for row in data.samples[chosen].tolist()]
 
 
 def _spread(values: list[int]) -> dict[str, int]:

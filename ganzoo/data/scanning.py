@@ -14,10 +14,10 @@ from statistics import median_low
 from torch import Tensor
 
 from ..errors import BadConfig, BadData, one_line, plain_line, printable
+from .annotations import read_annotations
 from .decoding import MODES, Header, read_header
 from .resizing import check_resolution
 from .source import Broken, Entry, Source, open_source
-from .tables import read_tables
 from .threads import in_chunks, processors
 
 Progress = Callable[[int, int], None]
@@ -164,7 +164,7 @@ def survey(source: Source, *, verify: bool = False, progress: Progress | None = 
                 progress(done, len(source.entries))
     none_left(source.path, len(entries), broken, source.others)
     names = [e.name for e in entries]
-    told = read_tables(source, names, [b.name for b in broken])
+    told = read_annotations(source, names, [b.name for b in broken])
     classes, labels = told.classes, told.labels
     notes = list(told.notes)
     if labels is None:

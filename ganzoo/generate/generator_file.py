@@ -9,6 +9,7 @@ import math
 import os
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,9 +27,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ..config.schedules import at_moment
-from ..contracts import Spec
+from ..contracts import Column, Spec
 from ..contracts.game import Nets
-from ..errors import BadFile, one_line, plain_line, shown
+from ..errors import BadFile, one_line, plain_line, printable, shown
 from ..io.checkpoints import tensors_of
 from ..io.files import tensor_bytes, write_bytes
 from ..io.transfer import Transfer
@@ -40,9 +41,21 @@ if TYPE_CHECKING:
 
 FORMAT = 2  # 1 had no sum of its header; no release wrote it
 READING = 3  # of a generator that reads what is given, which older versions cannot draw from
+MEANING = 4  # of one whose samples are videos, tokens or rows of a table, likewise
+FORMATS = (FORMAT, READING, MEANING)
+SELDOM = (
+    "given",
+    "conditions",
+    "measured",
+    "alphabet",
+    "columns",
+)  # left out where empty
 HEADER_LIMIT = 1 << 20  # bytes; a generator's header is a few kilobytes
 MOST = 64  # things that a generator reads, or conditions
 SCORES = 64  # that a file keeps
+SYMBOLS = 4096  # of an alphabet
+COLUMNS = 1024  # of a table
+VALUES = 4096  # of all its categories together
 LARGEST = 1 << 26  # numbers in one sample: 4096x4096 in four channels
 BLOCK = 1 << 20  # bytes that are summed at once
 TYPES = {
@@ -61,7 +74,9 @@ TYPES = {
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9._+!-]{0,100}$")]
 Text = Annotated[str, Field(max_length=1000), AfterValidator(plain_line)]
+Written = Annotated[str, Field(max_length=200), AfterValidator(printable)]  # spaces stay
 Size = Annotated[int, Field(ge=1, le=LARGEST)]
+Shape = Annotated[list[Size], Field(min_length=1, max_length=4)]
 
 
 class Made(BaseModel):
@@ -72,6 +87,21 @@ class Made(BaseModel):
     plugin: Name
     distribution: Name
     options: dict[str, Any]
+
+
+class Meant(BaseModel):
+    """A column of the table that a generator draws."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Written
+    values: list[Written] = Field(max_length=VALUES)
+    offset: FiniteFloat
+    scale: FiniteFloat
+    whole: bool
+
+    def column(self) -> Column:
+        """The same, as a spec has it."""
+        return Column(self.name, tuple(self.values), self.offset, self.scale, self.whole)
 
 
 class Header(BaseModel):
@@ -85,16 +115,18 @@ class Header(BaseModel):
     plugin: Name
     distribution: Name
     version: Version
-    shape: list[Size] = Field(min_length=1, max_length=3)
+    shape: Shape
     classes: int = Field(ge=0, le=1 << 24)
     class_names: list[Text] = Field(max_length=1 << 16)
     options: dict[str, Any]
     training: dict[str, Any]
     scores: dict[Text, FiniteFloat]
     # what it reads: shapes by name
-    given: dict[Name, Annotated[list[Size], Field(min_length=1, max_length=3)]] = {}
+    given: dict[Name, Shape] = {}
     conditions: list[Made] = []  # what makes that from samples, in order
     measured: list[Score] = Field(max_length=SCORES, default=[])  # with their protocols
+    alphabet: list[Written] = Field(default=[], max_length=SYMBOLS)  # of tokens
+    columns: list[Meant] = Field(default=[], max_length=COLUMNS)  # of a table
 
     @model_validator(mode="after")
     def _consistent(self) -> Header:
@@ -102,24 +134,34 @@ class Header(BaseModel):
             raise ValueError(f"samples of shape {self.shape} are larger than any that are drawn")
         if len(self.class_names) not in (0, self.classes):
             raise ValueError(f"{len(self.class_names)} names for {self.classes} classes")
-        if (self.format == READING) != bool(self.given):
-            raise ValueError(f"format {self.format} and given {list(self.given)} do not fit")
+        if self.format in FORMATS and self.format != self.least_format():
+            raise ValueError(f"format {self.format} does not fit what it says")
         if any(math.prod(shape) > LARGEST for shape in self.given.values()):
             raise ValueError("what it reads is larger than any sample")
         if len(self.given) > MOST or len(self.conditions) > MOST:
             raise ValueError(f"it reads more than {MOST} things")
+        if sum(len(column.values) for column in self.columns) > VALUES:
+            raise ValueError(f"its categories have more than {VALUES} values")
+        self.spec()  # raises ValueError where alphabet or columns do not fit the shape
         return self
+
+    def least_format(self) -> int:
+        """The oldest format that says all this."""
+        video = 4 in (len(self.shape), *map(len, self.given.values()))
+        if video or self.alphabet or self.columns:
+            return MEANING
+        return READING if self.given else FORMAT
 
     def values(self) -> dict[str, Any]:
         """Everything that it says, without what most generators have nothing to say of."""
         found = self.model_dump()
-        seldom = ("given", "conditions", "measured")
-        return {k: v for k, v in found.items() if v or k not in seldom}
+        return {k: v for k, v in found.items() if v or k not in SELDOM}
 
     def spec(self) -> Spec:
         """What its net was built for."""
         given = {name: Spec(tuple(shape)) for name, shape in self.given.items()}
-        return Spec(tuple(self.shape), self.classes, given)
+        columns = tuple(column.column() for column in self.columns)
+        return Spec(tuple(self.shape), self.classes, given, tuple(self.alphabet), columns)
 
 
 def make_header(
@@ -135,8 +177,8 @@ def make_header(
     spec = spec_of(pipeline, role)
     chosen = config.gen.of_role(role.partition(".")[2])
     reads = getattr(generators(pipeline)[role], "reads", ())
-    return Header(
-        format=READING if reads else FORMAT,
+    header = Header(
+        format=0,  # told from the rest
         **_named(pipeline, role, chosen.name),
         version=pipeline.versions[pipeline.owners[role].partition(":")[0]],
         shape=list(spec.shape),
@@ -154,7 +196,10 @@ def make_header(
         if reads
         else [],
         measured=[*measured],
+        alphabet=list(spec.alphabet),
+        columns=[Meant(**asdict(column)) for column in spec.columns],
     )
+    return header.model_copy(update={"format": header.least_format()})
 
 
 def _named(pipeline: Pipeline, section: str, name: str) -> dict[str, Any]:
@@ -367,9 +412,10 @@ def read_header(path: Path) -> Header:
         raise BadFile(f"{path}: bad header: {shown(where)}: {first['msg']}") from None
     except ValueError as error:
         raise BadFile(f"{path}: bad header: {one_line(error)}") from None
-    if header.format not in (FORMAT, READING):
+    if header.format not in FORMATS:
+        known = f"{min(FORMATS)} to {max(FORMATS)}"
         raise BadFile(
-            f"{path}: generator format {header.format}; this ganzoo reads {FORMAT} and {READING}",
+            f"{path}: generator format {header.format}; this ganzoo reads {known}",
             remedy="a run writes its own anew when it is resumed to more images"
             if header.format < FORMAT
             else "a newer ganzoo reads it",

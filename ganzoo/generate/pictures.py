@@ -1,5 +1,5 @@
-"""A batch of samples as a picture: a grid of
-images, a scatter plot of points, a stack of curves.
+"""A batch of samples of any modality as a picture, and what is written beside it: an animation,
+lines of text, a sound.
 """
 
 from __future__ import annotations
@@ -7,7 +7,6 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,81 +15,15 @@ from torch import Tensor
 
 from ..contracts import Spec
 from ..io.files import write_bytes
+from .images import SIDE, grid, layout
+from .sounds import HEARD, RATE, is_sound, spectrograms, wav_of
+from .tables import pair_plot, plot_size
+from .texts import lines_of, page, page_size
+from .videos import animated, strip, strip_size
 
-# Pixels of a plot, and roughly of the smallest grid: tiny images are enlarged by a whole factor
-SIDE = 512
-GAP = 2
-SQUARE = 8  # pixels of a checkerboard's
+FRAME = 100  # milliseconds of an animation's
+MOVING = 16  # videos that move side by side in a run's pictures
 CURVES, CURVE = 16, 64  # at most so many in a picture, each so many pixels high
-
-
-def to_bytes(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as uint8, [n, c, h, w]."""
-    return images.clamp(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)  # one copy in all
-
-
-def as_stored(samples: Tensor, dtype: torch.dtype) -> Tensor:
-    """Generated samples as data of a type are stored: in 8 bits where those are."""
-    return to_bytes(samples) if dtype == torch.uint8 else samples.to(dtype)
-
-
-def to_image(image: Tensor) -> Image.Image:
-    """One uint8 image [c, h, w] of 1, 3 or 4 channels
-    (others: the first channel alone) as a picture.
-    """
-    array = image.permute(1, 2, 0).contiguous().numpy()
-    mode = {1: "L", 3: "RGB", 4: "RGBA"}.get(array.shape[2])
-    return Image.fromarray(array[:, :, 0] if mode in ("L", None) else array)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where the images of a grid lie: near-square,
-    enlarged by a whole factor when they are tiny.
-    """
-
-    columns: int
-    rows: int
-    wide: int  # pixels of a tile and the gap before it
-    high: int
-    factor: int
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the sheet."""
-        return self.columns * self.wide + GAP, self.rows * self.high + GAP
-
-    @property
-    def first_row(self) -> tuple[int, int, int, int]:
-        """The box of the first row."""
-        return 0, 0, self.size[0], self.high + GAP
-
-
-def layout(count: int, height: int, width: int) -> Layout:
-    """How `count` images of that size are laid out."""
-    columns = math.ceil(math.sqrt(count))
-    factor = max(1, SIDE // (columns * max(height, width)))
-    wide, high = width * factor + GAP, height * factor + GAP
-    return Layout(columns, math.ceil(count / columns), wide, high, factor)
-
-
-def grid(images: Tensor) -> Image.Image:
-    """Images [n, c, h, w] in [-1, 1] as a grid, enlarged without
-    smoothing when they are tiny; RGBA on a checkerboard.
-    """
-    n, _, h, w = images.shape
-    places = layout(n, h, w)
-    tiles = [to_image(image) for image in to_bytes(images)]
-    mode = "L" if tiles[0].mode == "L" else "RGB"
-    sheet = Image.new(mode, places.size, 255 if mode == "L" else (255, 255, 255))
-    board = checkerboard(w * places.factor, h * places.factor)
-    for i, tile in enumerate(tiles):
-        enlarged = tile.resize((w * places.factor, h * places.factor), Image.Resampling.NEAREST)
-        if enlarged.mode == "RGBA":
-            enlarged = Image.alpha_composite(board, enlarged)
-        corner = GAP + i % places.columns * places.wide, GAP + i // places.columns * places.high
-        sheet.paste(enlarged, corner)
-    return sheet
 
 
 def sheet_of(count: int, spec: Spec) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
@@ -100,17 +33,21 @@ def sheet_of(count: int, spec: Spec) -> tuple[tuple[int, int], tuple[int, int, i
     if spec.modality == "image":
         places = layout(count, *spec.shape[1:])
         return places.size, places.first_row
-    size = (SIDE, SIDE) if spec.modality == "points" else (2 * SIDE, CURVE * min(count, CURVES))
+    if spec.modality == "video":
+        return strip_size(count, spec)
+    size = _plot_size(count, spec)
     return size, (0, 0, *size)
 
 
-def checkerboard(width: int, height: int) -> Image.Image:
-    """What is seen through transparent pixels: two
-    greys in squares, as drawing programs show it.
-    """
-    down, across = torch.arange(height)[:, None] // SQUARE, torch.arange(width) // SQUARE
-    shade = torch.where((down + across) % 2 == 0, 255, 204).to(torch.uint8)
-    return Image.fromarray(shade.numpy()).convert("RGBA")
+def _plot_size(count: int, spec: Spec) -> tuple[int, int]:
+    """Width and height of what has no rows."""
+    if spec.modality == "points":
+        return SIDE, SIDE
+    if spec.modality == "table":
+        return plot_size(spec)
+    if spec.modality == "tokens":
+        return page_size(count, spec)
+    return 2 * SIDE, CURVE * min(count, CURVES)
 
 
 def reach_of(points: Tensor) -> float:
@@ -168,11 +105,46 @@ def curves(signals: Tensor) -> Image.Image:
 
 
 def draw(samples: Tensor, spec: Spec, real: Tensor | None = None) -> Image.Image:
-    """A batch of any modality as one picture; points over the real ones, where these are given."""
+    """A batch of any modality as one picture; points and tables over the real ones, where these
+    are given.
+    """
     shown = samples.detach().float().cpu()
+    below = None if real is None else real.detach().float().cpu()
     if spec.modality == "points":
-        return scatter(shown, None if real is None else real.detach().float().cpu())
+        return scatter(shown, below)
+    if spec.modality == "table":
+        return pair_plot(shown, spec, below)
+    if spec.modality == "tokens":
+        return page(shown, spec)
+    if spec.modality == "video":
+        return strip(shown)
     return grid(shown) if spec.modality == "image" else curves(shown)
+
+
+def beside(samples: Tensor, spec: Spec, rate: int = RATE) -> dict[str, bytes]:
+    """What is written beside the picture of a batch, by the ending of its name: an animation of
+    videos, the lines of tokens, of signals the spectrograms and the sound, of so many samples a
+    second.
+    """
+    shown = samples.detach().float().cpu()
+    if spec.modality == "video":
+        return {".gif": gif(animated(shown[:MOVING]), FRAME)}
+    if spec.modality == "tokens":
+        return {".txt": lines_of(shown, spec)}
+    if spec.modality == "signal":
+        return _heard(shown, spec, rate)
+    return {}
+
+
+def _heard(signals: Tensor, spec: Spec, rate: int) -> dict[str, bytes]:
+    """Spectrograms and sound of signals, as far as they have any."""
+    found = {}
+    picture = spectrograms(signals)
+    if picture is not None:
+        found[".spectrogram.png"] = png(picture)
+    if is_sound(spec):
+        found[".wav"] = wav_of(signals[:HEARD], rate)
+    return found
 
 
 def png(picture: Image.Image) -> bytes:
@@ -192,6 +164,15 @@ def gif(frames: Sequence[Image.Image], milliseconds: int, last: int | None = Non
         buffer, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0, disposal=1
     )
     return buffer.getvalue()
+
+
+def write_pictures(
+    path: Path, samples: Tensor, spec: Spec, real: Tensor | None = None, rate: int = RATE
+) -> None:
+    """Draw samples and write them as `write_picture`, with what belongs beside them."""
+    write_picture(path, samples, spec, real)
+    for ending, content in beside(samples, spec, rate).items():
+        write_bytes(path.with_suffix(ending), content)
 
 
 def write_picture(path: Path, samples: Tensor, spec: Spec, real: Tensor | None = None) -> None:

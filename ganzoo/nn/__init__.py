@@ -19,6 +19,7 @@ from .minibatch import MinibatchDeviation, MinibatchDiscrimination
 from .modulated import ModulatedConv2d
 from .native import use_native_layers
 from .norms import MomentNorm, norm, pixel_norm
+from .outputs import finished, gumbel_noise, relaxed, straight_through, table_rows
 from .precision import full
 from .resampling import downsample, upsample
 from .residual import BottleneckDown, BottleneckUp, ResidualDown, ResidualUp
@@ -53,16 +54,21 @@ __all__ = [
     "filtered",
     "filtered_downsample",
     "filtered_upsample",
+    "finished",
     "full",
+    "gumbel_noise",
     "heads_of",
     "initialise",
     "label_head",
     "norm",
     "normal",
     "pixel_norm",
+    "relaxed",
     "rms_norm",
     "scaled_leaky_relu",
     "stages_of",
+    "straight_through",
+    "table_rows",
     "truncated_normal",
     "upsample",
     "use_native_layers",

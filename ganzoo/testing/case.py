@@ -21,12 +21,18 @@ from ..components.isolation import contained, off_stdout
 from ..components.kinds import KINDS
 from ..components.loading import zoo
 from ..components.registry import Component, Registry
-from ..contracts import Discriminator, Spec
+from ..contracts import Column, Discriminator, Spec
 from ..errors import BadData, BrokenPlugin, GanzooError, Incompatible, one_line
+from ..nn import straight_through, table_rows
 
 BATCH = 4
 REASON = 240  # letters of an error
-SPECS = (  # grey, RGB, RGBA, rectangular and odd images, points, signals
+COLUMNS = (
+    Column("number", (), 10.0, 2.5),
+    Column("category", ("one", "two", "three")),
+    Column("count", (), 4.0, 1.5, True),
+)
+SPECS = (  # grey, RGB, RGBA, rectangular and odd images, points, signals; videos, tokens, a table
     Spec((1, 16, 16), 3),
     Spec((3, 32, 32), 3),
     Spec((4, 16, 16), 3),
@@ -36,6 +42,9 @@ SPECS = (  # grey, RGB, RGBA, rectangular and odd images, points, signals
     Spec((5,), 3),
     Spec((1, 64), 3),
     Spec((2, 256), 3),
+    Spec((1, 4, 8, 8), 3),
+    Spec((6, 5), 3, alphabet=("", "a", "b", "c", " ")),
+    Spec((5,), 3, columns=COLUMNS),
 )
 Outcome = Literal["holds", "does not hold", "does not apply", "noted"]
 
@@ -321,14 +330,22 @@ def on(specs: Sequence[Spec]) -> str:
 def samples_of(spec: Spec, count: int = BATCH, seed: int = 2) -> Tensor:
     """Samples that are always the same, in a generator's range."""
     torch.manual_seed(seed)
-    return torch.randn(count, *spec.shape).clamp(-1, 1)
+    return _meant(torch.randn(count, *spec.shape).clamp(-1, 1), spec)
+
+
+def _meant(numbers: Tensor, spec: Spec) -> Tensor:
+    """Numbers as samples, symbols and categories chosen."""
+    if spec.modality == "tokens":
+        return straight_through(numbers)
+    return table_rows(numbers, spec.columns) if spec.columns else numbers
 
 
 def grouped(spec: Spec, count: int, seed: int = 3) -> Tensor:
     """Samples in two groups far apart, in a generator's range: some metrics count the groups."""
     torch.manual_seed(seed)
     sides = torch.arange(count).remainder(2).mul(1.5).sub(0.75)
-    return sides.view(-1, *[1] * len(spec.shape)) + 0.05 * torch.randn(count, *spec.shape)
+    numbers = sides.view(-1, *[1] * len(spec.shape)) + 0.05 * torch.randn(count, *spec.shape)
+    return _meant(numbers, spec)
 
 
 def _with_given(base: Any) -> type:

@@ -52,11 +52,13 @@ def opens(case: Case) -> str:
     """There are samples, of the type that their modality has."""
     data = data_of(case)
     case.require(len(data), "has no samples", "raise BadData when there are none")
-    wanted = torch.uint8 if data.spec.modality == "image" else torch.float32
-    wrong = f"its samples are {data.samples.dtype}"
-    case.require(
-        data.samples.dtype == wanted, wrong, "images are uint8 in 0..255, all else float32"
-    )
+    modality, dtype = data.spec.modality, data.samples.dtype
+    if modality == "tokens":
+        right = not dtype.is_floating_point and dtype != torch.bool
+    else:
+        right = dtype == (torch.uint8 if modality in ("image", "video") else torch.float32)
+    fix = "images and videos are uint8 in 0..255, tokens numbers of symbols, all else float32"
+    case.require(right, f"its samples are {dtype}", fix)
     return f"{len(data):,} samples, {describe(data.spec)}, {data.samples.dtype}"
 
 

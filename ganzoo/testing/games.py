@@ -131,7 +131,8 @@ def plays(case: Case) -> str:
 
 def plays_compiled(case: Case) -> str:
     """An update of each player compiles as one graph and agrees with the eager one."""
-    for spec in case.one_of_each:
+    tried = list({len(spec.shape): spec for spec in reversed(case.one_of_each)}.values())
+    for spec in tried:
         parts, inputs = stage(case, spec)
         for side in SIDES:
             function, progress = losses(parts, side), torch.tensor(0.2)
@@ -145,7 +146,7 @@ def plays_compiled(case: Case) -> str:
                 found.append(case.attempt(f"the {side}'s update", fix, compute, *given)[0])
             same = torch.allclose(found[0], found[1], rtol=1e-4, atol=1e-5)
             case.require(same, f"the {side}'s compiled update is another", "keep no Python state")
-    return on(case.one_of_each)
+    return on(tried)
 
 
 def use_game(case: Case, game: Game) -> Tensor:

@@ -101,19 +101,48 @@ def draws_shapes(case: Case) -> str:
 
 
 def ranges(case: Case) -> str:
-    """Images lie in [-1, 1], far from the origin of latents too."""
-    images = [spec for spec in case.taken if spec.modality == "image"]
-    if not images:
-        raise DoesNotApply("it draws no images")
+    """Images and videos lie in [-1, 1], far from the origin of latents too; symbols and categories
+    are shares of one.
+    """
+    bounded = [spec for spec in case.taken if spec.modality in ("image", "video")]
+    chosen = [spec for spec in case.taken if _choices(spec)]
+    if not bounded and not chosen:
+        raise DoesNotApply("it draws no images, tokens or categories")
+    for spec in chosen:
+        _require_shares(case, spec)
     widest = 0.0
-    for spec in images:
+    for spec in bounded:
         net = case.made(spec)
         with torch.no_grad():
             here = seeded(net, 5 * latents_of(case, spec), labels_for(net, spec)).abs().max().item()
-        fix = "end in tanh: images lie in [-1, 1]"
+        fix = "end in tanh: images and videos lie in [-1, 1]"
         case.require(here <= 1, f"draws values up to {here:.2f} on {describe(spec)}", fix)
         widest = max(widest, here)
-    return f"images reach {widest:.2f} of 1"
+    found = [f"images and videos reach {widest:.2f} of 1"] if bounded else []
+    return "; ".join([*found, *(["symbols and categories are shares of one"] if chosen else [])])
+
+
+def _choices(spec: Spec) -> list[slice]:
+    """Where in a sample's last dimension each symbol or category lies."""
+    if spec.alphabet:
+        return [slice(0, len(spec.alphabet))]
+    found, start = [], 0
+    for column in spec.columns:
+        found += [slice(start, start + column.width)] if column.values else []
+        start += column.width
+    return found
+
+
+@torch.no_grad()
+def _require_shares(case: Case, spec: Spec) -> None:
+    net = case.made(spec)
+    drawn = seeded(net, latents_of(case, spec), labels_for(net, spec))
+    fix = "end in ganzoo.nn.straight_through, relaxed or table_rows"
+    for place in _choices(spec):
+        shares = drawn[..., place]
+        right = bool((shares >= 0).all()) and bool(((shares.sum(-1) - 1).abs() < 1e-4).all())
+        what = "categories" if spec.columns else "symbols"
+        case.require(right, f"draws {what} on {describe(spec)} that are no shares of one", fix)
 
 
 def reads_latents(case: Case) -> str:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..contracts import Discriminator, Encoder, Generator, GradientPenalty, Loss, Side, Spec
 from ..contracts.step import Step
+from ..nn import finished
 from .case import BATCH, samples_of
 
 LATENTS = 16  # numbers in a stand-in's latents: room for the codes of a part that reads some
@@ -25,8 +26,9 @@ class PlainGenerator(Generator):
 
     def forward(self, latents: Tensor, labels: Tensor | None = None, **given: Tensor) -> Tensor:
         read = torch.cat([latents, *[given[name].flatten(1) for name in self.reads]], 1)
-        samples: Tensor = self.outer(self.inner(read).tanh()).tanh()
-        return samples.view(-1, *self.spec.shape)
+        numbers: Tensor = self.outer(self.inner(read).tanh()).tanh()
+        chosen = self.spec.modality in ("tokens", "table")
+        return finished(numbers, self.spec) if chosen else numbers.view(-1, *self.spec.shape)
 
 
 class PlainEncoder(Encoder):

@@ -24,7 +24,8 @@ from ..engine.randomness import Streams, derive
 from ..engine.threads import fitting_threads
 from ..errors import BadFile, GanzooError, one_line
 from ..generate import drawing, generator_file
-from ..generate.pictures import write_picture
+from ..generate.pictures import write_pictures
+from ..generate.sounds import rate_of
 from ..io import checkpoints as checkpoint
 from ..io import untrusted_folder as inside
 from ..io.background_writer import Writer
@@ -329,7 +330,7 @@ class Training:
         """Samples in one picture: as configured, but a scatter plot of few points shows nothing."""
         return (
             self.config.samples.count
-            if self.pipeline.spec.modality != "points"
+            if self.pipeline.spec.modality not in ("points", "table")
             else max(self.config.samples.count, POINTS)
         )
 
@@ -410,13 +411,15 @@ class Training:
         assert self.folder is not None
         path, spec = self.folder / f"{name}.png", drawing.tile_spec(self.pipeline, samples)
         self._tile = spec if "/" in name else self._tile
-        below = self._real() if spec.modality == "points" else None  # for axes and comparison
+        compared = spec.modality in ("points", "table")  # for axes and comparison
+        below = self._real() if compared else None
 
         folder, transfer = self.folder, Transfer({name: samples}, self.pipeline.device)
+        rate = rate_of(self.config.data.options)
 
         def job() -> None:
             inside.make_folder(path.parent, folder)
-            write_picture(path, transfer.fetch()[name], spec, below)
+            write_pictures(path, transfer.fetch()[name], spec, below, rate)
             for listener in self.listeners:
                 listener.picture(name, path)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..assembly.pipeline import Pipeline
 from ..errors import Incompatible, nearest
 from ..generate import drawing, generator_file
-from ..generate.pictures import as_stored
+from ..generate.images import as_stored
 from ..measure import Score
 from ..measure.measuring import Asked, Clock, Piece, Real, common, pieces
 from ..measure.records import figures_of, now, versions_of

@@ -157,13 +157,13 @@ def test_data_that_are_none(command: str, here: Path, cli: Cli) -> None:
     (here / "empty").mkdir()
     (here / "alone").mkdir()
     (here / "alone" / "a.png").write_text("text")
-    (here / "notes.txt").write_text("text")
+    (here / "notes.md").write_text("text")
     (here / "broken.zip").write_bytes(b"PK\x03\x04" + b"\0" * 50)
     for name, why in (
         ("empty", "no pictures"),
         ("alone", "a.png: not a picture"),
         ("alone/a.png", "single picture"),
-        ("notes.txt", "neither a folder nor a zip"),
+        ("notes.md", "neither a folder nor a zip"),
         ("broken.zip", "broken.zip"),
     ):
         line = refused(cli, 1, *command.format(name).split(), says=(name, why))

@@ -22,6 +22,8 @@ from ganzoo.assembly.assembling import assemble
 from ganzoo.cli import group
 from ganzoo.components import loading as plugins
 from ganzoo.components.kinds import KINDS
+from ganzoo.components.options import options_of
+from ganzoo.data import form_of
 from ganzoo.errors import GanzooError
 from ganzoo.training.loop import Training
 
@@ -319,6 +321,10 @@ def check_parts(registry, given):
         for section, part in parts.items()
         if section != "data" or not pictures
     }
+    if pictures:  # a file or folder, whose form its name and options tell
+        names = [text.partition("=")[0].rpartition(".")[2] for text in given["settings"]]
+        form = form_of(Path(parts["data"][1]), names)
+        known["data"] = options_of(form.load) if form else {}
     for text in given["settings"]:
         section, _, key = text.partition("=")[0].rpartition(".")
         if section == "metric":

@@ -13,6 +13,7 @@ import tomllib
 import warnings
 import zipfile
 
+import numpy as np
 import safetensors.torch
 import torch
 from mutators import JSON_RAWS, TOML_RAWS, dump_json, dump_toml, mutate_bytes, mutate_tree, text_of
@@ -342,7 +343,46 @@ def zips(chance, material):
     return lambda: verb(path, resolution=size)
 
 
-KINDS = {"generator": generator, "run": run, "manifest": manifest, "zip": zips}
+TABLE = "age,city,kind\n" + "".join(f"{20 + i},{'xyz'[i % 3]},{i % 2}\n" for i in range(30))
+TEXT = "".join(f"line {i} of text, Grüezi\n" for i in range(30))
+
+
+def array(shape, kind):
+    """A .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.ones(shape, kind))
+    return buffer.getvalue()
+
+
+def animation():
+    """A .gif of four frames."""
+    buffer = io.BytesIO()
+    first, *rest = [Image.new("L", (12, 10), 40 * i) for i in range(4)]
+    first.save(buffer, "GIF", save_all=True, append_images=rest)
+    return buffer.getvalue()
+
+
+FORMS = (
+    ("t.csv", TABLE.encode(), data.load_table),
+    ("t.txt", TEXT.encode(), data.load_texts),
+    ("t.npy", array((5, 3), np.float32), data.load_array),
+    ("t.npy", array((5, 1, 2, 4, 4), np.uint8), data.load_array),
+    ("t.gif", animation(), data.load_videos),
+)
+
+
+def form(chance, material):
+    """A table, a text, an array or a video, its bytes changed."""
+    name, content, load = chance.choice(FORMS)
+    folder = material.scratch / "form"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    (folder / name).write_bytes(mutate_bytes(chance, content))
+    where = folder if name.endswith("gif") else folder / name
+    return lambda: load(where).batch(torch.tensor([0]))
+
+
+KINDS = {"generator": generator, "run": run, "manifest": manifest, "zip": zips, "form": form}
 
 
 def warm_up(material):

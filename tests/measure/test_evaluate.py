@@ -12,7 +12,8 @@ import ganzoo
 from ganzoo.contracts import Dataset, Metric, Spec
 from ganzoo.errors import BadFile, Incompatible
 from ganzoo.generate import generator_file
-from ganzoo.generate.pictures import png, to_image
+from ganzoo.generate.images import to_image
+from ganzoo.generate.pictures import png
 from ganzoo.measure import Figure, Score, differs, measuring, scores_file, text_of
 from ganzoo.measure.records import figures_of
 

@@ -1,5 +1,5 @@
-"""Mutated generator files, run files, checkpoints and zips of
-pictures: only one-line errors of ours, or success, come of them.
+"""Mutated generator files, run files, checkpoints, zips of pictures and other forms of data: only
+one-line errors of ours, or success, come of them.
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[1] / "helpers" / "fuzzing.py"
-KINDS = ("generator", "run", "manifest", "zip")
+KINDS = ("generator", "run", "manifest", "zip", "form")
 
 
 def fuzz(kinds, count, first, seconds):
@@ -32,7 +32,7 @@ def check(report, count):
     assert report["slowest"] < 5 and report["grown_mib"] < 1024
 
 
-def test_two_thousand_mutated_files():
+def test_five_hundred_mutated_files_of_each_kind():
     for report in fuzz(KINDS, 500, 0, seconds=300):
         check(report, 500)
 

@@ -1,4 +1,4 @@
-"""Fully connected nets for images, signals and points alike."""
+"""Fully connected nets for samples of every modality."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganzoo.contracts import Discriminator, Encoder, Generator, PositiveInt, Spec
-from ganzoo.nn import ConcatHead, MinibatchDiscrimination, class_head
+from ganzoo.contracts import (
+    MODALITIES,
+    Discriminator,
+    Encoder,
+    Generator,
+    PositiveInt,
+    Spec,
+)
+from ganzoo.nn import ConcatHead, MinibatchDiscrimination, class_head, finished
 
 Natural = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -86,7 +93,8 @@ class Waves(nn.Module):
 class MLPGenerator(Generator):
     """A fully connected generator for samples of any shape (Goodfellow et al. 2014).
 
-    Images end in tanh; signals and points are unbounded, points
+    Images and videos end in tanh; symbols and the categories of tables are chosen, with the
+    gradient of a softmax (straight-through); signals, points and numbers are unbounded, points
     moved and scaled to the data's mean and deviation.
     The paper's own net for MNIST is width 1200, depth 2. With `labels` the first layer reads the
     class beside the latents, one number a class (Mirza and Osindero 2014), and a vector where the
@@ -99,6 +107,7 @@ class MLPGenerator(Generator):
     labels: whether it is told the class or vector of what it is to draw, where the data have them
     """
 
+    modalities = MODALITIES
     partner = "mlp"
     may_read = ("vector",)
     adapts = {"conditional": {"labels": True}}  # noqa: RUF012  (typed in the contract)
@@ -140,8 +149,7 @@ class MLPGenerator(Generator):
         samples: Tensor = self.draw(self.trunk(latents))
         if self.frame is not None:
             samples = self.frame.back(samples)
-        bounded = samples.tanh() if self.spec.modality == "image" else samples
-        return bounded.view(-1, *self.spec.shape)
+        return finished(samples, self.spec)
 
 
 class MLPDiscriminator(Discriminator):
@@ -162,6 +170,7 @@ class MLPDiscriminator(Discriminator):
     minibatch: projections by which the samples of a batch are compared; 0 for none
     """
 
+    modalities = MODALITIES
     may_read = ("vector",)
     adapts = {  # noqa: RUF012  (typed in the contract)
         "conditional": {"labels": True},
@@ -240,6 +249,8 @@ class MLPEncoder(Encoder):
     width: units in each hidden layer
     depth: hidden layers
     """
+
+    modalities = MODALITIES
 
     def __init__(
         self,

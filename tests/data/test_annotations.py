@@ -12,7 +12,7 @@ from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.contracts import Spec
-from ganzoo.data import load_pictures, tables
+from ganzoo.data import annotations, load_pictures
 from ganzoo.errors import BadData, Incompatible
 
 NAMES = [f"{i}.png" for i in range(6)]
@@ -140,7 +140,7 @@ def test_what_is_wrong_with_a_table_is_one_line(reason, tmp_path):
 
 def test_sizes_come_before_contents(tmp_path, monkeypatch):
     here = folder(tmp_path / "a", "labels.csv", rows([0] * 6))
-    monkeypatch.setattr(tables, "MAX_TABLE", 20)
+    monkeypatch.setattr(annotations, "MAX_TABLE", 20)
     with pytest.raises(BadData, match=r"labels.csv: larger than"):
         load_pictures(here)
 
