@@ -308,34 +308,10 @@ def _walk(
     generator: LoadedGenerator, seed: int, label: int | None, truncation: float | None, path: Path
 ) -> None:
     """A looping walk through the latents of a few samples, as an animated picture."""
-    import torch
-
     from ..generate.pictures import draw, gif
-    from ..generate.sampling import chunk_of
     from ..io.files import write_bytes
 
-    net = generator.net
-    options = generator.sampling_options({"truncation": truncation})
-    corners = net.draw_latents(  # type: ignore[operator]
-        CORNERS, torch.Generator().manual_seed(seed), **options
-    )
-    frames = []
-    classes = generator.spec.classes
-    labels = (
-        torch.full((BETWEEN,), label or 0)
-        if getattr(net, "conditional", False) and classes
-        else None
-    )
-    chunk = chunk_of(generator.spec)
-    for i in range(CORNERS):
-        t = torch.linspace(0, 1, BETWEEN + 1)[:BETWEEN].view(-1, *[1] * (corners.dim() - 1))
-        angle = t * torch.pi / 2
-        between = (
-            corners[i] * angle.cos() + corners[(i + 1) % CORNERS] * angle.sin()
-        )  # along the sphere, where a normal prior has its mass
-        with torch.no_grad():
-            for part in between.split(chunk):
-                drawn = net(part, None if labels is None else labels[: len(part)])
-                frames += [draw(frame[None], generator.spec).convert("RGB") for frame in drawn]
+    drawn = generator.walk(CORNERS, BETWEEN, seed, label, truncation=truncation)
+    frames = [draw(frame[None], generator.spec).convert("RGB") for frame in drawn]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, gif(frames, 60))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -40,7 +41,6 @@ def sample(
     Labels, for a conditional net: the given one, or every class in turn. given: what it reads,
     [count, ...] by name. options: those of sampling alone, which the net's `sampling` lists.
     """
-    device = next((p.device for p in net.parameters()), torch.device("cpu"))
     latents = net.draw_latents(  # type: ignore[operator]
         count, torch.Generator().manual_seed(seed), **options
     )
@@ -49,20 +49,45 @@ def sample(
         labels = (
             torch.arange(count) % spec.classes if label is None else torch.full((count,), label)
         )
+    with _at_rest(net, seed):
+        return _of_latents(net, latents, labels, given or {}, chunk_of(spec))
+
+
+@contextmanager
+def _at_rest(net: nn.Module, seed: int) -> Iterator[None]:
+    """The net in evaluation mode, with random numbers of its own: what it draws by chance must not
+    disturb, nor depend on, those of a training.
+    """
     was_training = net.training
-    with forked(device):  # a net that draws noise must not disturb, nor depend on, the training's
+    with forked(_device_of(net)):
         torch.manual_seed(seed)
         net.eval()
-        chunk = chunk_of(spec)
-        drawn = [
-            net(
-                latents[i : i + chunk].to(device),
-                None if labels is None else labels[i : i + chunk].to(device),
-                **{name: each[i : i + chunk].to(device) for name, each in (given or {}).items()},
-            ).float()
-            for i in range(0, count, chunk)
-        ]
-        net.train(was_training)
+        try:
+            yield
+        finally:
+            net.train(was_training)
+
+
+def _device_of(net: nn.Module) -> torch.device:
+    return next((p.device for p in net.parameters()), torch.device("cpu"))
+
+
+def _of_latents(
+    net: nn.Module,
+    latents: Tensor,
+    labels: Tensor | None,
+    given: Mapping[str, Tensor],
+    chunk: int,
+) -> Tensor:
+    device = _device_of(net)
+    drawn = [
+        net(
+            latents[i : i + chunk].to(device),
+            None if labels is None else labels[i : i + chunk].to(device),
+            **{name: each[i : i + chunk].to(device) for name, each in given.items()},
+        ).float()
+        for i in range(0, len(latents), chunk)
+    ]
     return torch.cat(drawn)
 
 
@@ -157,6 +182,31 @@ class LoadedGenerator:
                 f"{one_line(error)}"
             ) from error
 
+    @torch.no_grad()
+    def walk(
+        self, corners: int, between: int, seed: int = 0, label: int | None = None, **options: Any
+    ) -> Tensor:
+        """Samples [corners * between, *shape] along a closed way through the latents of `corners`
+        samples, on the sphere between two of them, where a normal prior has its mass. What else a
+        net draws by chance, as StyleGAN2 its noise, is the same for all.
+
+        label: of all, the first class unless it is given. Raises as `sample` does.
+        """
+        count = corners * between
+        self.check_room(count, "corners")
+        ends = self.net.draw_latents(  # type: ignore[operator]
+            corners, torch.Generator().manual_seed(seed), **self.sampling_options(options)
+        )
+        turn = torch.arange(between).view(-1, *[1] * (ends.dim() - 1)) * torch.pi / 2 / between
+        way = [ends[i] * turn.cos() + ends[(i + 1) % corners] * turn.sin() for i in range(corners)]
+        told = getattr(self.net, "conditional", False) and self.spec.classes
+        labels = torch.full((1,), label or 0) if told else None
+        drawn = []
+        for latent in torch.cat(way).split(1):
+            with _at_rest(self.net, seed):
+                drawn.append(_of_latents(self.net, latent, labels, {}, 1))
+        return torch.cat(drawn)
+
     def sampling_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Options of sampling alone, in the types that the generator lists; those that are None
         are left out. Raises UsageError for one that it has not.
@@ -178,7 +228,7 @@ class LoadedGenerator:
 
         key: the argument that asks for them.
         """
-        device = next((p.device for p in self.net.parameters()), torch.device("cpu"))
+        device = _device_of(self.net)
         chunk = min(count, chunk_of(self.spec))
         if chunk not in self._peaks:
             labels = torch.zeros(chunk, dtype=torch.long) if self.spec.classes else None

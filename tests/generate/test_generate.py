@@ -7,6 +7,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from safetensors.torch import load_file
 
 from ganzoo.components.loading import zoo
 from ganzoo.components.registry import Component
-from ganzoo.contracts import Dataset
+from ganzoo.contracts import Dataset, Generator, Spec
+from ganzoo.generate.sampling import LoadedGenerator
 
 Run = Callable[..., str]
 MAIN = "from ganzoo.cli import main; main()"
@@ -130,3 +132,24 @@ def test_points_and_signals_go_all_the_way(
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     ran("generate", folder, *flags, "--out", tmp_path / "numbers")
     assert load_file(tmp_path / "numbers" / "samples.safetensors")["samples"].shape == (5, *shape)
+
+
+class Noisy(Generator):
+    """Its latents, and beside them noise that is drawn anew each time."""
+
+    def forward(self, latents: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        noise = torch.randn(len(latents), 3)
+        return torch.cat([latents, noise], 1)
+
+
+def test_what_a_net_draws_by_chance_stays_the_same_along_a_walk() -> None:
+    spec = Spec((5,))
+    header = SimpleNamespace(spec=lambda: spec)
+    net = Noisy(spec, latent_dim=2)
+    walk = LoadedGenerator(net, header).walk(3, 4, seed=7)  # type: ignore[arg-type]
+    assert walk.shape == (12, 5)
+    torch.testing.assert_close(walk[:, 2:], walk[:1, 2:].expand(12, 3))
+    corners = torch.randn(3, 2, generator=torch.Generator().manual_seed(7))
+    torch.testing.assert_close(walk[::4, :2], corners)
+    half = (corners + corners.roll(-1, 0)) * 0.5**0.5
+    torch.testing.assert_close(walk[2::4, :2], half)
