@@ -142,6 +142,8 @@ def _is_generator(path: Path) -> bool:
     from .. import evaluation
 
     try:
+        if not path.exists():
+            raise UsageError(f"{path}: no such run, file or folder")
         return path.suffix == ".safetensors" or evaluation.is_run(path)
     except OSError as error:  # a name that is too long
         raise UsageError(f"{path}: {error.strerror}") from None

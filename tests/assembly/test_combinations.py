@@ -12,7 +12,7 @@ from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.components.registry import Component, Registry
-from ganzoo.contracts import Dataset, Discriminator, GradientPenalty, Tracker
+from ganzoo.contracts import Column, Dataset, Discriminator, GradientPenalty, Tracker
 from ganzoo.errors import Incompatible
 from ganzoo.training.loop import Training
 
@@ -24,6 +24,19 @@ FEW = {
     ),
     "points": Dataset(torch.randn(32, 2, generator=STREAM), *LABELS),
     "signal": Dataset(torch.randn(32, 1, 32, generator=STREAM), *LABELS),
+    "video": Dataset(
+        torch.randint(0, 256, (32, 1, 3, 4, 4), generator=STREAM, dtype=torch.uint8), *LABELS
+    ),
+    "tokens": Dataset(
+        torch.randint(0, 3, (32, 5), generator=STREAM, dtype=torch.uint8),
+        *LABELS,
+        alphabet=("", "a", "b"),
+    ),
+    "table": Dataset(
+        torch.cat([torch.randn(32, 1, generator=STREAM), torch.eye(2).repeat(16, 1)], 1),
+        *LABELS,
+        columns=(Column("number"), Column("category", ("yes", "no"))),
+    ),
 }
 UPDATES, BATCH = 3, 8
 

@@ -136,7 +136,7 @@ def test_random_numbers_go_on_as_if_nothing_had_been_checked():
 @pytest.mark.parametrize(
     ("name", "kinds"),
     [
-        ("ganzoo", len(KINDS) - 1),  # all but trackers
+        ("ganzoo", len(KINDS)),
         ("losses", 1),
         ("ganzoo:losses", 1),
         ("ganzoo/hinge", 1),

@@ -348,7 +348,7 @@ def test_a_floor_is_of_other_real_samples():
         (["RUN", "REAL", "--data", "digits"], 2, "given already"),
         (["BEGUN"], 1, "has saved no generator yet"),
         (["CUT"], 1, "cut.safetensors"),
-        (["NONE"], 2, "give the real pictures"),
+        (["NONE"], 2, "no such run, file or folder"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from ganzoo.contracts import Discriminator, PositiveInt, Spec
+from ganzoo.contracts import MODALITIES, Discriminator, PositiveInt, Spec
 
 from .nets import Frame, trunk
 
@@ -16,14 +16,17 @@ class MLPAutoencoder(Discriminator):
     et al. 2017).
 
     Judges samples of any shape [n, *spec.shape]; the error is a mean over a sample's numbers, so
-    that logits are never positive. Reconstructions of images end in tanh; points are taken from
-    the data's mean in units of their deviation, which slopes are counted over, too.
+    that logits are never positive. Reconstructions of images and videos end in tanh; points are
+    taken from the data's mean in units of their deviation, which slopes are counted over, too;
+    symbols and categories are numbers as others.
 
     width: units in each hidden layer
     depth: hidden layers on either side of the code
     code: numbers that a sample is squeezed into
     error: of each number, |x - y| (BEGAN, eta 1) or (x - y)² (EBGAN)
     """
+
+    modalities = MODALITIES
 
     def __init__(
         self,
@@ -55,7 +58,8 @@ class MLPAutoencoder(Discriminator):
         found = self.decode(self.encode(self._framed(samples)))
         if self.frame is not None:
             found = self.frame.back(found)
-        bounded: Tensor = found.tanh() if self.spec.modality == "image" else found
+        within = self.spec.modality in ("image", "video")
+        bounded: Tensor = found.tanh() if within else found
         return bounded.view(samples.shape)
 
     def _framed(self, samples: Tensor) -> Tensor:
