@@ -18,7 +18,8 @@ from ganzoo.training import log_file as logbook
 from ganzoo.training import run_folder as runs
 from ganzoo.training.loop import Interrupted, Training
 
-RECIPES = [c.name for c in zoo().registry.components("recipe")]
+RECIPES = list(zoo().registry.components("recipe"))
+FIRST = {recipe.plugin: recipe.name for recipe in reversed(RECIPES)}  # of each plugin
 BATCH, ITERATIONS = (
     48,
     45,
@@ -118,7 +119,13 @@ def narrowed(name):
     return configuration.merge(recipe.recipe(), narrow.layer(recipe))
 
 
-@pytest.mark.parametrize("recipe", [*RECIPES, None])
+def case(recipe):
+    """The first recipe of each plugin, whose nets and parts they share; the others are slow."""
+    marks = [] if FIRST[recipe.plugin] == recipe.name else [pytest.mark.slow]
+    return pytest.param(recipe.name, marks=marks)
+
+
+@pytest.mark.parametrize("recipe", [*map(case, RECIPES), None])
 def test_resume_is_exact(recipe, tmp_path):
     config = small(narrowed(recipe) if recipe else ALL_AT_ONCE)
     whole = trained(config, tmp_path / "whole")
