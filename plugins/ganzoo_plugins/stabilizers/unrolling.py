@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, grad
 
 from ganzoo.contracts import Loss, PositiveFloat, PositiveInt, Regularizer, Step, nets_of
@@ -23,7 +23,7 @@ class Unrolled(Regularizer):
     weights as they are, and the discriminator's own update does not change. (The paper unrolls
     Adam.) An update of the generator costs about three times `steps` more passes of the
     discriminator, whose graphs it keeps. Raises Incompatible for a loss that reads more of the
-    discriminator than its logits.
+    discriminator than its logits, and in games that judge something else than samples.
 
     steps: steps that the discriminator is ahead; the paper takes 1 to 10
     rate: learning rate of these steps
@@ -51,6 +51,12 @@ class Unrolled(Regularizer):
                 remedy="take a loss of logits alone",
             )
         net = step.discriminator
+        if not isinstance(net, nn.Module):
+            raise Incompatible(
+                "unrolls a discriminator that judges samples as they are, and this game has "
+                "something before it",
+                remedy="leave it out",
+            )
         every = dict(net.named_parameters())
         still = {name: p for name, p in every.items() if name in self.frozen}
         weights: dict[str, Tensor] = {n: p for n, p in every.items() if n not in self.frozen}
