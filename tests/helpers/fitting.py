@@ -9,6 +9,7 @@ from ganzoo.contracts import Discriminator, Spec
 
 IMAGES_ONLY = ("cr", "bcr")
 SMALL = ("dcgan", "mlp")  # what all losses and regularizers are tried with
+HEADS = ("classify", "decoders")  # what a discriminator says of its features beside the logit
 OF_FEATURES = ("featmatch", "d2dce", "infogan")
 
 
@@ -66,6 +67,9 @@ def refusal(registry, gen, loss, regs, sort="image"):
     for reg in regs:
         if reg == "unrolled" and wanted(registry, loss, (), "discriminator"):
             return "unrolls the logits of the discriminator, and the loss reads"
+        heads = [t for _, t in wanted(registry, loss, regs, "discriminator") if t in HEADS]
+        if reg == "gradnorm" and heads:
+            return "hides the features that .* would read"
         if reg == "pathlen" and normed(registry, gen):
             return "takes the slope of single samples, and the generator's .*BatchNorm"
         if reg in IMAGES_ONLY and sort != "image":
