@@ -44,9 +44,16 @@ class Part(Dataset):
         """The same data on a device; on the host they stay in what they are a part of."""
         if self.base.size is None or device.type == "cpu":
             return self
-        batch = self.base.gather(self.chosen)
-        held = Dataset(batch.samples, batch.labels, self.classes, self.notes, given=batch.given)
-        return replace(held, others=self.others).to(device)
+        labels = self.base.labels
+        alone = replace(
+            self.base,
+            samples=self.base.samples[self.chosen],
+            labels=None if labels is None else labels[self.chosen],
+            given={name: each[self.chosen] for name, each in self.base.given.items()},
+            notes=self.notes,
+            digest="",
+        )
+        return alone.to(device)
 
     def gather(self, indices: Tensor) -> Batch:
         """The samples at these indices [n] of the part."""
@@ -101,6 +108,8 @@ def _part(dataset: Dataset, chosen: Tensor) -> Part:
         dataset.classes,
         given={name: each[:0] for name, each in dataset.given.items()},
         others=dataset.others,
+        alphabet=dataset.alphabet,
+        columns=dataset.columns,
         base=dataset,
         chosen=chosen,
     )

@@ -8,7 +8,7 @@ import torch
 from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
-from ganzoo.contracts import Dataset
+from ganzoo.contracts import Column, Dataset
 from ganzoo.data import from_torch, holdout
 from ganzoo.data.contents import marks
 from ganzoo.data.loader import Feed
@@ -122,3 +122,24 @@ def test_a_share_that_is_none_is_refused(share):
     tree = configuration.merge(configuration.defaults(), {"data": {"holdout": share}})
     with pytest.raises(BadConfig, match=r"data\.holdout"):
         configuration.check(tree)
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        Dataset(torch.randint(0, 3, (40, 5)), alphabet=("", "a", "b")),
+        Dataset(torch.randn(40, 2), columns=(Column("one"), Column("two", scale=3.0))),
+        Dataset(torch.randint(0, 256, (40, 1, 3, 4, 4), dtype=torch.uint8)),
+    ],
+    ids=lambda data: data.spec.modality,
+)
+def test_a_part_means_what_the_whole_means(whole):
+    seen, held = holdout.split(whole, 0.3)
+    for part in (seen, held):
+        assert part.spec == whole.spec
+        chosen = whole.gather(part.chosen).samples
+        assert torch.equal(part.gather(torch.arange(len(part))).samples, chosen)
+        moved = part.to(torch.device("meta"))
+        assert moved.spec == whole.spec
+        assert len(moved) == len(part)
+        assert moved.samples.dtype == whole.samples.dtype
