@@ -128,12 +128,12 @@ def _looked_at(name: str, data: Mapping[str, Any]) -> tuple[int, tuple[int, int,
     """How many pictures there are, their shape in a training, and their classes; None where
     assembly has words for what is wrong with them.
     """
-    from ..data import parse_resolution, scan
+    from ..data import form_of, parse_resolution, scan
     from ..data.pairs import layout_of
 
     try:
         path = Path(name).expanduser()
-        if not path.exists() or layout_of(path, "auto") is not None:
+        if not path.exists() or layout_of(path, "auto") is not None or form_of(path, data):
             return None
         asked, channels = str(data.get("resolution", "auto")), data.get("channels", "auto")
         found = scan(path)

@@ -102,6 +102,7 @@ def test_what_is_asked_for_or_unknown_starts_from_the_defaults(tmp_path):
         assert started(here, **asked) is None
     assert started(tmp_path / "nowhere") is None and started(folder(tmp_path / "b", 3)) is None
     assert pictures.start(REGISTRY, {"data": {"name": str(here), "split": 2}}) is None
+    assert pictures.start(REGISTRY, {"data": {"name": str(here), "frames": 4}}) is None  # videos
     for letter in "AB":
         folder(tmp_path / "pairs" / letter, 40)
     assert started(tmp_path / "pairs") is None
