@@ -126,26 +126,19 @@ class Step:
         return [self._of_one(number) for number in range(count)]
 
     def _of_one(self, number: int) -> Step:
-        one = Step(
-            self.side,
-            self.generator,
-            self.discriminator,
-            self._stored,
-            self.latents,
-            self.labels,
-            views=self.views,
-            progress=self.progress,
-            flips=self._flips,
-            given=self.given,
-            fake=self._make,
-            from_latents=self.from_latents,
-        )
+        one = self._before(self.discriminator)
         one._whole, one._number = self, number
         return one
 
     def against(self, discriminator: Any) -> Step:
         """The same samples as seen before another discriminator."""
-        other = Step(
+        other = self._before(discriminator)
+        for name in ("data", "drawn", "_real_seen", "_fake_seen"):
+            other._keep(name, getattr(self, name))
+        return other
+
+    def _before(self, discriminator: Any) -> Step:
+        return Step(
             self.side,
             self.generator,
             discriminator,
@@ -160,9 +153,6 @@ class Step:
             from_latents=self.from_latents,
             weight=self.weight,
         )
-        for name in ("data", "drawn", "_real_seen", "_fake_seen"):
-            other._keep(name, getattr(self, name))
-        return other
 
     def _chosen(self, judges: Judges) -> Tensor:
         """The logits of the judge that this step is for; of all of them, joined, where it is for
