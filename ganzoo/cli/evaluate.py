@@ -249,6 +249,11 @@ def _take_metrics(
     names = list(dict.fromkeys(given["metric"])) or [*had]
     if not names:
         names = evaluation.default_metrics(registry, subject.spec)
+    if not names:
+        modality = subject.spec.modality
+        raise UsageError(
+            f"{subject.path}: no metric measures {modality} samples by default; name one"
+        )
     layers.add({"metric": False}, "")
     for name in names:
         registry.get("metric", name)

@@ -350,8 +350,8 @@ def _notes(
     numbers = sum(not column.values for column in columns)
     width = sum(column.width for column in columns)
     notes = [
-        f"{count:,} rows of {numbers} numbers and {len(columns) - numbers} categories, "
-        f"{width} numbers a sample"
+        f"rows: {count:,}; columns of numbers: {numbers}, of categories: {len(columns) - numbers}; "
+        f"numbers in a sample: {width}"
     ]
     if label:
         notes.append(f"labels from column {label}: {len(classes):,} classes")

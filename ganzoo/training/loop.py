@@ -512,7 +512,7 @@ class Training:
         if self.folder is not None and self.config.measure.images:
             line = {"images": self.images, "event": "scores", "scores": scores, "best": best}
             logbook.append(self.folder, line)
-        if self.folder is not None:
+        if self.folder is not None and self.measured:
             scores_file.append(self.folder, self.measured)
         if self.folder is not None and best:
             self.writer.submit(self._generator("best.safetensors"))

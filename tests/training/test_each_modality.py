@@ -165,6 +165,16 @@ def test_samples_are_written_in_the_form_of_the_data(run, ran, cli, tmp_path):
     assert done.code == 2 and "write .png or .npy" in done.err
 
 
+def test_what_no_metric_measures_is_said(run, cli):
+    modality, folder = run[0], run[1]
+    assert not (folder / "scores.jsonl").exists(), "nothing was measured"
+    done = cli("evaluate", folder, "--count", 20, "--print-only")
+    if modality == "signal":
+        assert done.code == 0
+    else:
+        assert done.code == 2 and f"no metric measures {modality} samples by default" in done.err
+
+
 def test_data_inspect_tells_what_training_would_do(run, ran):
     modality, _, config, _ = run
     options = [f"data.{k}={v}" for k, v in config.data.options.items()]
