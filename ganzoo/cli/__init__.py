@@ -26,6 +26,7 @@ COMMANDS = {  # name -> (module, one line)
     "evaluate": ("evaluate", "Measure a trained generator, or pictures, against real ones."),
     "runs": ("runs", "List runs: state, health, scores."),
     "compare": ("compare", "Set runs side by side."),
+    "sweep": ("sweep", "Train under many settings and seeds, and say what mattered."),
     "doctor": ("doctor", "Say what ails a run, since when, and what to do."),
     "list": ("list", "List the components that are installed."),
     "info": ("info", "Show a component's options, traits and companions."),

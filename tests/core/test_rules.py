@@ -43,6 +43,7 @@ LAYERS = (
     "scaffold",
     "library",
     "evaluation",
+    "sweeps",
     "cli",
     "__main__",
 )
