@@ -37,8 +37,8 @@ def _head(about: Mapping[str, Any]) -> list[str]:
 
 
 def _settings(about: Mapping[str, Any]) -> list[str]:
-    name, better = about["score"], "larger" if about["larger"] else "smaller"
-    title = f"{name} ({better} is better)" if name else "score"
+    better = "larger is better" if about["larger"] else "smaller is better"
+    title = f"{about['score']} ({better})" if about["score"] else "score"
     rows = [
         [row["setting"], tried(row["values"]), f"{row['survived']} of {row['of']}",
          _spread(row["score"])]

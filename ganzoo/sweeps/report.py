@@ -251,7 +251,8 @@ def levels(plan: Plan, results: Sequence[Result], scored: Sequence[Result]) -> l
     for key in dict.fromkeys(key for r in results for key in r.values):
         own = [r for r in results if key in r.values]
         for chosen in _grouped(own, key):
-            values = [r.score for r in scored if r in chosen and r.score is not None]
+            trials = {r.trial for r in chosen}
+            values = [r.score for r in scored if r.trial in trials and r.score is not None]
             rows.append(_level(key, _shown([r.values[key] for r in chosen]), chosen, values, base))
     return rows
 

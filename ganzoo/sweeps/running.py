@@ -124,6 +124,8 @@ def prepare(
     """
     planning.check_keys({**tries, **(where or {})})
     tree = configuration.check(base).tree()
+    ones = dict.fromkeys(setting_up.paths(tries), 1)  # whatever number it is, for its name's sake
+    Plan(tree, dict(tries), meant, numbers=ones, **about).check(registry)
     looked = configuration.merge(tree, {"train": LOOK})
     pipeline = assemble(configuration.check(looked), registry.meaning(meant))
     whole = pipeline.config.tree()
@@ -136,7 +138,8 @@ def prepare(
             chosen[keys] = space
     plan = Plan(tree, chosen, meant, numbers=setting_up.numbers_of(chosen, whole), **about)
     _check_score(plan, [*pipeline.metrics])
-    plan.check(registry)
+    if chosen.keys() != tries.keys():
+        plan.check(registry)
     return plan, notes
 
 
