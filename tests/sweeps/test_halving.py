@@ -108,7 +108,9 @@ def test_trials_end_where_the_algorithm_says(tmp_path, optuna):
     assert {r.images for r in found.results} == {200, 600, IMAGES}, "all ways to end are there"
     for result in found.results:
         assert result.status == ("finished" if result.images == IMAGES else "pruned")
-        assert (result.score is None) == (result.status == "pruned"), "at fewer images: not the same"
+        assert (result.score is None) == (result.status == "pruned"), (
+            "at fewer images: not the same"
+        )
         assert result.survived and len(result.measures) == result.images // 200
     assert found.report["statuses"]["pruned"] == sum(r.status == "pruned" for r in found.results)
     best = found.report["settings"][0]
