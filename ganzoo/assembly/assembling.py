@@ -41,10 +41,9 @@ from .compatibility import (
     check_modality,
     check_needs,
     discriminator_name,
-    probe,
     spec_for,
 )
-from .dry_run import rehearse
+from .dry_run import rehearse, try_nets
 from .pipeline import SECTION, SIDES, Pipeline
 from .precision_trial import MARGIN, bf16_gain
 from .roles import build_conditions, build_nets, only_read, players, what_is_read
@@ -171,7 +170,7 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
     if spec.modality == "points":
         _calibrate(build, dataset, nets)
     doing("trying the nets on a few samples")
-    probe(build, game, nets, specs)
+    try_nets(game, nets, specs, build.owners.__getitem__)
     moved = players(game, nets)
     generator, discriminator = moved["generator"], moved["discriminator"]
     _prepare(build, regularizers, generator, discriminator)
