@@ -287,7 +287,7 @@ def _problem(found: Any, expected: tuple[int, ...], net: nn.Module) -> str:
     if not isinstance(found, Tensor):
         return f"gives a {type(found).__name__}, not a tensor"
     start = tuple(found.shape)[: len(expected)]  # a discriminator's logits may be a map of patches
-    column = found.dim() == 2 and found.shape[1] == 1
+    column = len(expected) == 1 and found.dim() == 2 and found.shape[1] == 1
     if start != expected or column or (len(expected) > 1 and found.dim() != len(expected)):
         return f"gives {tuple(found.shape)}, not {expected}"
     if not found.is_floating_point():

@@ -24,6 +24,7 @@ COMMANDS = {  # name -> (module, one line)
     "bench": ("bench", "Measure how fast a pipeline trains here."),
     "generate": ("generate", "Draw pictures from a trained generator."),
     "evaluate": ("evaluate", "Measure a trained generator, or pictures, against real ones."),
+    "ladder": ("ladder", "Try settings on harder and harder data, against measured bands."),
     "runs": ("runs", "List runs: state, health, scores."),
     "compare": ("compare", "Set runs side by side."),
     "doctor": ("doctor", "Say what ails a run, since when, and what to do."),

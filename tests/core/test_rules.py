@@ -43,6 +43,7 @@ LAYERS = (
     "scaffold",
     "library",
     "evaluation",
+    "ladder",
     "cli",
     "__main__",
 )
