@@ -29,6 +29,7 @@ from ..engine.devices import (
 )
 from ..engine.losses import Parts, arrange, choose_differentiation
 from ..engine.moving import MovingSetting
+from ..engine.power_average import LENGTHS, PowerAverage
 from ..engine.randomness import derive, forked
 from ..engine.sizes import check_samples
 from ..errors import BrokenPlugin, GanzooError, Incompatible, one_line
@@ -93,6 +94,8 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
     )
     build.notes.append(f"engine {engine}: {reason}{slopes}")
     average = Average(parts.generator, ends(config.average.half_life)[0], config.average.ramp)
+    kept = LENGTHS if config.average.snapshots else {}
+    powers = {name: PowerAverage(parts.generator, length) for name, length in kept.items()}
     return Pipeline(
         _completed(build, parts.precision),
         spec,
@@ -109,6 +112,7 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
         moving,
         [*dataset.notes, *build.notes],
         held,
+        powers,
     )
 
 

@@ -37,9 +37,8 @@ def estimate(
     is found at once and holds the most; one that is compiled takes seconds to find.
     """
     nets = [pipeline.parts.net(side) for side in SIDES]
-    weights = sum(
-        _size([*net.parameters(), *net.buffers()]) for net in (*nets, pipeline.average.net)
-    )
+    averages = [each.net for each in (pipeline.average, *pipeline.powers.values())]
+    weights = sum(_size([*net.parameters(), *net.buffers()]) for net in (*nets, *averages))
     gradients = sum(_size(net.parameters()) for net in nets)
     optimizers = sum(
         _optimizer_state(pipeline.optimizers[side], net)

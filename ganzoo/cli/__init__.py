@@ -23,6 +23,7 @@ COMMANDS = {  # name -> (module, one line)
     "train": ("train", "Train a GAN from named parts."),
     "bench": ("bench", "Measure how fast a pipeline trains here."),
     "generate": ("generate", "Draw pictures from a trained generator."),
+    "average": ("average", "Average a generator over a length chosen after the training."),
     "evaluate": ("evaluate", "Measure a trained generator, or pictures, against real ones."),
     "ladder": ("ladder", "Try settings on harder and harder data, against measured bands."),
     "runs": ("runs", "List runs: state, health, scores."),

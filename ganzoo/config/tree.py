@@ -119,6 +119,7 @@ class Train(Section):
 class Average(Section):
     half_life: MovingCount
     ramp: NonNegativeFloat
+    snapshots: Count
 
 
 class Samples(Section):

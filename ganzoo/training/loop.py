@@ -33,6 +33,7 @@ from ..io.checkpoints import State
 from ..io.device_memory import on
 from ..io.transfer import Transfer
 from ..measure import Score, scores_file
+from . import average_files
 from . import log_file as logbook
 from . import progress_gif as progress
 from .meters import Meters, NotFinite, Reading, record
@@ -204,6 +205,7 @@ class Training:
         if self.folder is not None:
             logbook.forget_after(self.folder, self.images)
             scores_file.forget_after(self.folder, self.images)
+            average_files.forget_after(self.folder, self.images)
             logbook.append(
                 self.folder,
                 {
@@ -242,6 +244,8 @@ class Training:
                 self.pipeline.average.update(
                     self.pipeline.parts.generator, self.images - before, self.images
                 )
+                for each in self.pipeline.powers.values():
+                    each.update(self.pipeline.parts.generator, self.images - before, self.images)
                 self.updates += 1
                 self.seconds += time.perf_counter() - clock
                 self._score(before)  # before a checkpoint, which holds the best figure
@@ -341,6 +345,9 @@ class Training:
         if self._crosses(config.log.images, self.images, before):
             self._begin_line()
         self._finish_lines(wait=False)
+        crossed = self._crosses(config.average.snapshots, self.images, before)
+        if crossed or (config.average.snapshots and self.images >= self.goal):
+            self._keep_averages()
         if self.pictures.due(self._crosses(self._between, self.images, before)):
             self._sample()
         minutes = (time.monotonic() - self._began) / 60
@@ -454,6 +461,12 @@ class Training:
 
         self.writer.submit(job)
         self._saved, self._began = self.images, time.monotonic()
+
+    def _keep_averages(self) -> None:
+        """Write snapshots of the averages from which others can be made."""
+        if self.folder is not None:
+            self._check_finite()
+            self.writer.submit(average_files.writer(self.pipeline, self.folder, self.images))
 
     def _check_finite(self) -> None:
         """Raises NotFinite naming what must not be

@@ -44,6 +44,7 @@ LAYERS = (
     "library",
     "evaluation",
     "ladder",
+    "averaging",
     "cli",
     "__main__",
 )
