@@ -128,16 +128,18 @@ def _metrics(build: Assembly, spec: Spec, held: Dataset | None) -> dict[str, Met
 
 def _check_accumulation(config: Config) -> None:
     """Raises Incompatible for a batch that has no such parts."""
-    batch, parts = config.train.batch_size, config.train.accumulate
-    if batch % parts:
-        raise Incompatible(
-            f"does not divide the batch of {batch}",
-            section="train",
-            key="accumulate",
-            value=parts,
-            remedy="take",
-            change={"train.batch_size": max(batch // parts, 1) * parts},
-        )
+    parts = config.train.accumulate
+    for key in ("batch_size", "gen_batch"):
+        batch = getattr(config.train, key)
+        if batch % parts:
+            raise Incompatible(
+                f"does not divide the batch of {batch}",
+                section="train",
+                key="accumulate",
+                value=parts,
+                remedy="take",
+                change={f"train.{key}": max(batch // parts, 1) * parts},
+            )
 
 
 def _check_turns(config: Config) -> None:
@@ -200,7 +202,7 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
         parts,
         dataset,
         spec,
-        config.train.part,
+        {side: config.train.part_of(side) for side in SIDES},
         lambda section: f"{section} of {build.owners[section]}",
     )
     if device.type == "cpu":

@@ -5,7 +5,7 @@ parts work together, and how much memory does it take?
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -30,7 +30,11 @@ from ..io.device_memory import planned_memory
 
 
 def rehearse(
-    parts: Parts, dataset: Dataset, spec: Spec, batch: int, say: Callable[[str], str]
+    parts: Parts,
+    dataset: Dataset,
+    spec: Spec,
+    batches: Mapping[Side, int],
+    say: Callable[[str], str],
 ) -> None:
     """Updates of both sides on copies of the parts, so
     that what does not work is a line before the training.
@@ -41,6 +45,7 @@ def rehearse(
     for the person. Raises BrokenPlugin naming the part that failed.
     """
     for side in SIDES:
+        batch = batches[side]
         few = min(batch, FEW)
         try:
             simulated_peak(parts, spec, batch, side)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..assembly.pipeline import SIDES, Pipeline, set_learning_rate
-from ..contracts import Side, Tracker
+from ..contracts import Batch, Side, Tracker
 from ..data import Order
 from ..data.loader import Feed, budget_bytes
 from ..engine.engine import Engine
@@ -67,6 +67,15 @@ def feed_of(pipeline: Pipeline) -> Feed:
     }
     budget = budget_bytes(config.data.budget, pipeline.device)
     return Feed(dataset, order, pipeline.device, config.data.resident, budget, others)
+
+
+def sized(batch: Batch, size: int) -> Batch:
+    """A batch of another size: the first of its samples, or all of them over and over."""
+    count = len(batch.samples)
+    if count == size:
+        return batch
+    again = torch.arange(size, device=batch.samples.device) % count
+    return batch.each(lambda tensor: tensor[again])
 
 
 class Training:
@@ -273,13 +282,13 @@ class Training:
                     self._batch = self._batch._replace(labels=None)
             number = self.updates * self._times[player] + done[player]
             done[player] += 1
-            latents = self.pipeline.parts.draw_latents(
-                self.config.train.batch_size, self.streams.latents
-            )
+            size = self.config.train.batch_of(player)
+            latents = self.pipeline.parts.draw_latents(size, self.streams.latents)
+            batch = sized(self._batch, size)
             if self.config.train.updates == "simultaneous":
-                waiting.append((player, self._batch, latents, number))
+                waiting.append((player, batch, latents, number))
             else:
-                report = self.engine.update(player, self._batch, latents, number, measure)
+                report = self.engine.update(player, batch, latents, number, measure)
                 self.meters.add(player, report)
         if waiting:
             for update, report in zip(waiting, self.engine.together(waiting, measure), strict=True):
