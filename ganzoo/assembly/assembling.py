@@ -29,6 +29,7 @@ from ..engine.devices import (
 )
 from ..engine.losses import Parts, arrange, choose_differentiation
 from ..engine.moving import MovingSetting
+from ..engine.power_average import LENGTHS, PowerAverage
 from ..engine.randomness import derive, forked
 from ..engine.sizes import check_samples
 from ..errors import BrokenPlugin, GanzooError, Incompatible, one_line
@@ -92,6 +93,8 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
     )
     build.notes.append(f"engine {engine}: {reason}{slopes}")
     average = Average(parts.generator, ends(config.average.half_life)[0], config.average.ramp)
+    kept = LENGTHS if config.average.snapshots else {}
+    powers = {name: PowerAverage(parts.generator, length) for name, length in kept.items()}
     return Pipeline(
         _completed(build, parts.precision),
         spec,
@@ -108,6 +111,7 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
         moving,
         [*dataset.notes, *build.notes],
         held,
+        powers,
     )
 
 
@@ -123,16 +127,18 @@ def _metrics(build: Assembly, spec: Spec, held: Dataset | None) -> dict[str, Met
 
 def _check_accumulation(config: Config) -> None:
     """Raises Incompatible for a batch that has no such parts."""
-    batch, parts = config.train.batch_size, config.train.accumulate
-    if batch % parts:
-        raise Incompatible(
-            f"does not divide the batch of {batch}",
-            section="train",
-            key="accumulate",
-            value=parts,
-            remedy="take",
-            change={"train.batch_size": max(batch // parts, 1) * parts},
-        )
+    parts = config.train.accumulate
+    for key in ("batch_size", "gen_batch"):
+        batch = getattr(config.train, key)
+        if batch % parts:
+            raise Incompatible(
+                f"does not divide the batch of {batch}",
+                section="train",
+                key="accumulate",
+                value=parts,
+                remedy="take",
+                change={f"train.{key}": max(batch // parts, 1) * parts},
+            )
 
 
 def _check_turns(config: Config) -> None:
@@ -195,7 +201,7 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
         parts,
         dataset,
         spec,
-        config.train.part,
+        {side: config.train.part_of(side) for side in SIDES},
         lambda section: f"{section} of {build.owners[section]}",
     )
     if device.type == "cpu":

@@ -43,6 +43,8 @@ LAYERS = (
     "scaffold",
     "library",
     "evaluation",
+    "ladder",
+    "averaging",
     "cli",
     "__main__",
 )
