@@ -1,4 +1,6 @@
-"""Measures of generated samples that need no trained network, beside what real samples score."""
+"""Measures of generated samples that need no network trained elsewhere, beside what real samples
+score.
+"""
 
 from collections.abc import Callable
 
@@ -14,3 +16,4 @@ def register_metrics(register: Callable[..., None]) -> None:
     register("spectrum", f"{here}.spectrum:Spectrum", paper="arXiv:2003.01826")
     register("prdc", f"{here}.neighbours:Neighbours", paper="arXiv:2002.09797")
     register("frechet", f"{here}.frechet:Frechet", paper="arXiv:1706.08500")
+    register("classifier", f"{here}.classes:Classifier", paper="arXiv:1606.03498")
