@@ -142,9 +142,13 @@ def ready(case: Case, spec: Spec) -> Any:
 
 def measured(metric: Any, *samples: torch.Tensor) -> Any:
     """What it finds of samples, labelled by their group where it reads labels."""
-    if "labels" not in metric.reads:
+    if type(metric).features is Metric.features or type(metric).measure is not Metric.measure:
         return metric.measure(*samples)
-    return metric.compare(*(metric.features(each, torch.arange(len(each)) % 2) for each in samples))
+    told = "labels" in metric.reads
+    labels = [(torch.arange(len(each)) % 2,) if told else () for each in samples]
+    return metric.compare(
+        *(metric.features(each, *own) for each, own in zip(samples, labels, strict=True))
+    )
 
 
 def figures(case: Case) -> str:
