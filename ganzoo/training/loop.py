@@ -105,6 +105,7 @@ class Training:
         self.images = self.updates = 0
         self.seconds = 0.0
         self.stop: int | None = None  # a signal number: finish the update, save, leave
+        self.enough = ""  # why the training ends before its goal, in order
         self.streams = Streams(config.train.seed, pipeline.device)
         self.feed = feed_of(pipeline)
         train = config.train
@@ -245,7 +246,8 @@ class Training:
             listener.start(self.config.tree(), self.folder, self.images)
         self._begin()
         try:
-            while self.images < self.goal:
+            self.enough = self.enough or self.scoring.verdict
+            while self.images < self.goal and not self.enough:
                 before, clock = self.images, time.perf_counter()
                 self._set_schedules()
                 measure = self._measured()
@@ -510,7 +512,11 @@ class Training:
         return lambda: write(path)
 
     def _end(self) -> None:
-        self._log()
+        early = self.images < self.goal
+        if early:  # as at a stop, no line is begun: whoever goes on has the one that is due
+            self._finish_lines(wait=True)
+        else:
+            self._log()
         self.save()  # before a metric can fail
         self._measure()
         self._sample()
@@ -518,12 +524,22 @@ class Training:
             self.writer.submit(self._generator())
         self._strip()
         self.writer.wait()
+        if early:
+            self._say_why()
+
+    def _say_why(self) -> None:
+        """Tell, and write into the log, why the training ended before its goal."""
+        self.tell(f"ended after {self.images:,} images: {self.enough}")
+        if self.folder is not None:
+            line = {"images": self.images, "event": logbook.ENDED, "reason": self.enough}
+            logbook.append(self.folder, line)
 
     def _score(self, before: int) -> None:
         """Measure during the training, where that is asked for and due."""
         crossed = self._crosses(self.config.measure.images, self.images, before)
         if self.images < self.goal and self.scoring.due(crossed, self.seconds):
             self._measure()
+            self.enough = self.enough or self.scoring.verdict
 
     def _measure(self) -> None:
         """Score the averaged generator, tell the listeners, and keep it if it is the best."""
