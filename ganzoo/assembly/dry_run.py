@@ -179,6 +179,7 @@ def _tried(
                 for regularizer in real.regularizers.values():
                     if regularizer.on(side):
                         regularizer.after_update(real.net(side))
+                real.game.after_update(side)
     except GanzooError:
         raise
     except Exception as error:
