@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -143,7 +143,7 @@ def load(path: str | Path, registry: Registry | None = None) -> LoadedGenerator:
 def _conditions(header: generator_file.Header, registry: Registry, where: str) -> list[Condition]:
     """The conditions that a generator file names; raises BadFile when a plugin is missing."""
     found: list[Condition] = []
-    picture = Spec(tuple(header.shape))
+    picture = replace(header.spec(), classes=0, given={})
     for made in header.conditions:
         name = f"{made.distribution}:{made.plugin}/{made.component}"
         try:

@@ -29,6 +29,7 @@ META = (
     "paper",
     "source",
     "suits",
+    "rung",
 )  # top-level keys of run files and recipes that are no settings
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..assembly.pipeline import SIDES, Pipeline, set_learning_rate
-from ..contracts import Side, Tracker
+from ..contracts import Batch, Side, Tracker
 from ..data import Order
 from ..data.loader import Feed, budget_bytes
 from ..engine.engine import Engine
@@ -33,6 +33,7 @@ from ..io.checkpoints import State
 from ..io.device_memory import on
 from ..io.transfer import Transfer
 from ..measure import Score, scores_file
+from . import average_files
 from . import log_file as logbook
 from . import progress_gif as progress
 from .meters import Meters, NotFinite, Reading, record
@@ -66,6 +67,15 @@ def feed_of(pipeline: Pipeline) -> Feed:
     }
     budget = budget_bytes(config.data.budget, pipeline.device)
     return Feed(dataset, order, pipeline.device, config.data.resident, budget, others)
+
+
+def sized(batch: Batch, size: int) -> Batch:
+    """A batch of another size: the first of its samples, or all of them over and over."""
+    count = len(batch.samples)
+    if count == size:
+        return batch
+    again = torch.arange(size, device=batch.samples.device) % count
+    return batch.each(lambda tensor: tensor[again])
 
 
 class Training:
@@ -205,6 +215,7 @@ class Training:
         if self.folder is not None:
             logbook.forget_after(self.folder, self.images)
             scores_file.forget_after(self.folder, self.images)
+            average_files.forget_after(self.folder, self.images)
             logbook.append(
                 self.folder,
                 {
@@ -244,6 +255,8 @@ class Training:
                 self.pipeline.average.update(
                     self.pipeline.parts.generator, self.images - before, self.images
                 )
+                for each in self.pipeline.powers.values():
+                    each.update(self.pipeline.parts.generator, self.images - before, self.images)
                 self.updates += 1
                 self.seconds += time.perf_counter() - clock
                 self._score(before)  # before a checkpoint, which holds the best figure
@@ -271,13 +284,13 @@ class Training:
                     self._batch = self._batch._replace(labels=None)
             number = self.updates * self._times[player] + done[player]
             done[player] += 1
-            latents = self.pipeline.parts.draw_latents(
-                self.config.train.batch_size, self.streams.latents
-            )
+            size = self.config.train.batch_of(player)
+            latents = self.pipeline.parts.draw_latents(size, self.streams.latents)
+            batch = sized(self._batch, size)
             if self.config.train.updates == "simultaneous":
-                waiting.append((player, self._batch, latents, number))
+                waiting.append((player, batch, latents, number))
             else:
-                report = self.engine.update(player, self._batch, latents, number, measure)
+                report = self.engine.update(player, batch, latents, number, measure)
                 self.meters.add(player, report)
         if waiting:
             for update, report in zip(waiting, self.engine.together(waiting, measure), strict=True):
@@ -343,6 +356,9 @@ class Training:
         if self._crosses(config.log.images, self.images, before):
             self._begin_line()
         self._finish_lines(wait=False)
+        crossed = self._crosses(config.average.snapshots, self.images, before)
+        if crossed or (config.average.snapshots and self.images >= self.goal):
+            self._keep_averages()
         if self.pictures.due(self._crosses(self._between, self.images, before)):
             self._sample()
         minutes = (time.monotonic() - self._began) / 60
@@ -456,6 +472,12 @@ class Training:
 
         self.writer.submit(job)
         self._saved, self._began = self.images, time.monotonic()
+
+    def _keep_averages(self) -> None:
+        """Write snapshots of the averages from which others can be made."""
+        if self.folder is not None:
+            self._check_finite()
+            self.writer.submit(average_files.writer(self.pipeline, self.folder, self.images))
 
     def _check_finite(self) -> None:
         """Raises NotFinite naming what must not be

@@ -14,7 +14,7 @@ from ..errors import Incompatible, nearest
 from ..generate import drawing, generator_file
 from ..generate.images import as_stored
 from ..measure import Score
-from ..measure.measuring import Asked, Clock, Piece, Real, common, pieces
+from ..measure.measuring import Asked, Clock, Labels, Piece, Real, common, labels_drawn, pieces
 from ..measure.records import figures_of, now, versions_of
 
 SEED = 0  # of the samples that are measured: what an evaluation draws first
@@ -105,7 +105,9 @@ class Scores:
             self._known.setdefault(name, {}),
         )
         real = Real(pipeline.dataset, metric.count)
-        found = asked.ask(real, self._drawn, metric.count, [SEED], pipeline.held)
+        found = asked.ask(
+            real, self._drawn, metric.count, [SEED], pipeline.held, labels=self._labels()
+        )
         self.found |= {f"{name}.{key}": value for key, value in found[0].items()}
         protocol = asked.protocol(
             **common(
@@ -138,6 +140,13 @@ class Scores:
         for piece in pieces(count, seed, self.pipeline.spec):
             drawn = drawing.draw(self.pipeline, role, read_at(piece, len(dataset)), piece.seed)
             yield as_stored(drawn.samples.cpu(), dataset.samples.dtype)
+
+    def _labels(self) -> Labels | None:
+        """The labels of those samples, if they have some."""
+        pipeline = self.pipeline
+        net = next(iter(generator_file.generators(pipeline).values()))
+        dropped = pipeline.config.train.label_dropout
+        return None if dropped else labels_drawn(net, pipeline.spec.classes, pipeline.dataset)
 
     def _is_best(self, images: int) -> bool:
         name = self.chosen()

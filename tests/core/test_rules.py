@@ -43,6 +43,8 @@ LAYERS = (
     "scaffold",
     "library",
     "evaluation",
+    "ladder",
+    "averaging",
     "sweeps",
     "cli",
     "__main__",
