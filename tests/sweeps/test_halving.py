@@ -113,6 +113,8 @@ def test_trials_end_where_the_algorithm_says(tmp_path, optuna):
         )
         assert result.survived and len(result.measures) == result.images // 200
     assert found.report["statuses"]["pruned"] == sum(r.status == "pruned" for r in found.results)
+    assert found.report["best_of"] == [] and found.report["factors"] == [], "nobody knows"
+    assert "| gen.width=2 | 1 of 1 | pruned |" in (folder / "report.md").read_text()
     best = found.report["settings"][0]
     assert best["values"] == {"gen.width": 3} and best["score"]["mean"] == 2.0
 
