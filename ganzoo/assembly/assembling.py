@@ -29,6 +29,7 @@ from ..engine.devices import (
 )
 from ..engine.losses import Parts, arrange, choose_differentiation
 from ..engine.moving import MovingSetting
+from ..engine.power_average import LENGTHS, PowerAverage
 from ..engine.randomness import derive, forked
 from ..engine.sizes import check_samples
 from ..errors import BrokenPlugin, GanzooError, Incompatible, one_line
@@ -41,10 +42,9 @@ from .compatibility import (
     check_modality,
     check_needs,
     discriminator_name,
-    probe,
     spec_for,
 )
-from .dry_run import rehearse
+from .dry_run import rehearse, try_nets
 from .pipeline import SECTION, SIDES, Pipeline
 from .precision_trial import MARGIN, bf16_gain
 from .roles import build_conditions, build_nets, only_read, players, what_is_read
@@ -93,6 +93,8 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
     )
     build.notes.append(f"engine {engine}: {reason}{slopes}")
     average = Average(parts.generator, ends(config.average.half_life)[0], config.average.ramp)
+    kept = LENGTHS if config.average.snapshots else {}
+    powers = {name: PowerAverage(parts.generator, length) for name, length in kept.items()}
     return Pipeline(
         _completed(build, parts.precision),
         spec,
@@ -109,6 +111,7 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
         moving,
         [*dataset.notes, *build.notes],
         held,
+        powers,
     )
 
 
@@ -128,16 +131,18 @@ def _metrics(
 
 def _check_accumulation(config: Config) -> None:
     """Raises Incompatible for a batch that has no such parts."""
-    batch, parts = config.train.batch_size, config.train.accumulate
-    if batch % parts:
-        raise Incompatible(
-            f"does not divide the batch of {batch}",
-            section="train",
-            key="accumulate",
-            value=parts,
-            remedy="take",
-            change={"train.batch_size": max(batch // parts, 1) * parts},
-        )
+    parts = config.train.accumulate
+    for key in ("batch_size", "gen_batch"):
+        batch = getattr(config.train, key)
+        if batch % parts:
+            raise Incompatible(
+                f"does not divide the batch of {batch}",
+                section="train",
+                key="accumulate",
+                value=parts,
+                remedy="take",
+                change={f"train.{key}": max(batch // parts, 1) * parts},
+            )
 
 
 def _check_turns(config: Config) -> None:
@@ -175,7 +180,7 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
     if spec.modality == "points":
         _calibrate(build, dataset, nets)
     doing("trying the nets on a few samples")
-    probe(build, game, nets, specs)
+    try_nets(game, nets, specs, build.owners.__getitem__)
     moved = players(game, nets)
     generator, discriminator = moved["generator"], moved["discriminator"]
     _prepare(build, regularizers, generator, discriminator)
@@ -200,7 +205,7 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
         parts,
         dataset,
         spec,
-        config.train.part,
+        {side: config.train.part_of(side) for side in SIDES},
         lambda section: f"{section} of {build.owners[section]}",
     )
     if device.type == "cpu":

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from ._layers import Layers
 
 
-def part_flags(function: Callable[..., int]) -> Callable[..., int]:
-    """A flag for each kind of component that has one."""
+def part_flags(function: Callable[..., int], without: Sequence[str] = ()) -> Callable[..., int]:
+    """A flag for each kind of component that has one, but for some of them."""
     for kind in reversed(KINDS.values()):
-        if kind.flag:
+        if kind.flag and kind.flag not in without:
             paths = "FOLDER" in kind.metavar
             function = click.option(
                 f"--{kind.flag}",

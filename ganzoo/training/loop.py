@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..assembly.pipeline import SIDES, Pipeline, set_learning_rate
-from ..contracts import Side, Tracker
+from ..contracts import Batch, Side, Tracker
 from ..data import Order
 from ..data.loader import Feed, budget_bytes
 from ..engine.engine import Engine
@@ -33,6 +33,7 @@ from ..io.checkpoints import State
 from ..io.device_memory import on
 from ..io.transfer import Transfer
 from ..measure import Score, scores_file
+from . import average_files
 from . import log_file as logbook
 from . import progress_gif as progress
 from .meters import Meters, NotFinite, Reading, record
@@ -68,6 +69,15 @@ def feed_of(pipeline: Pipeline) -> Feed:
     return Feed(dataset, order, pipeline.device, config.data.resident, budget, others)
 
 
+def sized(batch: Batch, size: int) -> Batch:
+    """A batch of another size: the first of its samples, or all of them over and over."""
+    count = len(batch.samples)
+    if count == size:
+        return batch
+    again = torch.arange(size, device=batch.samples.device) % count
+    return batch.each(lambda tensor: tensor[again])
+
+
 class Training:
     """One training of a pipeline, with or without a run folder.
 
@@ -95,6 +105,7 @@ class Training:
         self.images = self.updates = 0
         self.seconds = 0.0
         self.stop: int | None = None  # a signal number: finish the update, save, leave
+        self.enough = ""  # why the training ends before its goal, in order
         self.streams = Streams(config.train.seed, pipeline.device)
         self.feed = feed_of(pipeline)
         train = config.train
@@ -204,6 +215,7 @@ class Training:
         if self.folder is not None:
             logbook.forget_after(self.folder, self.images)
             scores_file.forget_after(self.folder, self.images)
+            average_files.forget_after(self.folder, self.images)
             logbook.append(
                 self.folder,
                 {
@@ -234,7 +246,8 @@ class Training:
             listener.start(self.config.tree(), self.folder, self.images)
         self._begin()
         try:
-            while self.images < self.goal:
+            self.enough = self.enough or self.scoring.verdict
+            while self.images < self.goal and not self.enough:
                 before, clock = self.images, time.perf_counter()
                 self._set_schedules()
                 measure = self._measured()
@@ -242,6 +255,8 @@ class Training:
                 self.pipeline.average.update(
                     self.pipeline.parts.generator, self.images - before, self.images
                 )
+                for each in self.pipeline.powers.values():
+                    each.update(self.pipeline.parts.generator, self.images - before, self.images)
                 self.updates += 1
                 self.seconds += time.perf_counter() - clock
                 self._score(before)  # before a checkpoint, which holds the best figure
@@ -269,13 +284,13 @@ class Training:
                     self._batch = self._batch._replace(labels=None)
             number = self.updates * self._times[player] + done[player]
             done[player] += 1
-            latents = self.pipeline.parts.draw_latents(
-                self.config.train.batch_size, self.streams.latents
-            )
+            size = self.config.train.batch_of(player)
+            latents = self.pipeline.parts.draw_latents(size, self.streams.latents)
+            batch = sized(self._batch, size)
             if self.config.train.updates == "simultaneous":
-                waiting.append((player, self._batch, latents, number))
+                waiting.append((player, batch, latents, number))
             else:
-                report = self.engine.update(player, self._batch, latents, number, measure)
+                report = self.engine.update(player, batch, latents, number, measure)
                 self.meters.add(player, report)
         if waiting:
             for update, report in zip(waiting, self.engine.together(waiting, measure), strict=True):
@@ -341,6 +356,9 @@ class Training:
         if self._crosses(config.log.images, self.images, before):
             self._begin_line()
         self._finish_lines(wait=False)
+        crossed = self._crosses(config.average.snapshots, self.images, before)
+        if crossed or (config.average.snapshots and self.images >= self.goal):
+            self._keep_averages()
         if self.pictures.due(self._crosses(self._between, self.images, before)):
             self._sample()
         minutes = (time.monotonic() - self._began) / 60
@@ -455,6 +473,12 @@ class Training:
         self.writer.submit(job)
         self._saved, self._began = self.images, time.monotonic()
 
+    def _keep_averages(self) -> None:
+        """Write snapshots of the averages from which others can be made."""
+        if self.folder is not None:
+            self._check_finite()
+            self.writer.submit(average_files.writer(self.pipeline, self.folder, self.images))
+
     def _check_finite(self) -> None:
         """Raises NotFinite naming what must not be
         saved: a value of the last updates, or weights.
@@ -488,7 +512,11 @@ class Training:
         return lambda: write(path)
 
     def _end(self) -> None:
-        self._log()
+        early = self.images < self.goal
+        if early:  # as at a stop, no line is begun: whoever goes on has the one that is due
+            self._finish_lines(wait=True)
+        else:
+            self._log()
         self.save()  # before a metric can fail
         self._measure()
         self._sample()
@@ -496,12 +524,22 @@ class Training:
             self.writer.submit(self._generator())
         self._strip()
         self.writer.wait()
+        if early:
+            self._say_why()
+
+    def _say_why(self) -> None:
+        """Tell, and write into the log, why the training ended before its goal."""
+        self.tell(f"ended after {self.images:,} images: {self.enough}")
+        if self.folder is not None:
+            line = {"images": self.images, "event": logbook.ENDED, "reason": self.enough}
+            logbook.append(self.folder, line)
 
     def _score(self, before: int) -> None:
         """Measure during the training, where that is asked for and due."""
         crossed = self._crosses(self.config.measure.images, self.images, before)
         if self.images < self.goal and self.scoring.due(crossed, self.seconds):
             self._measure()
+            self.enough = self.enough or self.scoring.verdict
 
     def _measure(self) -> None:
         """Score the averaged generator, tell the listeners, and keep it if it is the best."""

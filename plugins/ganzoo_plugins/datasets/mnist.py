@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-import torchvision.datasets
 from torch import Tensor
 
 from ganzoo.contracts import Dataset, PositiveInt
@@ -180,10 +179,10 @@ def _read(
     stem = {"train": "train", "test": "t10k"}[split]
     found = _find(folders, stem)
     if found is None:
+        from torchvision import datasets  # late: it takes longer to import than these files to read
+
         looked = ", ".join(str(f) for f in folders)
-        download(
-            name, lambda: getattr(torchvision.datasets, name)(root, download=True), root, looked
-        )
+        download(name, lambda: getattr(datasets, name)(root, download=True), root, looked)
         found = _find(folders, stem)
     if found is None:
         raise BadData(
