@@ -146,6 +146,7 @@ class Measure(Section):
     images: Count
     share: Annotated[float, Field(gt=0, le=1)]
     best: str
+    patience: Count
 
 
 class Log(Section):

@@ -45,6 +45,7 @@ LAYERS = (
     "evaluation",
     "ladder",
     "averaging",
+    "sweeps",
     "cli",
     "__main__",
 )
