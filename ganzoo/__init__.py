@@ -15,6 +15,7 @@ from .errors import GanzooError
 if TYPE_CHECKING:
     from .engine.average import Average
     from .library import create, list_components, load, load_encoder, train
+    from .sweeps.running import sweep
 
 # Read once in a process, at the first matrix product on
 # a GPU: deterministic trainings need it set by then.
@@ -31,6 +32,7 @@ LATE = {  # what needs torch, imported when first used
     "list_components": ".library",
     "load": ".library",
     "load_encoder": ".library",
+    "sweep": ".sweeps.running",
     "train": ".library",
 }
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "list_components",
     "load",
     "load_encoder",
+    "sweep",
     "train",
 ]
 

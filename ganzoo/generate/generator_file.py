@@ -240,15 +240,21 @@ def data_name(pipeline: Pipeline) -> str:
 
 
 def generator_writer(
-    pipeline: Pipeline, images: int, scores: dict[str, float], measured: Sequence[Score] = ()
+    pipeline: Pipeline,
+    images: int,
+    scores: dict[str, float],
+    measured: Sequence[Score] = (),
+    averaged: nn.Module | None = None,
 ) -> Callable[[Path], None]:
     """A function that writes the averaged generators and encoders, as they are now, as
     self-describing files: the first generator under the path that it is given, another with its
     role in the name, and so an encoder, as `generator.enc.safetensors`.
+
+    averaged: another average than the pipeline's own
     """
     written = []
-    drawing = generators(pipeline)
-    for role, net in {**drawing, **_of_kind(pipeline, "encoder")}.items():
+    drawing = generators(pipeline, averaged)
+    for role, net in {**drawing, **_of_kind(pipeline, "encoder", averaged)}.items():
         told = (scores, measured) if role in drawing else ({}, ())
         header = make_header(pipeline, images, told[0], role, told[1])
         # Of a copy: the training goes on.
@@ -262,14 +268,14 @@ def generator_writer(
     return write
 
 
-def generators(pipeline: Pipeline) -> dict[str, nn.Module]:
-    """The averaged generators by role."""
-    return _of_kind(pipeline, "generator")
+def generators(pipeline: Pipeline, averaged: nn.Module | None = None) -> dict[str, nn.Module]:
+    """The averaged generators by role; of another average than the pipeline's own, if given."""
+    return _of_kind(pipeline, "generator", averaged)
 
 
-def _of_kind(pipeline: Pipeline, kind: str) -> dict[str, nn.Module]:
+def _of_kind(pipeline: Pipeline, kind: str, averaged: nn.Module | None) -> dict[str, nn.Module]:
     """The averaged nets of a kind that the generator's player has, by role."""
-    averaged = pipeline.average.net
+    averaged = pipeline.average.net if averaged is None else averaged
     nets = averaged.by_role() if isinstance(averaged, Nets) else {"gen": averaged}
     roles = pipeline.parts.game.roles()
     return {role: net for role, net in nets.items() if roles[role].kind == kind}
