@@ -193,6 +193,7 @@ def test_qualified_name(written):
     assert written.registry.get("loss", "ganzoo-softhinge/softhinge").version == "0.1.0"
 
 
+@pytest.mark.slow
 def test_parts_of_the_page_pass_the_test_kit(written, tmp_path):
     tour = [c for c in written.registry.components() if c.plugin == "tour"]
     assert {c.kind for c in tour} == set(KINDS) - {"loss"}, (

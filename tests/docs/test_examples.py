@@ -24,7 +24,7 @@ def test_a_loop_of_one_s_own(name, needs, tmp_path):
     if importlib.util.find_spec(needs) is None:
         pytest.skip(f"needs {needs}")
     out = tmp_path / "own.png"
-    command = [sys.executable, EXAMPLES / f"{name}.py", "--images", "320", "--out", out]
+    command = [sys.executable, EXAMPLES / f"{name}.py", "--images", "96", "--out", out]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     with Image.open(out) as picture:
