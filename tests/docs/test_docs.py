@@ -207,6 +207,7 @@ def test_parts_of_the_page_pass_the_test_kit(written, tmp_path):
         testing.check(component, **given.get(component.kind, {}))
 
 
+@pytest.mark.slow
 def test_own_tests_of_the_page_pass(written, tmp_path):
     """The test file that the page shows, run by pytest in the project's folder."""
     command = [

@@ -18,13 +18,17 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @pytest.mark.parametrize(
     ("name", "needs"),
-    [("own_loop", "torch"), ("accelerate_loop", "accelerate"), ("lightning_loop", "lightning")],
+    [
+        ("own_loop", "torch"),
+        pytest.param("accelerate_loop", "accelerate", marks=pytest.mark.slow),
+        pytest.param("lightning_loop", "lightning", marks=pytest.mark.slow),
+    ],
 )
 def test_a_loop_of_one_s_own(name, needs, tmp_path):
     if importlib.util.find_spec(needs) is None:
         pytest.skip(f"needs {needs}")
     out = tmp_path / "own.png"
-    command = [sys.executable, EXAMPLES / f"{name}.py", "--images", "96", "--out", out]
+    command = [sys.executable, EXAMPLES / f"{name}.py", "--images", "320", "--out", out]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     with Image.open(out) as picture:

@@ -61,11 +61,13 @@ def test_component(component, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "component", [c for c in COMPONENTS if "compiles" in CHECKS[c.kind]], ids=str
+    "component",
+    [c for c in COMPONENTS if c.kind in ("discriminator", "game", "augmentation")],
+    ids=str,
 )
 def test_component_compiles(component):
-    """By default tests/engine/test_engines.py holds it of losses, regularizers and nets, against
-    eager updates.
+    """tests/engine/test_engines.py holds it of losses, regularizers and generators, against eager
+    updates, and by default of discriminators that meet no penalty.
     """
     found = find(Case(component, small(component)), "compiles", CHECKS[component.kind]["compiles"])
     assert found.outcome == "holds", str(found)
