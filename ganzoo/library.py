@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -18,6 +18,7 @@ from .components.catalogue import distributions, install_line
 from .components.kinds import KINDS
 from .components.loading import zoo
 from .components.registry import Component, Registry
+from .config.tree import Tree
 from .contracts import (
     Augmentation,
     Condition,
@@ -142,7 +143,7 @@ def load(path: str | Path, registry: Registry | None = None) -> LoadedGenerator:
 def _conditions(header: generator_file.Header, registry: Registry, where: str) -> list[Condition]:
     """The conditions that a generator file names; raises BadFile when a plugin is missing."""
     found: list[Condition] = []
-    picture = Spec(tuple(header.shape))
+    picture = replace(header.spec(), classes=0, given={})
     for made in header.conditions:
         name = f"{made.distribution}:{made.plugin}/{made.component}"
         try:
@@ -193,20 +194,8 @@ def train(
     nothing is written. torch's global random state is left as it was.
     """
     registry = zoo().registry
-    given = dict(config)
-    tree = configuration.defaults()
-    meant = configuration.meaning({}, tree, "ganzoo")
-    start: tuple[Any, str] | None = None
-    if name := given.pop("recipe", None):
-        recipe = registry.get("recipe", str(name))
-        start = configuration.settings(recipe.recipe()), recipe.distribution
-    elif own := advice.start(registry, given):
-        start = own.settings, own.owner
-    if start is not None:
-        tree = configuration.merge(tree, start[0])
-        meant = configuration.meaning(meant, *start)
-    registry = registry.meaning(configuration.meaning(meant, given, ""))
-    pipeline = assemble(configuration.check(configuration.merge(tree, given)), registry)
+    tree, meant = layered(config, registry)
+    pipeline = assemble(configuration.check(tree), registry.meaning(meant))
     log, notes = _Log(), [*pipeline.notes]
     path = Path(folder) if folder is not None else None
     with contextlib.ExitStack() as stack:
@@ -224,6 +213,25 @@ def train(
     return Result(
         LoadedGenerator(net, header, lambda: conditions), log.lines, training.scores, path, notes
     )
+
+
+def layered(config: Mapping[str, Any], registry: Registry) -> tuple[Tree, configuration.Meant]:
+    """A configuration as `train` takes it over its recipe, that over the defaults; and whose parts
+    its names are.
+    """
+    given = dict(config)
+    tree = configuration.defaults()
+    meant = configuration.meaning({}, tree, "ganzoo")
+    start: tuple[Any, str] | None = None
+    if name := given.pop("recipe", None):
+        recipe = registry.get("recipe", str(name))
+        start = configuration.settings(recipe.recipe()), recipe.distribution
+    elif own := advice.start(registry, given):
+        start = own.settings, own.owner
+    if start is not None:
+        tree = configuration.merge(tree, start[0])
+        meant = configuration.meaning(meant, *start)
+    return configuration.merge(tree, given), configuration.meaning(meant, given, "")
 
 
 def _claim(folder: Path) -> runs.Lock:

@@ -215,8 +215,10 @@ def check_needs(build: Assembly, parts: Mapping[str, Any], askers: Mapping[str, 
     The discriminator is left out: it was built for them.
     """
     for section, part in askers.items():
-        if any(True for _ in part.parameters()):
-            message = "has parameters, which no optimizer would update; make them buffers"
+        if any(p.requires_grad for p in part.parameters()):
+            message = (
+                "has parameters, which no optimizer would update; freeze them, or make buffers"
+            )
             raise BrokenPlugin(f"{type(part).__name__} {message}", section=section)
     config = build.config
     for kind in parts.keys() - {"discriminator"}:

@@ -97,7 +97,7 @@ def _problem(found: Any, expected: tuple[int, ...], net: nn.Module) -> str:
     if not isinstance(found, Tensor):
         return f"gives a {type(found).__name__}, not a tensor"
     start = tuple(found.shape)[: len(expected)]  # a discriminator's logits may be a map of patches
-    column = found.dim() == 2 and found.shape[1] == 1
+    column = len(expected) == 1 and found.dim() == 2 and found.shape[1] == 1
     if start != expected or column or (len(expected) > 1 and found.dim() != len(expected)):
         return f"gives {tuple(found.shape)}, not {expected}"
     if not found.is_floating_point():
@@ -109,7 +109,11 @@ def _problem(found: Any, expected: tuple[int, ...], net: nn.Module) -> str:
 
 
 def rehearse(
-    parts: Parts, dataset: Dataset, spec: Spec, batch: int, say: Callable[[str], str]
+    parts: Parts,
+    dataset: Dataset,
+    spec: Spec,
+    batches: Mapping[Side, int],
+    say: Callable[[str], str],
 ) -> None:
     """Updates of both sides on copies of the parts, so
     that what does not work is a line before the training.
@@ -120,6 +124,7 @@ def rehearse(
     for the person. Raises BrokenPlugin naming the part that failed.
     """
     for side in SIDES:
+        batch = batches[side]
         few = min(batch, FEW)
         try:
             simulated_peak(parts, spec, batch, side)
@@ -174,6 +179,7 @@ def _tried(
                 for regularizer in real.regularizers.values():
                     if regularizer.on(side):
                         regularizer.after_update(real.net(side))
+                real.game.after_update(side)
     except GanzooError:
         raise
     except Exception as error:

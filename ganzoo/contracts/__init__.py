@@ -341,14 +341,23 @@ class Metric(nn.Module):
     modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can measure
     default: ClassVar[tuple[str, ...]] = ()  # of these, what it measures where none is named
     larger: tuple[str, ...] = ()  # the figures of which a larger one is better
-    # "held": `measure` and `compare` get samples that were held out of the training, too
-    reads: ClassVar[tuple[str, ...]] = ("real",)
+    # what it needs beside samples of both sides. "held": samples that no training saw, which
+    # `measure` and `compare` get too; "labels": of the samples, which `features` gets too;
+    # "classes": labels of the data, which `learn` sees
+    reads: tuple[str, ...] = ("real",)
     # whether the order of the data matters to it; else samples come in that of their contents
     in_order: ClassVar[bool] = False
 
     def __init__(self, spec: Spec, *, count: PositiveInt = 2500) -> None:
         super().__init__()
         self.spec, self.count = spec, count
+
+    def learn(self, data: Dataset, say: Callable[[str], None]) -> None:
+        """Learn what it measures by, of the data that the training sees: a classifier of their
+        labels. It is called before each measurement, with the same data.
+
+        say: tells a person what is being done, which may take long
+        """
 
     def measure(self, real: Tensor, fake: Tensor) -> dict[str, float]:
         """Named figures from real and generated samples,
@@ -359,7 +368,10 @@ class Metric(nn.Module):
         return self.compare(self.features(real), self.features(fake))
 
     def features(self, samples: Tensor) -> Tensor:
-        """What samples are compared by, [n, ...], of each alone."""
+        """What samples are compared by, [n, ...], of each alone.
+
+        A metric that reads "labels" takes them too: `features(samples, labels)`, int64 [n].
+        """
         raise TypeError(f"{type(self).__name__} must define measure, or features and compare")
 
     def compare(self, real: Tensor, fake: Tensor) -> dict[str, float]:

@@ -229,13 +229,19 @@ def data_name(pipeline: Pipeline) -> str:
 
 
 def generator_writer(
-    pipeline: Pipeline, images: int, scores: dict[str, float], measured: Sequence[Score] = ()
+    pipeline: Pipeline,
+    images: int,
+    scores: dict[str, float],
+    measured: Sequence[Score] = (),
+    averaged: nn.Module | None = None,
 ) -> Callable[[Path], None]:
     """A function that writes the averaged generators, as they are now, as self-describing files:
     the first under the path that it is given, another with its role in the name.
+
+    averaged: another average than the pipeline's own
     """
     written = []
-    for role, net in generators(pipeline).items():
+    for role, net in generators(pipeline, averaged).items():
         header = make_header(pipeline, images, scores, role, measured)
         # Of a copy: the training goes on.
         written.append((role, header, Transfer(plain(net).state_dict(), pipeline.device)))
@@ -248,9 +254,9 @@ def generator_writer(
     return write
 
 
-def generators(pipeline: Pipeline) -> dict[str, nn.Module]:
-    """The averaged generators by role."""
-    averaged = pipeline.average.net
+def generators(pipeline: Pipeline, averaged: nn.Module | None = None) -> dict[str, nn.Module]:
+    """The averaged generators by role; of another average than the pipeline's own, if given."""
+    averaged = pipeline.average.net if averaged is None else averaged
     nets = averaged.by_role() if isinstance(averaged, Nets) else {"gen": averaged}
     roles = pipeline.parts.game.roles()
     return {role: net for role, net in nets.items() if roles[role].kind == "generator"}
