@@ -165,8 +165,8 @@ def placed(tried: Tree, rung: Placed, registry: Registry) -> tuple[Config, Regis
     taken: Tree = {"metric": own.get("metric", {}), "tracker": {}}
     for path in (*RUN, *rung.rung.fixes):
         section, _, key = path.partition(".")
-        kept = {**taken.get(section, tried[section])}
-        taken[section] = kept | {key: own[section][key]} if key else own[section]
+        kept: Tree = taken.get(section) or tried[section]
+        taken[section] = {**kept, key: own[section][key]} if key else own[section]
     notes = []
     if "gen" not in taken and not _draws(tried, own, registry, rung.recipe.distribution):
         taken |= {section: own[section] for section in NETS}

@@ -33,6 +33,10 @@ def spec_for(build: Assembly, dataset: Dataset, regularizers: Mapping[str, Regul
         (build.component("disc", "discriminator", disc).load(), config.disc.options),
         (build.component("loss", "loss", config.loss.name).load(), {}),
         *((regularizer, {}) for regularizer in regularizers.values()),
+        *(
+            (build.component(f"aug.{name}", "augmentation", c.name).load(), c.options)
+            for name, c in build.family("aug").items()
+        ),
     ]
     readers = [part for part, options in chosen if _reads_labels(part, options)]
     wanted = bool(readers)

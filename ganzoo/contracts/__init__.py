@@ -312,6 +312,10 @@ class Augmentation(nn.Module):
 
     modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can change
     packs: int = 1  # samples that it makes one of
+    conditional: bool = False  # whether it reads labels: it is then called with them, too
+    adapts: ClassVar[
+        Mapping[str, Mapping[str, Any]]
+    ] = {}  # trait -> the options that give it, as for nets
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
@@ -322,7 +326,9 @@ class Augmentation(nn.Module):
         return spec
 
     def forward(self, samples: Tensor) -> Tensor:
-        """Changed samples."""
+        """Changed samples. One that is `conditional` is called with their labels [n] too:
+        `forward(samples, labels)`.
+        """
         return samples
 
     def observe(self, real_logits: Tensor) -> None:

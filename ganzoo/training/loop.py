@@ -23,25 +23,20 @@ from ..engine.optimizer_state import optimizer_state, restore_optimizer
 from ..engine.randomness import Streams, derive
 from ..engine.threads import fitting_threads
 from ..errors import BadFile, GanzooError, one_line
-from ..generate import drawing, generator_file
-from ..generate.pictures import write_pictures
-from ..generate.sounds import rate_of
+from ..generate import generator_file
 from ..io import checkpoints as checkpoint
-from ..io import untrusted_folder as inside
 from ..io.background_writer import Writer
 from ..io.checkpoints import State
 from ..io.device_memory import on
-from ..io.transfer import Transfer
 from ..measure import Score, scores_file
 from . import average_files
 from . import log_file as logbook
-from . import progress_gif as progress
+from .gallery import Gallery
 from .meters import Meters, NotFinite, Reading, record
 from .scoring import Scores
 from .spacing import Spacing
 from .trackers import Forgiven
 
-POINTS = 2000  # in a scatter plot, at least
 JUDGED = 256  # real images that the signs of a log line are taken of, at least
 PICTURES = 8  # of a run, at least, beside the one at its start
 
@@ -126,13 +121,15 @@ class Training:
         )
         self.meters = Meters()
         self.writer = Writer()
+        self.gallery = Gallery(
+            pipeline, folder, self.listeners, lambda job: self.writer.submit(job)
+        )
         self.rollbacks = (
             0  # how often the run went back to a checkpoint; each halves the learning rates
         )
         self.scoring = Scores(pipeline)
-        self._saved = self._logged = self._pictured = -1  # images at the last of each
+        self._saved = self._logged = -1  # images at the last of each
         self._written: tuple[int, dict[str, float]] | None = None  # of the generator file
-        self._tile = pipeline.spec  # of the last picture
         self._between = min(config.samples.images, max(self.goal // PICTURES, 1))  # two pictures
         fast = pipeline.device.type == "cuda"  # where counting images alone would mean all the time
         self.pictures, self.checkpoints = Spacing(1.0 * fast), Spacing(30.0 * fast)
@@ -331,23 +328,8 @@ class Training:
             self.tell("compiling the updates: about 20 s the first time, cached for the next")
         if self.folder is None or self.images:
             return
-        self._picture("real", self._real())
-        self._sample()
-
-    def _real(self) -> Tensor:
-        """Real samples, as many as a picture has, and always the same."""
-        dataset = self.pipeline.dataset
-        seed = derive(self.config.train.seed, "real grid")
-        count = min(self._shown(), len(dataset))
-        return dataset.batch(drawing.indices_of(len(dataset), count, seed))[0]
-
-    def _shown(self) -> int:
-        """Samples in one picture: as configured, but a scatter plot of few points shows nothing."""
-        return (
-            self.config.samples.count
-            if self.pipeline.spec.modality not in ("points", "table")
-            else max(self.config.samples.count, POINTS)
-        )
+        self.gallery.draw_real()
+        self.gallery.draw(self.images)
 
     def _report(self, before: int) -> None:
         """Lines, pictures and checkpoints that are due after an update."""
@@ -360,16 +342,16 @@ class Training:
         if crossed or (config.average.snapshots and self.images >= self.goal):
             self._keep_averages()
         if self.pictures.due(self._crosses(self._between, self.images, before)):
-            self._sample()
+            self.gallery.draw(self.images)
         minutes = (time.monotonic() - self._began) / 60
         by_time = config.checkpoint.minutes > 0 and minutes >= config.checkpoint.minutes
         crossed = self._crosses(config.checkpoint.images, self.images, before)
         if self.checkpoints.due(crossed) or by_time:
             self.save()
         if self.stop is not None and self.images < self.goal:
-            self._sample()
+            self.gallery.draw(self.images)
             self.save()
-            self._strip()
+            self.gallery.strip(self.images)
             self.writer.wait()
             where = " and saved" if self.folder else ""
             raise Interrupted(self.stop, f"stopped after {self.images:,} images{where}")
@@ -403,45 +385,6 @@ class Training:
         if self._logged != self.images:
             self._begin_line()
         self._finish_lines(wait=True)
-
-    def _sample(self) -> None:
-        """The picture of this moment, if it is not drawn yet."""
-        if self.folder is not None and self._pictured != self.images:
-            self._picture(f"samples/{self.images:09d}", self.samples())
-            self._pictured = self.images
-
-    def _strip(self) -> None:
-        """All pictures so far as one that moves."""
-        if self.folder is not None:
-            folder, count, spec, images = self.folder, self._shown(), self._tile, self.images
-            self.writer.submit(lambda: progress.write(folder, count, spec, images))
-
-    def samples(self) -> Tensor:
-        """Samples of the averaged generators at fixed latents, so that progress can be compared;
-        beside what they were given, if that is a picture.
-        """
-        seed = derive(self.config.train.seed, "evaluation")
-        real = derive(self.config.train.seed, "real grid")
-        return drawing.tiles(self.pipeline, self._shown(), seed, real)
-
-    def _picture(self, name: str, samples: Tensor) -> None:
-        """Draw and write in the writer's thread, which also tells the listeners."""
-        assert self.folder is not None
-        path, spec = self.folder / f"{name}.png", drawing.tile_spec(self.pipeline, samples)
-        self._tile = spec if "/" in name else self._tile
-        compared = spec.modality in ("points", "table")  # for axes and comparison
-        below = self._real() if compared else None
-
-        folder, transfer = self.folder, Transfer({name: samples}, self.pipeline.device)
-        rate = rate_of(self.config.data.options)
-
-        def job() -> None:
-            inside.make_folder(path.parent, folder)
-            write_pictures(path, transfer.fetch()[name], spec, below, rate)
-            for listener in self.listeners:
-                listener.picture(name, path)
-
-        self.writer.submit(job)
 
     def save(self) -> None:
         """Write a checkpoint and the generator file, unless this state is saved already; bad
@@ -519,10 +462,10 @@ class Training:
             self._log()
         self.save()  # before a metric can fail
         self._measure()
-        self._sample()
+        self.gallery.draw(self.images)
         if self.folder is not None and self._written != (self.images, self.scores):
             self.writer.submit(self._generator())
-        self._strip()
+        self.gallery.strip(self.images)
         self.writer.wait()
         if early:
             self._say_why()

@@ -77,7 +77,7 @@ def test_what_the_field_built_trains(registry, idea):
     }
     silent = ("clip", "scaled-norm", "shared")
     assert told >= {name for name in FIELD[idea].get("reg", {}) if name not in silent}
-    assert training.samples().isfinite().all()
+    assert training.gallery.samples().isfinite().all()
 
 
 def whole(built, count=8):
