@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from . import config as configuration
 from .assembly.assembling import assemble
@@ -57,6 +57,7 @@ class Subject:
 
     draw: (count, seed, data) -> blocks of samples as such data are stored
     labels: (data) -> the labels of what is drawn, by how many; None where it has none of the data's
+    net: the generator itself, where it draws as it is
     most: samples that there are; None for as many as are wanted
     file: the generator file that scores are written into; run: the folder that has them too
     """
@@ -72,6 +73,7 @@ class Subject:
     file: Path | None = None
     run: Path | None = None
     labels: Callable[[Dataset], Labels | None] = lambda data: None
+    net: nn.Module | None = None
 
 
 # Generators.
@@ -131,6 +133,7 @@ def of_generator(
         file=None if weights == RAW else runs.find_generator(file),
         run=folder,
         labels=lambda data: labels_drawn(generator.net, generator.spec.classes, data),
+        net=generator.net if truncation is None else None,
     )
 
 
@@ -337,6 +340,7 @@ class Evaluation:
                 self.tick,
                 self.dataset,
                 subject.labels(dataset),
+                subject.net,
             )
             said = any(key.startswith(FLOOR) for key in found[0])
             floors = {} if said else asked.floors(real, self.tick)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, overload
 
+from torch import nn
 from torch.optim import Optimizer
 
 from . import config as configuration
@@ -35,6 +36,7 @@ from .engine.randomness import forked
 from .errors import BadFile, BadOption, BadRun, UnknownComponent, shown
 from .generate import generator_file
 from .generate import untrusted_generator as guard
+from .generate.encoding import LoadedEncoder
 from .generate.sampling import LoadedGenerator
 from .training import rollback as recovery
 from .training import run_folder as runs
@@ -112,10 +114,36 @@ def load(path: str | Path, registry: Registry | None = None) -> LoadedGenerator:
     """
     file = runs.find_generator(Path(path))
     header = generator_file.read_header(file)
+    if header.kind:
+        raise BadFile(f"{file}: holds an {header.kind}, which draws nothing")
+    net = _net_of(file, header, "generator", registry)
+    if getattr(net, "conditional", False) and not header.classes:
+        raise BadFile(
+            f"{file}: bad header: {header.component} draws classes, and the file has none"
+        )
+    conditions = functools.partial(_conditions, header, registry or zoo().registry, str(file))
+    return LoadedGenerator(net.eval(), header, conditions)
+
+
+def load_encoder(path: str | Path, registry: Registry | None = None) -> LoadedEncoder:
+    """The encoder of a `generator.enc.safetensors` or of a run folder, of games that have one;
+    raises BadFile as `load` does.
+    """
+    file = runs.find_generator(Path(path), "generator.enc.safetensors")
+    header = generator_file.read_header(file)
+    if header.kind != "encoder":
+        raise BadFile(f"{file}: holds a generator, which encodes nothing")
+    return LoadedEncoder(_net_of(file, header, "encoder", registry).eval(), header)
+
+
+def _net_of(
+    file: Path, header: generator_file.Header, kind: str, registry: Registry | None
+) -> nn.Module:
+    """The net that a file holds, with its weights."""
     listed = generator_file.read_listed(file)
     try:
         component = (registry or zoo().registry).get(
-            "generator", f"{header.distribution}:{header.plugin}/{header.component}"
+            kind, f"{header.distribution}:{header.plugin}/{header.component}"
         )
     except UnknownComponent:
         generator_file.check_sum(file, header)  # a damaged name is not to be installed
@@ -125,19 +153,13 @@ def load(path: str | Path, registry: Registry | None = None) -> LoadedGenerator:
             else " (which ganzoo's catalogue does not know: do you trust it?)"
         )
         raise BadFile(
-            f"{file}: needs generator {header.component!r} of {header.distribution} "
+            f"{file}: needs {kind} {header.component!r} of {header.distribution} "
             f"{header.version}, which is not installed: "
             f"{install_line(header.distribution)}{known}"
         ) from None
-    spec = header.spec()
-    net = guard.build(component, (spec,), header.options, listed, str(file))
-    if getattr(net, "conditional", False) and not header.classes:
-        raise BadFile(
-            f"{file}: bad header: {header.component} draws classes, and the file has none"
-        )
+    net = guard.build(component, (header.spec(),), header.options, listed, str(file))
     net.load_state_dict(generator_file.read_weights(file, header))
-    conditions = functools.partial(_conditions, header, registry or zoo().registry, str(file))
-    return LoadedGenerator(net.eval(), header, conditions)
+    return net
 
 
 def _conditions(header: generator_file.Header, registry: Registry, where: str) -> list[Condition]:

@@ -15,6 +15,7 @@ import click
 
 from ..errors import UsageError
 from . import train
+from ._complete import settings
 from ._echo import echo
 from ._patience import patience
 from ._shared import Real, Whole, counted, loaded, print_json, table
@@ -22,6 +23,7 @@ from ._words import FLAGS, MANY
 
 if TYPE_CHECKING:
     from ..components.registry import Registry
+    from ..sweeps.executors import Executor
     from ..sweeps.plan import Plan
     from ..sweeps.results import Result
     from ..sweeps.running import Sweep
@@ -43,6 +45,7 @@ OWN = ("tries", "preset", "draws", "alone", "seeds", "seconds", "score", "halvin
     "tries",
     metavar="SECTION.KEY=VALUES",
     multiple=True,
+    shell_complete=settings,
     help="gen.width=32,64, optim.gen.lr=log(1e-4,1e-2); also uniform(a,b), int(a,b), "
     "times(0.1,10). KEY,KEY= gives two options one value; loss=NAME,NAME tries parts.",
 )
@@ -63,6 +66,14 @@ OWN = ("tries", "preset", "draws", "alone", "seeds", "seconds", "score", "halvin
     help="In its midst, only the best one in N of the trials goes on (ASHA).",
 )
 @click.option("--jobs", type=Whole(min=1), default=1, show_default=True, help="Trials at once.")
+@click.option(
+    "--executor",
+    "executor_name",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Processes here, or actors of a Ray cluster.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -86,6 +97,7 @@ def command(
     resume: Path | None,
     report_of: Path | None,
     jobs: int,
+    executor_name: str,
     dry_run: bool,
     as_json: bool,
     **given: Any,
@@ -114,9 +126,20 @@ def command(
     if dry_run:
         _list(plan, as_json)
         return 0
+    executor = _executor(executor_name, jobs)
     if resume is None:
         running.begin(folder, plan)
-    return _run(folder, jobs, as_json)
+    return _run(folder, jobs, executor, as_json)
+
+
+def _executor(name: str, jobs: int) -> Executor | None:
+    """Where trials are trained, if not here."""
+    if name == "local":
+        return None
+    from ..sweeps.on_ray import OnRay
+
+    with patience("asking for the cluster"):
+        return OnRay(jobs)
 
 
 def _refuse_more(
@@ -210,7 +233,7 @@ def _list(plan: Plan, as_json: bool) -> None:
     table("", ["trial", "seed", "setting"], rows)
 
 
-def _run(folder: Path, jobs: int, as_json: bool) -> int:
+def _run(folder: Path, jobs: int, executor: Executor | None, as_json: bool) -> int:
     """Train what is not trained yet, and show the report; returns the exit code."""
     from ..sweeps import running
     from ._report import say
@@ -225,7 +248,9 @@ def _run(folder: Path, jobs: int, as_json: bool) -> int:
 
     say(f"sweep folder: {folder}")
     with _stopping(heard):
-        done = running.run(folder, jobs=jobs, stop=lambda: bool(heard), told=told)
+        done = running.run(
+            folder, jobs=jobs, executor=executor, stop=lambda: bool(heard), told=told
+        )
     if done.stopped:
         say(
             f"stopped; {counted(len(done.results), 'trial')} ended, the others are saved; continue "

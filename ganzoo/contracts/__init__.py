@@ -349,7 +349,7 @@ class Metric(nn.Module):
     larger: tuple[str, ...] = ()  # the figures of which a larger one is better
     # what it needs beside samples of both sides. "held": samples that no training saw, which
     # `measure` and `compare` get too; "labels": of the samples, which `features` gets too;
-    # "classes": labels of the data, which `learn` sees
+    # "classes": labels of the data, which `learn` sees; "generator": the net itself, and no samples
     reads: tuple[str, ...] = ("real",)
     # whether the order of the data matters to it; else samples come in that of their contents
     in_order: ClassVar[bool] = False
@@ -383,6 +383,12 @@ class Metric(nn.Module):
     def compare(self, real: Tensor, fake: Tensor) -> dict[str, float]:
         """The figures of `measure`, from features [n, ...] of each side."""
         raise TypeError(f"{type(self).__name__} must define compare, beside features")
+
+    def of_generator(self, generator: Generator, seed: int) -> dict[str, float]:
+        """Named figures of a net in evaluation mode, in place of `measure`, for a metric that reads
+        "generator". What is drawn hangs on the seed alone.
+        """
+        raise TypeError(f"{type(self).__name__} must define of_generator")
 
     def protocol(self) -> Mapping[str, str | int | float | bool]:
         """What figures depend on beside samples and options: the sum of a file, a package."""

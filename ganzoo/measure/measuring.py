@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..contracts import Batch, Dataset, Metric, Spec
+from ..contracts import Batch, Dataset, Generator, Metric, Spec
 from ..data.contents import marks
 from ..data.kept import digest_of
-from ..engine.randomness import derive
+from ..engine.randomness import derive, forked
 from ..engine.sizes import check_samples
 from ..errors import Incompatible
 from ..io.activity import doing
@@ -110,10 +110,16 @@ class Asked:
         self.streams = type(metric).features is not Metric.features
 
     def check(
-        self, real: int, fake: int, data: Dataset, held: Dataset | None, labelled: bool = False
+        self,
+        real: int,
+        fake: int,
+        data: Dataset,
+        held: Dataset | None,
+        labelled: bool,
+        generator: bool,
     ) -> None:
         """Raises Incompatible without what it needs, DeviceError for too many samples."""
-        check_reads(self.name, self.metric, data, held, labelled)
+        check_reads(self.name, self.metric, data, held, labelled, generator)
         spec = self.metric.spec
         most = min(max(real, fake), block_of(spec)) if self.streams else max(real, fake)
         check_samples(most, spec.numel, torch.device("cpu"), section=f"metric.{self.name}")
@@ -128,16 +134,20 @@ class Asked:
         tick: Tick = lambda count: None,
         data: Dataset | None = None,
         labels: Labels | None = None,
+        generator: nn.Module | None = None,
     ) -> list[dict[str, float]]:
         """The figures for samples of each seed.
 
         held: samples that no training saw, for a metric that reads them
         data: what the training saw, which the real samples are of by default
         labels: of what is drawn, where it has some
+        generator: the net that draws, for a metric of it
         """
         data = real.dataset if data is None else data
-        self.check(len(real), count, data, held, labels is not None)
+        self.check(len(real), count, data, held, labels is not None, generator is not None)
         self.metric.learn(data, doing)
+        if generator is not None and "generator" in self.metric.reads:
+            return [self._of_generator(generator, seed) for seed in seeds]
         ours = self._of_real(real, tick)
         own = (held,) if held is not None and "held" in self.metric.reads else ()
         further = [self._of_real(Real(each, count), tick, "held") for each in own]
@@ -152,9 +162,22 @@ class Asked:
         twice as many as are compared, or where the metric says by itself.
         """
         other = Real(real.dataset, len(real), 1)
-        if len(other) < len(real) or "held" in self.metric.reads:
+        if len(other) < len(real) or {"held", "generator"} & {*self.metric.reads}:
             return {}
         return self._figures(self._of_real(real, tick), self._of_real(other, tick))
+
+    def _of_generator(self, generator: nn.Module, seed: int) -> dict[str, float]:
+        """The figures of a net; neither its mode nor anyone's random numbers are changed."""
+        device = next((each.device for each in generator.parameters()), torch.device("cpu"))
+        was_training = generator.training
+        with forked(device), torch.no_grad():
+            torch.manual_seed(seed)
+            generator.eval()
+            try:
+                found = self.metric.of_generator(cast("Generator", generator), seed)
+            finally:
+                generator.train(was_training)
+        return {str(key): float(value) for key, value in found.items()}
 
     def _figures(self, *sides: Tensor) -> dict[str, float]:
         metric: Any = self.metric
@@ -215,13 +238,22 @@ class Asked:
 
 
 def check_reads(
-    name: str, metric: Metric, data: Dataset, held: Dataset | None, labelled: bool
+    name: str,
+    metric: Metric,
+    data: Dataset,
+    held: Dataset | None,
+    labelled: bool,
+    generator: bool = True,
 ) -> None:
     """Raises Incompatible for a metric of what is not there: data that no training sees, or labels.
 
-    labelled: whether what is drawn has labels
+    labelled: whether what is drawn has labels; generator: whether a net draws it, as it is
     """
     section = f"metric.{name}"
+    if "generator" in metric.reads and not generator:
+        raise Incompatible(
+            "measures a generator itself: give it, and no pictures nor truncation", section=section
+        )
     if "held" in metric.reads and held is None:
         raise Incompatible(
             "measures data that were held out of the training, and there are none",

@@ -24,7 +24,7 @@ def _head(about: Mapping[str, Any]) -> list[str]:
     ways = ", ".join(f"{count} {word}" for word, count in about["statuses"].items())
     lines = [
         f"{about['ended']} of {about['trials']} trials have ended ({ways or 'none'}); each was "
-        f"shown {about['images']:,} images{seconds}; {about['seeds']} seeds a setting.",
+        f"to be shown {about['images']:,} images{seconds}; {about['seeds']} seeds a setting.",
         "",
         f"Survived, which is finite to the end and not collapsed by the last line of its log: "
         f"{_rate(survival)}.",
@@ -41,7 +41,7 @@ def _settings(about: Mapping[str, Any]) -> list[str]:
     title = f"{about['score']} ({better})" if about["score"] else "score"
     rows = [
         [row["setting"], tried(row["values"]), f"{row['survived']} of {row['of']}",
-         _spread(row["score"])]
+         "pruned" if row["pruned"] == row["of"] else _spread(row["score"])]
         for row in about["settings"][:ROWS]
     ]  # fmt: skip
     lines = _table("Settings", ["", "setting", "survived", title], rows)

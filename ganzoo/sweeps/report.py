@@ -55,7 +55,8 @@ def report(plan: Plan, results: Sequence[Result]) -> dict[str, Any]:
         "reasons": _counts([r.reason for r in results if r.reason]),
     }
     goodness = [_goodness(row, larger) for row in settings]
-    drawn = bool(scored) and plan.design != ALONE
+    # Of trials that were pruned nobody knows what they would have come to.
+    drawn = bool(scored) and plan.design != ALONE and not plan.halving
     about["best_of"] = best_of(goodness, larger) if drawn else []
     about["factors"] = factors(settings, goodness) if drawn else []
     about["levels"] = levels(plan, results, scored)

@@ -75,7 +75,11 @@ def result_of(trial: Trial, outcome: Outcome, folder: Path, score: str, pruned: 
     about["survived"] = status in ("finished", "pruned") and not alike
     about |= {"images": run.images, "health": run.verdict}
     about["seconds"] = number(run.line.get("seconds")) or 0.0
-    measured, figures, protocol = measures(folder, score)
+    try:
+        measured, figures, protocol = measures(folder, score)
+    except GanzooError as error:  # a damaged file costs one trial, and not the sweep
+        broken = {"status": "failed", "survived": False, "reason": str(error)[:2000]}
+        return Result(**about | broken)
     if figures:
         values = [(images, figure.value) for images, figure in figures]
         last = figures[-1][1]

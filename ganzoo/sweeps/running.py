@@ -14,7 +14,7 @@ from ..assembly.assembling import assemble
 from ..components.loading import zoo
 from ..components.registry import Registry
 from ..config.tree import Tree
-from ..errors import BadRun, UsageError, nearest, one_line
+from ..errors import BadRun, GanzooError, UsageError, nearest, one_line
 from ..io.files import check_folder
 from ..library import layered
 from ..training import run_folder
@@ -124,7 +124,8 @@ def prepare(
     """
     planning.check_keys({**tries, **(where or {})})
     tree = configuration.check(base).tree()
-    ones = dict.fromkeys(setting_up.paths(tries), 1)  # whatever number it is, for its name's sake
+    # Whatever number it is: names are checked before the base is built, which takes seconds.
+    ones: dict[str, float] = dict.fromkeys(setting_up.paths(tries), 1)
     Plan(tree, dict(tries), meant, numbers=ones, **about).check(registry)
     looked = configuration.merge(tree, {"train": LOOK})
     pipeline = assemble(configuration.check(looked), registry.meaning(meant))
@@ -274,7 +275,10 @@ class _Course:
         place = self.folder / self.plan.folder_of(number)
         if number in self.pruned or not place.is_dir():
             return
-        _, found, _ = recording.measures(place, self.plan.score)
+        try:
+            _, found, _ = recording.measures(place, self.plan.score)
+        except GanzooError:  # said when the trial has ended
+            return
         for images, figure in found:
             if images <= self._weighed.get(number, 0) or images >= self.plan.images:
                 continue

@@ -142,6 +142,8 @@ def ready(case: Case, spec: Spec) -> Any:
 
 def measured(metric: Any, *samples: torch.Tensor) -> Any:
     """What it finds of samples, labelled by their group where it reads labels."""
+    if "generator" in metric.reads:
+        raise DoesNotApply("it measures a generator itself")
     if type(metric).features is Metric.features or type(metric).measure is not Metric.measure:
         return metric.measure(*samples)
     told = "labels" in metric.reads

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..assembly.pipeline import Pipeline
 from ..errors import Incompatible, nearest
@@ -106,7 +106,13 @@ class Scores:
         )
         real = Real(pipeline.dataset, metric.count)
         found = asked.ask(
-            real, self._drawn, metric.count, [SEED], pipeline.held, labels=self._labels()
+            real,
+            self._drawn,
+            metric.count,
+            [SEED],
+            pipeline.held,
+            labels=self._labels(),
+            generator=self._net(),
         )
         self.found |= {f"{name}.{key}": value for key, value in found[0].items()}
         protocol = asked.protocol(
@@ -141,12 +147,15 @@ class Scores:
             drawn = drawing.draw(self.pipeline, role, read_at(piece, len(dataset)), piece.seed)
             yield as_stored(drawn.samples.cpu(), dataset.samples.dtype)
 
+    def _net(self) -> nn.Module:
+        """The first averaged generator, which is measured."""
+        return next(iter(generator_file.generators(self.pipeline).values()))
+
     def _labels(self) -> Labels | None:
-        """The labels of those samples, if they have some."""
-        pipeline = self.pipeline
-        net = next(iter(generator_file.generators(pipeline).values()))
-        dropped = pipeline.config.train.label_dropout
-        return None if dropped else labels_drawn(net, pipeline.spec.classes, pipeline.dataset)
+        """The labels of what it draws, if it has some."""
+        if self.pipeline.config.train.label_dropout:
+            return None
+        return labels_drawn(self._net(), self.pipeline.spec.classes, self.pipeline.dataset)
 
     def _is_best(self, images: int) -> bool:
         name = self.chosen()

@@ -277,8 +277,10 @@ def test_signals_of_8000_train_from_a_recipe(registry, tmp_path):
 # All together.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("idea", IDEAS)
 def test_idea_compiles_as_one_graph(registry, idea):
+    """By default tests/kit/test_testing.py holds it of each part by itself."""
     found = pipeline(registry, IDEAS[idea])
     data, labels = found.dataset.batch(torch.arange(8))
     labels = labels if found.spec.classes else None

@@ -4,6 +4,7 @@ and a resumed feed gives the batch that would have come.
 
 import statistics
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -65,6 +66,29 @@ def test_position_is_that_of_the_last_batch_given(resident):
     again.load_state_dict(state)
     assert all(torch.equal(again.next()[0], batch) for batch in expected)
     first.close()
+    again.close()
+
+
+@pytest.mark.parametrize("resident", ["gpu", "host"])
+def test_samples_of_their_own_come_in_their_own_order(resident):
+    """Unpaired images: as many of the other set, after an
+    order of that set, which a resumed feed goes on with.
+    """
+    source = Dataset(torch.arange(30.0).view(30, 1).repeat(1, 2))
+    both = replace(data(), others={"other": source})
+
+    def fed():
+        return Feed(both, Order(50, 8, 1), CPU, resident, others={"other": Order(30, 8, 2)})
+
+    order, one = Order(30, 8, 2), fed()
+    for _ in range(6):
+        assert torch.equal(one.next().given["other"], source.samples[order.next()[0]])
+    state = one.state_dict()
+    one.close()
+    again = fed()
+    again.load_state_dict(state)
+    for _ in range(3):
+        assert torch.equal(again.next().given["other"], source.samples[order.next()[0]])
     again.close()
 
 

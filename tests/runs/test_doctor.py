@@ -195,8 +195,8 @@ IMAGES = 12_800
 
 def examined(folder, data, layer, seed):
     """The rules that fire on a training."""
-    tree = {**data, "train": {"images": IMAGES, "seed": seed, "device": "cpu"},
-            "log": {"images": IMAGES // 20}}  # fmt: skip
+    train = {"images": IMAGES, "batch_size": 64, "seed": seed, "device": "cpu"}
+    tree = {**data, "train": train, "log": {"images": IMAGES // 20}}
     for section, content in layer.items():
         old = tree.get(section, {})
         tree[section] = content if content is False else {**old, **content}

@@ -5,6 +5,7 @@ import json
 import math
 
 import pytest
+from run_folders import LINE, made, score
 
 from ganzoo import config as configuration
 from ganzoo.errors import BadFile
@@ -14,6 +15,7 @@ from ganzoo.sweeps import plan as planning
 from ganzoo.sweeps import results as recording
 from ganzoo.sweeps.results import Result
 from ganzoo.sweeps.spaces import Choice, Range, Times
+from ganzoo.sweeps.trial import Outcome
 
 BASE = configuration.check(configuration.defaults()).tree()
 PROTOCOL = {"data": "ring", "fake": 100, "seeds": 1}
@@ -148,6 +150,36 @@ def test_a_report_of_nothing_and_what_a_reason_holds_are_harmless():
     bad = result(0, 0, None, "refused", False)
     bad.reason = "a | b"
     assert "- 1 x a \\| b" in page.page(report.report(plan(), [bad]))
+
+
+def test_a_trial_is_judged_by_what_it_left(tmp_path):
+    """Alike samples do not survive; the last score counts; a damaged file costs the trial alone."""
+    trial = planning.Trial(3, 1, 1, {"gen.width": 16})
+    done = Outcome(3, "finished")
+    scores = [score("swd", images=n, distance=[9.0 / n]) for n in (1000, 2000)]
+    scores.append(score("modes", covered=[7.0]))
+
+    def judged(name, scores=scores, outcome=done, asked="swd.distance", **signs):
+        line = LINE | {"seconds": 2.5, "spread": 1.0, "variety": 1.0} | signs
+        return recording.result_of(
+            trial, outcome, made(tmp_path, name, [line], scores), asked, False
+        )
+
+    found = judged("a")
+    assert found.survived and found.status == "finished" and found.seconds == 2.5
+    assert found.measures == [(1000, 0.009), (2000, 0.0045)] and found.score == 0.0045
+    assert found.protocol["data"] == "ring" and not found.larger
+    assert judged("b", asked="").measured == "swd.distance", "the first"
+    assert judged("c", asked="modes.covered").score == 7.0
+    assert not judged("d", variety=0.2).survived and not judged("e", spread=0.05).survived
+    assert judged("f", scores=[]).score is None
+    dead = judged("g", outcome=Outcome(3, "not finite", "a gradient"))
+    assert (dead.survived, dead.score, dead.reason) == (False, None, "a gradient")
+    (tmp_path / "a" / "scores.jsonl").write_text("{}\n")
+    broken = recording.result_of(trial, done, tmp_path / "a", "", False)
+    assert broken.status == "failed" and "line 1 is no score" in broken.reason
+    gone = recording.result_of(trial, Outcome(3, "refused", "no"), tmp_path / "no", "", False)
+    assert gone.status == "refused" and gone.images == 0
 
 
 def test_results_are_read_as_a_strangers(tmp_path):

@@ -88,7 +88,7 @@ def test_settings_are_every_combination_or_drawn_or_one_by_one():
     drawn = setting_up.settings_of(ranged, "random", 5, 0)
     assert drawn == setting_up.settings_of(ranged, "random", 9, 0)[:5], "more come after"
     assert drawn != setting_up.settings_of(ranged, "random", 5, 1)
-    with pytest.raises(UsageError, match="has a range.*how many settings to draw"):
+    with pytest.raises(UsageError, match=r"has a range.*how many settings to draw"):
         setting_up.settings_of(ranged, "every", 0, 0)
     with pytest.raises(UsageError, match="a sweep has at most 10,000"):
         setting_up.settings_of({"train.batch_size": Choice(tuple(range(20_000)))}, "every", 0, 0)

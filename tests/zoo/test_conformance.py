@@ -10,7 +10,8 @@ import pytest
 import ganzoo
 from ganzoo.components.loading import zoo
 from ganzoo.errors import BadData
-from ganzoo.testing import check
+from ganzoo.testing import CHECKS, check
+from ganzoo.testing.case import Case, find
 
 
 def small(component):
@@ -29,8 +30,21 @@ def data_options(component):
     return zoo().registry.get("dataset", name).options() if name else {}
 
 
-@pytest.mark.parametrize("component", list(ganzoo.list_components()), ids=str)
+COMPONENTS = list(ganzoo.list_components())
+FIRST = {c.plugin: c.name for c in reversed(COMPONENTS) if c.kind == "recipe"}  # of each plugin
+
+
+def case(component):
+    """The recipes of one plugin name the same parts, and are assembled: the others are slow."""
+    quick = component.kind != "recipe" or FIRST[component.plugin] == component.name
+    return pytest.param(component, id=str(component), marks=[] if quick else [pytest.mark.slow])
+
+
+@pytest.mark.parametrize("component", list(map(case, COMPONENTS)))
 def test_component(component, tmp_path, monkeypatch):
+    """All checks but that it compiles, which takes most of their time: see below."""
+    checks = {name: f for name, f in CHECKS[component.kind].items() if name != "compiles"}
+    monkeypatch.setitem(CHECKS, component.kind, checks)
     if "root" in data_options(component):  # its files are not here: one line, not a download
         monkeypatch.setattr(
             socket,
@@ -51,3 +65,17 @@ def test_component(component, tmp_path, monkeypatch):
             if component.kind != "tracker" or "which is not installed" not in str(error):
                 raise
             pytest.skip(str(error))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "component",
+    [c for c in COMPONENTS if c.kind in ("discriminator", "game", "augmentation")],
+    ids=str,
+)
+def test_component_compiles(component):
+    """tests/engine/test_engines.py holds it of losses, regularizers and generators, against eager
+    updates, and by default of discriminators that meet no penalty.
+    """
+    found = find(Case(component, small(component)), "compiles", CHECKS[component.kind]["compiles"])
+    assert found.outcome == "holds", str(found)

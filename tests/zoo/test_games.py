@@ -20,7 +20,8 @@ from ganzoo.contracts import Batch, Dataset, Game, Turn, Update
 from ganzoo.engine import capture
 from ganzoo.engine.engine import Engine
 from ganzoo.engine.losses import losses
-from ganzoo.errors import BadConfig, GanzooError, Incompatible
+from ganzoo.errors import BadConfig, BadFile, GanzooError, Incompatible, UsageError
+from ganzoo.generate import generator_file
 from ganzoo.spec import as_given
 from ganzoo.training.loop import Training
 
@@ -403,6 +404,35 @@ def test_every_generator_of_a_game_has_a_file(tmp_path):
         assert loaded.header.component == "unet"
         with pytest.raises(GanzooError, match="reads 'image'"):
             loaded.sample(3)
+
+
+@pytest.mark.parametrize("case", ["bigan", "autoencoder"])
+def test_an_encoder_has_a_file_beside_the_generators(case, tmp_path):
+    built = pipeline(case, train={"images": 16})
+    Training(built, tmp_path).run()
+    encoder = ganzoo.load_encoder(tmp_path)
+    samples = POINTS.samples[:5]
+    mean, log_variance = encoder.encode(samples)
+    with torch.no_grad():
+        wanted = built.average.net.by_role()["enc"].eval()(samples)
+    torch.testing.assert_close(torch.stack([mean, log_variance], 1), wanted)
+    generator = ganzoo.load(tmp_path)
+    assert mean.shape[1] == generator.net.latent_dim
+    assert encoder.header.format == generator_file.ENCODING
+    assert generator.header.format == generator_file.FORMAT
+    assert "LoadedEncoder(mlp of ganzoo" in repr(encoder)
+    file = tmp_path / "generator.enc.safetensors"
+    with pytest.raises(BadFile, match="holds an encoder"):
+        ganzoo.load(file)
+    with pytest.raises(BadFile, match="holds a generator"):
+        ganzoo.load_encoder(tmp_path / "generator.safetensors")
+    with pytest.raises(UsageError, match="reads samples"):
+        encoder.encode(samples[:, :1])
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(bytes(content))
+    with pytest.raises(BadFile, match="damaged"):
+        ganzoo.load_encoder(file)
 
 
 @pytest.mark.slow
