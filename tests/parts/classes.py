@@ -75,8 +75,8 @@ class Guided(Regularizer):
 
     def __init__(self, *, classes: PositiveInt = 3) -> None:
         super().__init__()
-        layers = nn.Conv2d(1, 8, 4, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(128, classes)
-        self.classifier = nn.Sequential(*layers).requires_grad_(False)
+        layers = nn.Conv2d(1, 8, 4, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        self.classifier = nn.Sequential(*layers, nn.Linear(8, classes)).requires_grad_(False)
 
     def penalty(self, step):
         return cross_entropy(self.classifier(step.drawn), step.labels)

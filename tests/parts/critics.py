@@ -37,6 +37,11 @@ class Embedding(Discriminator):
         return self.out(features)
 
 
+def vectors(logits):
+    """One vector a sample [n, k], of a number for each, too."""
+    return logits.view(len(logits), -1)
+
+
 def distances(one, other):
     """Between vectors [n, k] and [m, k]: [n, m], with a gradient at 0."""
     return ((one[:, None] - other[None]).square().sum(2) + 1e-8).sqrt()
@@ -52,7 +57,7 @@ class MMD(Loss):
     """The squared maximum mean discrepancy of the critic's vectors (Li et al. 2017, eq. 3)."""
 
     def _apart(self, step):
-        real, fake = step.real_logits, step.fake_logits
+        real, fake = vectors(step.real_logits), vectors(step.fake_logits)
         return kernel(real, real) + kernel(fake, fake) - 2 * kernel(real, fake)
 
     def discriminator(self, step):
@@ -68,8 +73,8 @@ class Cramer(Loss):
     """
 
     def _apart(self, step):
-        one, other = step.fake_logits.chunk(2)
-        real = step.real_logits
+        one, other = vectors(step.fake_logits).chunk(2)
+        real = vectors(step.real_logits)
         between = distances(real, one).mean() + distances(real, other).mean()
         return between - distances(one, other).mean() - distances(real, real).mean()
 
