@@ -19,7 +19,7 @@ import torch
 
 import ganzoo
 from ganzoo.cli import main
-from ganzoo.training.loop import Training
+from ganzoo.engine.engine import Engine
 
 CORE = Path(ganzoo.__file__).parent
 ARGUMENTS = ("--gen", "mlp", "--data", "ring", "--loss", "nonsat", "--reg", "gp")
@@ -51,16 +51,16 @@ def report(title: str, found: set[CodeType]) -> None:
 
 
 def updates() -> None:
-    """Both nets' updates of a small training, from the batch to the weights."""
+    """Both nets' updates of a small training, from batch and latents to the weights."""
     found: set[CodeType] = set()
-    plain = Training._update
+    plain = Engine.update
 
-    def counted(self: Training, *arguments: Any) -> Any:
+    def counted(self: Engine, *arguments: Any) -> Any:
         result: list[Any] = []
         found.update(walked(lambda: result.append(plain(self, *arguments))))
         return result[0]
 
-    Training._update = counted  # type: ignore[method-assign]
+    Engine.update = counted  # type: ignore[method-assign]
     config: dict[str, Any] = {
         "gen": {"name": "mlp"},
         "data": {"name": "ring"},
@@ -71,8 +71,8 @@ def updates() -> None:
     try:
         ganzoo.train(config)
     finally:
-        Training._update = plain  # type: ignore[method-assign]
-    report("from a batch to the weights", found)
+        Engine.update = plain  # type: ignore[method-assign]
+    report("from batch and latents to the weights", found)
 
 
 def command() -> None:

@@ -14,7 +14,8 @@ from .errors import GanzooError
 
 if TYPE_CHECKING:
     from .engine.average import Average
-    from .library import create, list_components, load, train
+    from .library import create, list_components, load, load_encoder, train
+    from .sweeps.running import sweep
 
 # Read once in a process, at the first matrix product on
 # a GPU: deterministic trainings need it set by then.
@@ -30,6 +31,8 @@ LATE = {  # what needs torch, imported when first used
     "create": ".library",
     "list_components": ".library",
     "load": ".library",
+    "load_encoder": ".library",
+    "sweep": ".sweeps.running",
     "train": ".library",
 }
 __all__ = [
@@ -40,6 +43,8 @@ __all__ = [
     "hookimpl",
     "list_components",
     "load",
+    "load_encoder",
+    "sweep",
     "train",
 ]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from . import config as configuration
 from .assembly.assembling import assemble
@@ -27,7 +27,16 @@ from .generate.sampling import LoadedGenerator
 from .io import checkpoints
 from .library import load
 from .measure import Score, scores_file
-from .measure.measuring import Asked, Real, Tick, common, fingerprint, pieces
+from .measure.measuring import (
+    Asked,
+    Labels,
+    Real,
+    Tick,
+    common,
+    fingerprint,
+    labels_drawn,
+    pieces,
+)
 from .measure.records import FLOOR, figures_of, now, versions_of
 from .spec import as_given
 from .training import resume
@@ -47,6 +56,8 @@ class Subject:
     """What is measured: samples of a generator, or pictures.
 
     draw: (count, seed, data) -> blocks of samples as such data are stored
+    labels: (data) -> the labels of what is drawn, by how many; None where it has none of the data's
+    net: the generator itself, where it draws as it is
     most: samples that there are; None for as many as are wanted
     file: the generator file that scores are written into; run: the folder that has them too
     """
@@ -61,6 +72,8 @@ class Subject:
     generator: str = ""
     file: Path | None = None
     run: Path | None = None
+    labels: Callable[[Dataset], Labels | None] = lambda data: None
+    net: nn.Module | None = None
 
 
 # Generators.
@@ -119,6 +132,8 @@ def of_generator(
         truncation=truncation,
         file=None if weights == RAW else runs.find_generator(file),
         run=folder,
+        labels=lambda data: labels_drawn(generator.net, generator.spec.classes, data),
+        net=generator.net if truncation is None else None,
     )
 
 
@@ -182,6 +197,10 @@ def of_pictures(path: Path, dataset: Dataset) -> Subject:
             raise Incompatible(f"{path}: samples of another type than the real ones")
         yield from Real(dataset, count).blocks()
 
+    def labels(data: Dataset) -> Labels | None:
+        alike = [*dataset.classes] == [*data.classes] and dataset.labels is not None
+        return (lambda count: Real(dataset, count).labels()) if alike else None
+
     return Subject(
         path,
         Spec(dataset.spec.shape),
@@ -189,6 +208,7 @@ def of_pictures(path: Path, dataset: Dataset) -> Subject:
         draw,
         most=len(dataset),
         generator=fingerprint(dataset),
+        labels=labels,
     )
 
 
@@ -311,7 +331,17 @@ class Evaluation:
             return subject.draw(count, seed, dataset)
 
         with _blamed(name, owner):
-            found = asked.ask(real, draw, fake, range(self.seeds), self.held, self.tick)
+            found = asked.ask(
+                real,
+                draw,
+                fake,
+                range(self.seeds),
+                self.held,
+                self.tick,
+                self.dataset,
+                subject.labels(dataset),
+                subject.net,
+            )
             said = any(key.startswith(FLOOR) for key in found[0])
             floors = {} if said else asked.floors(real, self.tick)
         shared = common(

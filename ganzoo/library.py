@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, overload
 
+from torch import nn
 from torch.optim import Optimizer
 
 from . import config as configuration
@@ -18,6 +19,7 @@ from .components.catalogue import distributions, install_line
 from .components.kinds import KINDS
 from .components.loading import zoo
 from .components.registry import Component, Registry
+from .config.tree import Tree
 from .contracts import (
     Augmentation,
     Condition,
@@ -34,6 +36,7 @@ from .engine.randomness import forked
 from .errors import BadFile, BadOption, BadRun, UnknownComponent, shown
 from .generate import generator_file
 from .generate import untrusted_generator as guard
+from .generate.encoding import LoadedEncoder
 from .generate.sampling import LoadedGenerator
 from .training import rollback as recovery
 from .training import run_folder as runs
@@ -111,10 +114,36 @@ def load(path: str | Path, registry: Registry | None = None) -> LoadedGenerator:
     """
     file = runs.find_generator(Path(path))
     header = generator_file.read_header(file)
+    if header.kind:
+        raise BadFile(f"{file}: holds an {header.kind}, which draws nothing")
+    net = _net_of(file, header, "generator", registry)
+    if getattr(net, "conditional", False) and not header.classes:
+        raise BadFile(
+            f"{file}: bad header: {header.component} draws classes, and the file has none"
+        )
+    conditions = functools.partial(_conditions, header, registry or zoo().registry, str(file))
+    return LoadedGenerator(net.eval(), header, conditions)
+
+
+def load_encoder(path: str | Path, registry: Registry | None = None) -> LoadedEncoder:
+    """The encoder of a `generator.enc.safetensors` or of a run folder, of games that have one;
+    raises BadFile as `load` does.
+    """
+    file = runs.find_generator(Path(path), "generator.enc.safetensors")
+    header = generator_file.read_header(file)
+    if header.kind != "encoder":
+        raise BadFile(f"{file}: holds a generator, which encodes nothing")
+    return LoadedEncoder(_net_of(file, header, "encoder", registry).eval(), header)
+
+
+def _net_of(
+    file: Path, header: generator_file.Header, kind: str, registry: Registry | None
+) -> nn.Module:
+    """The net that a file holds, with its weights."""
     listed = generator_file.read_listed(file)
     try:
         component = (registry or zoo().registry).get(
-            "generator", f"{header.distribution}:{header.plugin}/{header.component}"
+            kind, f"{header.distribution}:{header.plugin}/{header.component}"
         )
     except UnknownComponent:
         generator_file.check_sum(file, header)  # a damaged name is not to be installed
@@ -124,25 +153,19 @@ def load(path: str | Path, registry: Registry | None = None) -> LoadedGenerator:
             else " (which ganzoo's catalogue does not know: do you trust it?)"
         )
         raise BadFile(
-            f"{file}: needs generator {header.component!r} of {header.distribution} "
+            f"{file}: needs {kind} {header.component!r} of {header.distribution} "
             f"{header.version}, which is not installed: "
             f"{install_line(header.distribution)}{known}"
         ) from None
-    spec = header.spec()
-    net = guard.build(component, (spec,), header.options, listed, str(file))
-    if getattr(net, "conditional", False) and not header.classes:
-        raise BadFile(
-            f"{file}: bad header: {header.component} draws classes, and the file has none"
-        )
+    net = guard.build(component, (header.spec(),), header.options, listed, str(file))
     net.load_state_dict(generator_file.read_weights(file, header))
-    conditions = functools.partial(_conditions, header, registry or zoo().registry, str(file))
-    return LoadedGenerator(net.eval(), header, conditions)
+    return net
 
 
 def _conditions(header: generator_file.Header, registry: Registry, where: str) -> list[Condition]:
     """The conditions that a generator file names; raises BadFile when a plugin is missing."""
     found: list[Condition] = []
-    picture = Spec(tuple(header.shape))
+    picture = replace(header.spec(), classes=0, given={})
     for made in header.conditions:
         name = f"{made.distribution}:{made.plugin}/{made.component}"
         try:
@@ -193,20 +216,8 @@ def train(
     nothing is written. torch's global random state is left as it was.
     """
     registry = zoo().registry
-    given = dict(config)
-    tree = configuration.defaults()
-    meant = configuration.meaning({}, tree, "ganzoo")
-    start: tuple[Any, str] | None = None
-    if name := given.pop("recipe", None):
-        recipe = registry.get("recipe", str(name))
-        start = configuration.settings(recipe.recipe()), recipe.distribution
-    elif own := advice.start(registry, given):
-        start = own.settings, own.owner
-    if start is not None:
-        tree = configuration.merge(tree, start[0])
-        meant = configuration.meaning(meant, *start)
-    registry = registry.meaning(configuration.meaning(meant, given, ""))
-    pipeline = assemble(configuration.check(configuration.merge(tree, given)), registry)
+    tree, meant = layered(config, registry)
+    pipeline = assemble(configuration.check(tree), registry.meaning(meant))
     log, notes = _Log(), [*pipeline.notes]
     path = Path(folder) if folder is not None else None
     with contextlib.ExitStack() as stack:
@@ -224,6 +235,25 @@ def train(
     return Result(
         LoadedGenerator(net, header, lambda: conditions), log.lines, training.scores, path, notes
     )
+
+
+def layered(config: Mapping[str, Any], registry: Registry) -> tuple[Tree, configuration.Meant]:
+    """A configuration as `train` takes it over its recipe, that over the defaults; and whose parts
+    its names are.
+    """
+    given = dict(config)
+    tree = configuration.defaults()
+    meant = configuration.meaning({}, tree, "ganzoo")
+    start: tuple[Any, str] | None = None
+    if name := given.pop("recipe", None):
+        recipe = registry.get("recipe", str(name))
+        start = configuration.settings(recipe.recipe()), recipe.distribution
+    elif own := advice.start(registry, given):
+        start = own.settings, own.owner
+    if start is not None:
+        tree = configuration.merge(tree, start[0])
+        meant = configuration.meaning(meant, *start)
+    return configuration.merge(tree, given), configuration.meaning(meant, given, "")
 
 
 def _claim(folder: Path) -> runs.Lock:

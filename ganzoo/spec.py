@@ -181,7 +181,7 @@ class Dataset:
         """
         samples = _rows(self.samples, indices)
         return Batch(
-            _one_hot(samples, len(self.alphabet)) if self.alphabet else samples,
+            one_hot(samples, len(self.alphabet)) if self.alphabet else samples,
             None if self.labels is None else self.labels.index_select(0, indices),
             given={name: _rows(each, indices) for name, each in self.given.items()},
         )
@@ -226,7 +226,7 @@ def _rows(tensor: Tensor, indices: Tensor) -> Tensor:
     return torch.from_numpy(tensor.numpy().take(indices.numpy(), axis=0))
 
 
-def _one_hot(symbols: Tensor, count: int) -> Tensor:
+def one_hot(symbols: Tensor, count: int) -> Tensor:
     """Numbers of symbols [n, t] as bool [n, t, count], a byte each on their way to a device."""
     if symbols.device.type != "cpu":
         return symbols.unsqueeze(2) == torch.arange(count, device=symbols.device)

@@ -29,11 +29,12 @@ from ..engine.devices import (
 )
 from ..engine.losses import Parts, arrange, choose_differentiation
 from ..engine.moving import MovingSetting
+from ..engine.power_average import LENGTHS, PowerAverage
 from ..engine.randomness import derive, forked
 from ..engine.sizes import check_samples
 from ..errors import BrokenPlugin, GanzooError, Incompatible, one_line
 from ..io.activity import doing
-from ..measure.measuring import check_held
+from ..measure.measuring import check_reads, labels_drawn
 from ..nn import use_native_layers
 from .builder import Assembly, Progress, open_split
 from .compatibility import (
@@ -41,10 +42,9 @@ from .compatibility import (
     check_modality,
     check_needs,
     discriminator_name,
-    probe,
     spec_for,
 )
-from .dry_run import rehearse
+from .dry_run import rehearse, try_nets
 from .pipeline import SECTION, SIDES, Pipeline
 from .precision_trial import MARGIN, bf16_gain
 from .roles import build_conditions, build_nets, only_read, players, what_is_read
@@ -72,7 +72,7 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
             module.to(device).train()
         arrange(parts, spec, device)
         optimizers = {side: _optimizer(build, side, parts) for side in SIDES}
-        metrics = _metrics(build, spec, held)
+        metrics = _metrics(build, spec, dataset, held, parts)
         trackers = {
             name: build.build(f"tracker.{name}", "tracker", c)
             for name, c in build.family("tracker").items()
@@ -93,6 +93,8 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
     )
     build.notes.append(f"engine {engine}: {reason}{slopes}")
     average = Average(parts.generator, ends(config.average.half_life)[0], config.average.ramp)
+    kept = LENGTHS if config.average.snapshots else {}
+    powers = {name: PowerAverage(parts.generator, length) for name, length in kept.items()}
     return Pipeline(
         _completed(build, parts.precision),
         spec,
@@ -109,31 +111,38 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
         moving,
         [*dataset.notes, *build.notes],
         held,
+        powers,
     )
 
 
-def _metrics(build: Assembly, spec: Spec, held: Dataset | None) -> dict[str, Metric]:
+def _metrics(
+    build: Assembly, spec: Spec, dataset: Dataset, held: Dataset | None, parts: Parts
+) -> dict[str, Metric]:
     """The metrics, of which each can measure such samples with the data that there are."""
     metrics: dict[str, Metric] = {}
+    dropped = bool(build.config.train.label_dropout)
+    labels = None if dropped else labels_drawn(parts.generator, spec.classes, dataset)
     for name, choice in build.family("metric").items():
         metric = metrics[name] = build.build(f"metric.{name}", "metric", choice, spec)
         check_modality(build, f"metric.{name}", "metric", name, metric, spec)
-        check_held(name, metric, held)
+        check_reads(name, metric, dataset, held, labels is not None)
     return metrics
 
 
 def _check_accumulation(config: Config) -> None:
     """Raises Incompatible for a batch that has no such parts."""
-    batch, parts = config.train.batch_size, config.train.accumulate
-    if batch % parts:
-        raise Incompatible(
-            f"does not divide the batch of {batch}",
-            section="train",
-            key="accumulate",
-            value=parts,
-            remedy="take",
-            change={"train.batch_size": max(batch // parts, 1) * parts},
-        )
+    parts = config.train.accumulate
+    for key in ("batch_size", "gen_batch"):
+        batch = getattr(config.train, key)
+        if batch % parts:
+            raise Incompatible(
+                f"does not divide the batch of {batch}",
+                section="train",
+                key="accumulate",
+                value=parts,
+                remedy="take",
+                change={f"train.{key}": max(batch // parts, 1) * parts},
+            )
 
 
 def _check_turns(config: Config) -> None:
@@ -171,7 +180,7 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
     if spec.modality == "points":
         _calibrate(build, dataset, nets)
     doing("trying the nets on a few samples")
-    probe(build, game, nets, specs)
+    try_nets(game, nets, specs, build.owners.__getitem__)
     moved = players(game, nets)
     generator, discriminator = moved["generator"], moved["discriminator"]
     _prepare(build, regularizers, generator, discriminator)
@@ -196,7 +205,7 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
         parts,
         dataset,
         spec,
-        config.train.part,
+        {side: config.train.part_of(side) for side in SIDES},
         lambda section: f"{section} of {build.owners[section]}",
     )
     if device.type == "cpu":

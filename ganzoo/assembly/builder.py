@@ -214,6 +214,12 @@ def _read(
     form = form_of(path, data.options)
     if form is None:
         return _pictures(build, path, resolution, progress)
+    if data.lazy:
+        message = f"{data.name} is {form.name}, which is read once and kept"
+        change = {"data.lazy": False}
+        raise Incompatible(
+            message, section="data", key="lazy", value=True, remedy="set", change=change
+        )
     settings: dict[str, Any] = {}
     if form.scaled:
         settings = {"resolution": resolution, "background": data.background, "progress": progress}

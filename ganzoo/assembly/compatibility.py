@@ -1,28 +1,21 @@
-"""Whether parts fit together: reads traits, adapts options
-or refuses with a reason, and rehearses one update.
-"""
+"""Whether parts fit together: reads traits, adapts options or refuses with a reason."""
 
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ..components.isolation import contained
 from ..components.kinds import KINDS
 from ..components.registry import Component
 from ..components.traits import has, wants
 from ..config.tree import Net
-from ..contracts import Augmentation, Dataset, Game, Regularizer, Spec
-from ..engine import sizes
-from ..engine.simulation import peak_of
-from ..errors import BrokenPlugin, GanzooError, Incompatible, as_setting, one_line
+from ..contracts import Augmentation, Dataset, Regularizer, Spec
+from ..errors import BrokenPlugin, GanzooError, Incompatible, as_setting
 from .builder import Assembly, said_of
 
 VECTOR = "vector"  # what tables beside pictures give
@@ -40,6 +33,10 @@ def spec_for(build: Assembly, dataset: Dataset, regularizers: Mapping[str, Regul
         (build.component("disc", "discriminator", disc).load(), config.disc.options),
         (build.component("loss", "loss", config.loss.name).load(), {}),
         *((regularizer, {}) for regularizer in regularizers.values()),
+        *(
+            (build.component(f"aug.{name}", "augmentation", c.name).load(), c.options)
+            for name, c in build.family("aug").items()
+        ),
     ]
     readers = [part for part, options in chosen if _reads_labels(part, options)]
     wanted = bool(readers)
@@ -222,8 +219,10 @@ def check_needs(build: Assembly, parts: Mapping[str, Any], askers: Mapping[str, 
     The discriminator is left out: it was built for them.
     """
     for section, part in askers.items():
-        if any(True for _ in part.parameters()):
-            message = "has parameters, which no optimizer would update; make them buffers"
+        if any(p.requires_grad for p in part.parameters()):
+            message = (
+                "has parameters, which no optimizer would update; freeze them, or make buffers"
+            )
             raise BrokenPlugin(f"{type(part).__name__} {message}", section=section)
     config = build.config
     for kind in parts.keys() - {"discriminator"}:
@@ -232,67 +231,3 @@ def check_needs(build: Assembly, parts: Mapping[str, Any], askers: Mapping[str, 
             if not has(parts[kind], trait):
                 giving = dict(getattr(parts[kind], "adapts", {}).get(trait, {}))
                 raise _lacking(build, asker, kind, trait, name, giving)
-
-
-def probe(build: Assembly, game: Game, nets: Mapping[str, Any], specs: Mapping[str, Spec]) -> None:
-    """Run copies of all nets once on two samples, so
-    that a broken one is a line before the training.
-
-    specs: what each net was built for, by role. Raises BrokenPlugin when one fails, or gives what
-    no update can use.
-    """
-    for role, about in game.roles().items():
-        net, spec = nets[role], specs[role]
-        call, expected = _trial(about.kind, spec, net)
-        who = f"{type(net).__name__} of {build.owners[role]}"
-        sizes.check_call(role, peak_of(net, call))
-        tried = copy.deepcopy(net).train()
-        try:
-            with contained():
-                found = call(tried)
-                judges = about.kind == "discriminator" and isinstance(found, list | tuple)
-                several = found if judges else [found]
-                problems = [_problem(one, expected, tried) for one in several]
-                problem = next(filter(None, problems), "" if problems else "gives no logits")
-        except Exception as error:
-            raise BrokenPlugin(f"{who} fails: {one_line(error)}", section=role) from error
-        if problem:
-            raise BrokenPlugin(f"{who} {problem}", section=role)
-
-
-def _trial(kind: str, spec: Spec, net: Any) -> tuple[Callable[[Any], Any], tuple[int, ...]]:
-    """(a call on two samples, the shape that it gives) of a net of that kind."""
-    labels = torch.zeros(2, dtype=torch.long) if spec.classes else None
-    samples = torch.zeros(2, *spec.shape)
-
-    def read_by(net: Any) -> dict[str, Tensor]:
-        names = getattr(net, "reads", ())
-        return {name: torch.zeros(2, *spec.given[name].shape) for name in names}
-
-    def drawn(net: Any) -> Any:
-        return net(net.draw_latents(2), labels, **read_by(net))
-
-    def judged(net: Any) -> Any:
-        return net.score(net.features(samples, **read_by(net)), labels if net.conditional else None)
-
-    if kind == "generator":
-        return drawn, (2, *spec.shape)
-    if kind == "discriminator":
-        return judged, (2,)
-    return lambda net: net(samples), (2, 2, net.latent_dim)
-
-
-def _problem(found: Any, expected: tuple[int, ...], net: nn.Module) -> str:
-    """What keeps an update from using what a net gave, or nothing."""
-    if not isinstance(found, Tensor):
-        return f"gives a {type(found).__name__}, not a tensor"
-    start = tuple(found.shape)[: len(expected)]  # a discriminator's logits may be a map of patches
-    column = found.dim() == 2 and found.shape[1] == 1
-    if start != expected or column or (len(expected) > 1 and found.dim() != len(expected)):
-        return f"gives {tuple(found.shape)}, not {expected}"
-    if not found.is_floating_point():
-        return f"gives {found.dtype}, not floating-point numbers"
-    learns = any(p.requires_grad for p in net.parameters())
-    if learns and not found.requires_grad:
-        return "gives numbers without a gradient; nothing may be detached on the way"
-    return ""

@@ -1,17 +1,22 @@
-"""Updates before the training, on copies: do the
-parts work together, and how much memory does it take?
+"""Before the training, on copies: does each net work, do the parts
+work together, and how much memory does it take?
+
+What can be found without arithmetic is found on tensors without storage; the update of each side
+then runs once for real, on a few samples. Nets are tried by themselves first, since regularizers
+prepare them, and would be blamed for one that is broken.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..components.isolation import contained
-from ..contracts import Batch, Dataset, Side, Spec
+from ..contracts import Batch, Dataset, Game, Side, Spec
 from ..engine.blame import reason
 from ..engine.engine import SIDES, observe
 from ..engine.losses import Parts
@@ -20,17 +25,95 @@ from ..engine.simulation import (
     device_of,
     fork,
     one_update,
+    simulated_call,
     simulated_peak,
     update_peak,
     within_memory,
 )
-from ..engine.sizes import refuse_update
-from ..errors import BrokenPlugin, GanzooError
+from ..engine.sizes import check_call, refuse_update
+from ..errors import BrokenPlugin, GanzooError, one_line
 from ..io.device_memory import planned_memory
 
 
+def try_nets(
+    game: Game, nets: Mapping[str, Any], specs: Mapping[str, Spec], say: Callable[[str], str]
+) -> None:
+    """Two samples through a copy of each net.
+
+    specs: what each net was built for, by role; `say` words the owner of a role. Raises
+    BrokenPlugin when a net fails, or gives what no update can use, DeviceError when it is too
+    large.
+    """
+    for role, about in game.roles().items():
+        net = nets[role]
+        call, expected = _trial(about.kind, specs[role], net)
+        who = f"{type(net).__name__} of {say(role)}"
+        try:
+            found, peak = _called(net, call)
+        except Exception as error:
+            raise BrokenPlugin(f"{who} fails: {one_line(error)}", section=role) from error
+        check_call(role, peak)
+        judges = about.kind == "discriminator" and isinstance(found, list | tuple)
+        several = found if judges else [found]
+        problems = [_problem(one, expected, net) for one in several]
+        problem = next(filter(None, problems), "" if problems else "gives no logits")
+        if problem:
+            raise BrokenPlugin(f"{who} {problem}", section=role)
+
+
+def _called(net: nn.Module, call: Callable[[Any], Any]) -> tuple[Any, int | None]:
+    """What a call of a copy gives, and the bytes that it takes; not known where it reads values."""
+    try:
+        return simulated_call(net, lambda copied: call(copied.train()))
+    except Exception:  # perhaps only because it reads values
+        with contained():
+            return call(copy.deepcopy(net).train()), None
+
+
+def _trial(kind: str, spec: Spec, net: Any) -> tuple[Callable[[Any], Any], tuple[int, ...]]:
+    """(a call on two samples, the shape that it gives) of a net of that kind."""
+    labels = torch.zeros(2, dtype=torch.long) if spec.classes else None
+    samples = torch.zeros(2, *spec.shape)
+
+    def read_by(net: Any) -> dict[str, Tensor]:
+        names = getattr(net, "reads", ())
+        return {name: torch.zeros(2, *spec.given[name].shape) for name in names}
+
+    def drawn(net: Any) -> Any:
+        return net(net.draw_latents(2), labels, **read_by(net))
+
+    def judged(net: Any) -> Any:
+        return net.score(net.features(samples, **read_by(net)), labels if net.conditional else None)
+
+    if kind == "generator":
+        return drawn, (2, *spec.shape)
+    if kind == "discriminator":
+        return judged, (2,)
+    return lambda net: net(samples), (2, 2, net.latent_dim)
+
+
+def _problem(found: Any, expected: tuple[int, ...], net: nn.Module) -> str:
+    """What keeps an update from using what a net gave, or nothing."""
+    if not isinstance(found, Tensor):
+        return f"gives a {type(found).__name__}, not a tensor"
+    start = tuple(found.shape)[: len(expected)]  # a discriminator's logits may be a map of patches
+    column = len(expected) == 1 and found.dim() == 2 and found.shape[1] == 1
+    if start != expected or column or (len(expected) > 1 and found.dim() != len(expected)):
+        return f"gives {tuple(found.shape)}, not {expected}"
+    if not found.is_floating_point():
+        return f"gives {found.dtype}, not floating-point numbers"
+    learns = any(p.requires_grad for p in net.parameters())
+    if learns and not found.requires_grad:
+        return "gives numbers without a gradient; nothing may be detached on the way"
+    return ""
+
+
 def rehearse(
-    parts: Parts, dataset: Dataset, spec: Spec, batch: int, say: Callable[[str], str]
+    parts: Parts,
+    dataset: Dataset,
+    spec: Spec,
+    batches: Mapping[Side, int],
+    say: Callable[[str], str],
 ) -> None:
     """Updates of both sides on copies of the parts, so
     that what does not work is a line before the training.
@@ -41,6 +124,7 @@ def rehearse(
     for the person. Raises BrokenPlugin naming the part that failed.
     """
     for side in SIDES:
+        batch = batches[side]
         few = min(batch, FEW)
         try:
             simulated_peak(parts, spec, batch, side)
@@ -95,6 +179,7 @@ def _tried(
                 for regularizer in real.regularizers.values():
                     if regularizer.on(side):
                         regularizer.after_update(real.net(side))
+                real.game.after_update(side)
     except GanzooError:
         raise
     except Exception as error:

@@ -37,16 +37,15 @@ def estimate(
     is found at once and holds the most; one that is compiled takes seconds to find.
     """
     nets = [pipeline.parts.net(side) for side in SIDES]
-    weights = sum(
-        _size([*net.parameters(), *net.buffers()]) for net in (*nets, pipeline.average.net)
-    )
+    averages = [each.net for each in (pipeline.average, *pipeline.powers.values())]
+    weights = sum(_size([*net.parameters(), *net.buffers()]) for net in (*nets, *averages))
     gradients = sum(_size(net.parameters()) for net in nets)
     optimizers = sum(
         _optimizer_state(pipeline.optimizers[side], net)
         for side, net in zip(SIDES, nets, strict=True)
     )
     update = max(
-        _update(pipeline, side, batch or pipeline.config.train.part, engine or pipeline.engine)
+        _update(pipeline, side, _part(pipeline, side, batch), engine or pipeline.engine)
         for side in SIDES
     )
     found = {
@@ -57,6 +56,13 @@ def estimate(
         "data": _resident(pipeline),
     }
     return {**found, "total": sum(found.values())}
+
+
+def _part(pipeline: Pipeline, side: Side, batch: int | None) -> int:
+    """Samples that a side computes at once, where the discriminator computes so many."""
+    train = pipeline.config.train
+    own = train.part_of(side)
+    return own if batch is None else max(own * batch // train.part, 1)
 
 
 def _update(pipeline: Pipeline, side: Side, batch: int, engine: str) -> int:

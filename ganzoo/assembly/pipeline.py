@@ -17,6 +17,7 @@ from ..engine.average import Average
 from ..engine.blame import reason
 from ..engine.losses import Parts
 from ..engine.moving import Moving
+from ..engine.power_average import PowerAverage
 from ..errors import BrokenPlugin
 
 SIDES: tuple[Side, ...] = ("discriminator", "generator")
@@ -46,6 +47,7 @@ class Pipeline:
     moving: Sequence[Moving] = ()
     notes: list[str] = field(default_factory=list)  # what assembly adapted and why
     held: Dataset | None = None  # samples that the training does not see
+    powers: Mapping[str, PowerAverage] = field(default_factory=dict)  # averages for snapshots
 
     def clips(self, side: Side) -> tuple[float, float]:
         """(largest gradient norm, largest gradient entry) of a side; 0 is off."""
@@ -111,6 +113,7 @@ class Pipeline:
                 for prefix, module in self._stateful().items()
                 for key, value in module.state_dict().items()
             },
+            **{f"average_{name}": each.net.state_dict() for name, each in self.powers.items()},
         }
 
     def load_state_dict(self, state: Mapping[str, Mapping[str, Any]]) -> None:
@@ -118,6 +121,8 @@ class Pipeline:
         self.parts.generator.load_state_dict(state["generator"])
         self.parts.discriminator.load_state_dict(state["discriminator"])
         self.average.net.load_state_dict(state["average"])
+        for name, each in self.powers.items():
+            each.net.load_state_dict(state[f"average_{name}"])
         for prefix, module in self._stateful().items():
             own = {
                 key.removeprefix(f"{prefix}:"): v

@@ -38,7 +38,7 @@ def choice_of(build: Assembly, role: str, kind: str) -> Net:
 def build_conditions(build: Assembly, spec: Spec) -> tuple[dict[str, Condition], Spec]:
     """What is made of the samples and given to nets, and the spec with it."""
     conditions: dict[str, Condition] = {}
-    given, picture = dict(spec.given), Spec(spec.shape)
+    given, picture = dict(spec.given), replace(spec, classes=0, given={})
     for name, choice in build.family("given").items():
         section = f"given.{name}"
         part = build.component(section, "condition", choice.name).load()

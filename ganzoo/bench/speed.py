@@ -22,7 +22,7 @@ from ..engine.devices import choose_device
 from ..engine.losses import adversarial
 from ..engine.randomness import forked
 from ..errors import DeviceError, UsageError
-from ..training.loop import Training
+from ..training.loop import Training, sized
 from . import machine_limits as ceiling
 from .timing import Laps, Ticking, Variant, interleave, repeated
 
@@ -106,6 +106,7 @@ def bare_step(training: Training) -> Callable[[], None]:
     if not pipeline.spec.classes:
         batch = batch._replace(labels=None)
     parts, count = pipeline.parts, len(batch.samples)
+    other = sized(batch, training.config.train.batch_of("generator"))
     images = critic * count
     numbers = itertools.count()
 
@@ -114,8 +115,8 @@ def bare_step(training: Training) -> Callable[[], None]:
         for k in range(critic):
             latents = parts.draw_latents(count, training.streams.latents)
             engine.update("discriminator", batch, latents, number * critic + k)
-        latents = parts.draw_latents(count, training.streams.latents)
-        engine.update("generator", batch, latents, number)
+        latents = parts.draw_latents(len(other.samples), training.streams.latents)
+        engine.update("generator", other, latents, number)
         pipeline.average.update(parts.generator, images, (number + 1) * images)
 
     return step

@@ -5,6 +5,7 @@ terminal, one plain line a report elsewhere; all of it on stderr.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import sys
@@ -70,6 +71,18 @@ CONSOLE = Console(file=cast("TextIO", Stderr()))
 def say(text: str) -> None:
     """One line on stderr."""
     CONSOLE.print(Text(plain(text)), soft_wrap=True)
+
+
+_told = [-math.inf]  # when something was said now and then
+
+
+def now_and_then(text: str, now: bool = False) -> None:
+    """One line on stderr of what takes long in a training, beside its bar: the first, and another
+    after some seconds.
+    """
+    if text and time.monotonic() - _told[0] >= PLAIN_EVERY:
+        _told[0] = time.monotonic()
+        say(text)
 
 
 def figures(record: Mapping[str, Any]) -> str:

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from ._layers import Layers
 
 
-def part_flags(function: Callable[..., int]) -> Callable[..., int]:
-    """A flag for each kind of component that has one."""
+def part_flags(function: Callable[..., int], without: Sequence[str] = ()) -> Callable[..., int]:
+    """A flag for each kind of component that has one, but for some of them."""
     for kind in reversed(KINDS.values()):
-        if kind.flag:
+        if kind.flag and kind.flag not in without:
             paths = "FOLDER" in kind.metavar
             function = click.option(
                 f"--{kind.flag}",
@@ -259,11 +259,12 @@ def run(
     import torch
 
     from ..assembly import memory
+    from ..io.activity import heard
     from ..training import resume as resuming
     from ..training import rollback as recovery
     from ..training import run_folder as runs
     from ..training.loop import Interrupted, Training
-    from ._report import Reporter, say, stopping
+    from ._report import Reporter, now_and_then, say, stopping
 
     reporter = Reporter(pipeline)
     try:
@@ -277,7 +278,7 @@ def run(
         if training.images >= goal:
             say(f"note: this run has shown its {goal:,} images already; --images N extends it")
         say(f"run folder: {folder}")
-        with stopping(training, reporter.announce):
+        with stopping(training, reporter.announce), heard(now_and_then):
             recovery.run(training, say)
     except torch.OutOfMemoryError:
         raise memory.after_failure(pipeline) from None

@@ -29,6 +29,7 @@ META = (
     "paper",
     "source",
     "suits",
+    "rung",
 )  # top-level keys of run files and recipes that are no settings
 
 
@@ -118,28 +119,32 @@ def apply_settings(tree: Tree, settings: Iterable[str]) -> Tree:
     order; raises BadConfig for a part that is not in the pipeline.
     """
     for text in settings:
-        keys, value = setting(text)
-        family = keys[0]
-        if family in FAMILIES and not (len(keys) == 2 and isinstance(value, bool)):
-            if len(keys) > 3:  # a component's name may hold dots
-                keys = [family, ".".join(keys[1:-1]), keys[-1]]
-            chosen = _section(tree, family)
-            if keys[1] not in chosen:
-                near = nearest(keys[1], chosen)
-                part = f"{family}.{keys[1]}"
-                raise BadConfig(
-                    f"{keys[1]!r} is not in this pipeline{near}",
-                    section=part,
-                    key=keys[-1],
-                    value=value,
-                    remedy="" if near else "add it",
-                    change={} if near else {part: True},
-                )
-        layer: Any = value
-        for key in reversed(keys):
-            layer = {key: layer}
-        tree = merge(tree, layer)
+        tree = lay(tree, *setting(text))
     return tree
+
+
+def lay(tree: Tree, keys: list[str], value: Any) -> Tree:
+    """The tree with a setting over it; raises BadConfig for a part that is not in the pipeline."""
+    family = keys[0]
+    if family in FAMILIES and not (len(keys) == 2 and isinstance(value, bool)):
+        if len(keys) > 3:  # a component's name may hold dots
+            keys = [family, ".".join(keys[1:-1]), keys[-1]]
+        chosen = _section(tree, family)
+        if keys[1] not in chosen:
+            near = nearest(keys[1], chosen)
+            part = f"{family}.{keys[1]}"
+            raise BadConfig(
+                f"{keys[1]!r} is not in this pipeline{near}",
+                section=part,
+                key=keys[-1],
+                value=value,
+                remedy="" if near else "add it",
+                change={} if near else {part: True},
+            )
+    layer: Any = value
+    for key in reversed(keys):
+        layer = {key: layer}
+    return merge(tree, layer)
 
 
 def check(tree: Mapping[str, Any], source: str = "") -> Config:

@@ -97,6 +97,7 @@ class Data(Choice):
 class Train(Section):
     images: PositiveCount
     batch_size: Number
+    gen_batch: Annotated[int, Field(ge=0, le=2**31), BeforeValidator(parse_whole)]
     accumulate: Number
     n_critic: Number
     n_gen: Number
@@ -115,10 +116,19 @@ class Train(Section):
         """Samples that are computed at once."""
         return self.batch_size // self.accumulate
 
+    def batch_of(self, side: str) -> int:
+        """Samples in an update of a side."""
+        return self.gen_batch if side == "generator" and self.gen_batch else self.batch_size
+
+    def part_of(self, side: str) -> int:
+        """Those of them that are computed at once."""
+        return self.batch_of(side) // self.accumulate
+
 
 class Average(Section):
     half_life: MovingCount
     ramp: NonNegativeFloat
+    snapshots: Count
 
 
 class Samples(Section):
@@ -136,6 +146,7 @@ class Measure(Section):
     images: Count
     share: Annotated[float, Field(gt=0, le=1)]
     best: str
+    patience: Count
 
 
 class Log(Section):

@@ -312,6 +312,10 @@ class Augmentation(nn.Module):
 
     modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can change
     packs: int = 1  # samples that it makes one of
+    conditional: bool = False  # whether it reads labels: it is then called with them, too
+    adapts: ClassVar[
+        Mapping[str, Mapping[str, Any]]
+    ] = {}  # trait -> the options that give it, as for nets
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
@@ -322,7 +326,9 @@ class Augmentation(nn.Module):
         return spec
 
     def forward(self, samples: Tensor) -> Tensor:
-        """Changed samples."""
+        """Changed samples. One that is `conditional` is called with their labels [n] too:
+        `forward(samples, labels)`.
+        """
         return samples
 
     def observe(self, real_logits: Tensor) -> None:
@@ -341,14 +347,23 @@ class Metric(nn.Module):
     modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can measure
     default: ClassVar[tuple[str, ...]] = ()  # of these, what it measures where none is named
     larger: tuple[str, ...] = ()  # the figures of which a larger one is better
-    # "held": `measure` and `compare` get samples that were held out of the training, too
-    reads: ClassVar[tuple[str, ...]] = ("real",)
+    # what it needs beside samples of both sides. "held": samples that no training saw, which
+    # `measure` and `compare` get too; "labels": of the samples, which `features` gets too;
+    # "classes": labels of the data, which `learn` sees; "generator": the net itself, and no samples
+    reads: tuple[str, ...] = ("real",)
     # whether the order of the data matters to it; else samples come in that of their contents
     in_order: ClassVar[bool] = False
 
     def __init__(self, spec: Spec, *, count: PositiveInt = 2500) -> None:
         super().__init__()
         self.spec, self.count = spec, count
+
+    def learn(self, data: Dataset, say: Callable[[str], None]) -> None:
+        """Learn what it measures by, of the data that the training sees: a classifier of their
+        labels. It is called before each measurement, with the same data.
+
+        say: tells a person what is being done, which may take long
+        """
 
     def measure(self, real: Tensor, fake: Tensor) -> dict[str, float]:
         """Named figures from real and generated samples,
@@ -359,12 +374,21 @@ class Metric(nn.Module):
         return self.compare(self.features(real), self.features(fake))
 
     def features(self, samples: Tensor) -> Tensor:
-        """What samples are compared by, [n, ...], of each alone."""
+        """What samples are compared by, [n, ...], of each alone.
+
+        A metric that reads "labels" takes them too: `features(samples, labels)`, int64 [n].
+        """
         raise TypeError(f"{type(self).__name__} must define measure, or features and compare")
 
     def compare(self, real: Tensor, fake: Tensor) -> dict[str, float]:
         """The figures of `measure`, from features [n, ...] of each side."""
         raise TypeError(f"{type(self).__name__} must define compare, beside features")
+
+    def of_generator(self, generator: Generator, seed: int) -> dict[str, float]:
+        """Named figures of a net in evaluation mode, in place of `measure`, for a metric that reads
+        "generator". What is drawn hangs on the seed alone.
+        """
+        raise TypeError(f"{type(self).__name__} must define of_generator")
 
     def protocol(self) -> Mapping[str, str | int | float | bool]:
         """What figures depend on beside samples and options: the sum of a file, a package."""

@@ -207,3 +207,6 @@ class Game(nn.Module):
     def terms(self, update: Update, steps: Sequence[Step]) -> Mapping[str, Tensor]:
         """What the game itself adds to a player's loss, weighted: scalars by name."""
         return {}
+
+    def after_update(self, side: Side) -> None:
+        """Move the game's buffers after an update of a player, without gradient."""

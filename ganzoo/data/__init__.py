@@ -6,6 +6,7 @@ from .arrays import load_array
 from .cache import cache_folder
 from .forms import form_of
 from .inspect import inspect, inspect_samples
+from .kept import kept, sum_of
 from .lazy import from_torch
 from .order import Order
 from .pictures import load_pictures
@@ -23,6 +24,7 @@ __all__ = [
     "from_torch",
     "inspect",
     "inspect_samples",
+    "kept",
     "load_array",
     "load_pictures",
     "load_table",
@@ -31,4 +33,5 @@ __all__ = [
     "parse_resolution",
     "resize",
     "scan",
+    "sum_of",
 ]

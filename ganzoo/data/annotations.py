@@ -1,5 +1,6 @@
-"""Labels and vectors of pictures, from tables that lie beside them: labels.json, labels.csv and
-vectors.csv. Somebody else wrote them: their size, rows and values are bounded.
+"""Labels and vectors of pictures, from tables that lie beside them: labels.json, labels.csv,
+vectors.csv, and StyleGAN's dataset.json. Somebody else wrote them: their size, rows and values are
+bounded.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Told:
     labels: Sequence[int] | None = None
     vectors: Tensor | None = None
     notes: Sequence[str] = field(default_factory=tuple)
+    none: bool = False  # whether a table says that there are no labels
 
 
 def read_annotations(source: Source, names: Sequence[str], broken: Sequence[str]) -> Told:
@@ -42,20 +44,26 @@ def read_annotations(source: Source, names: Sequence[str], broken: Sequence[str]
 
     A table lies above all of its pictures, and names them as they lie below it. In labels.json,
     {"labels": [["a.png", 3], ...]} gives classes by number, and lists in the place of numbers give
-    vectors; a row of labels.csv is a name and a class, by number or by name, or a vector; one of
-    vectors.csv a name and a vector.
+    vectors; null in the place of the list says that there are no labels, whatever the folders. A
+    dataset.json is read likewise, and passed over where it has no "labels": other programs write
+    files of that name. A row of labels.csv is a name and a class, by number or by name, or a
+    vector; one of vectors.csv a name and a vector.
 
     broken: names of pictures that are left out. Raises BadData for a table that cannot be read so,
     and for pictures of which it says nothing.
     """
     found: dict[str, tuple[str, list[list[Any]]]] = {}
     notes: list[str] = []
+    none = False
     for entry, reason in source.tables:
         where = f"{source.path}: {printable(entry.name)}"
         if reason is not None:
             raise BadData(f"{where}: {reason}")
         rows = _rows(source, entry, where)
         if rows is None:
+            none = True
+            continue
+        if not rows:
             continue
         of_each, unknown = _in_order(rows, entry.name, names, broken, where)
         vectors = entry.name.endswith("vectors.csv") or _are_vectors(of_each)
@@ -75,11 +83,13 @@ def read_annotations(source: Source, names: Sequence[str], broken: Sequence[str]
         name, of_each = found["vectors"]
         vectors_ = _vectors(of_each, f"{source.path}: {printable(name)}")
         notes.append(f"vectors of {vectors_.shape[1]:,} numbers from {printable(name)}")
-    return Told(classes, labels, vectors_, notes)
+    return Told(classes, labels, vectors_, notes, none and "labels" not in found)
 
 
 def _rows(source: Source, entry: Entry, where: str) -> list[Row] | None:
-    """The rows of a table; None for one that says that there are no labels."""
+    """The rows of a table, of which a stranger's has none; None for one that says that there are no
+    labels.
+    """
     if entry.size > MAX_TABLE:
         raise BadData(f"{where}: larger than {MAX_TABLE >> 20} MiB")
     try:
@@ -87,7 +97,11 @@ def _rows(source: Source, entry: Entry, where: str) -> list[Row] | None:
             content = file.read(MAX_TABLE + 1)
         if len(content) > MAX_TABLE:
             raise BadData(f"{where}: larger than {MAX_TABLE >> 20} MiB")
-        return _json_rows(content) if entry.name.endswith(".json") else _csv_rows(content)
+        if not entry.name.endswith(".json"):
+            return _csv_rows(content)
+        tree = parse_json(content)
+        ours = not entry.name.endswith("dataset.json") or "labels" in tree
+        return _json_rows(tree) if ours else []
     except BadData:
         raise
     except Exception as error:  # a foreign file may make a codec raise anything
@@ -95,8 +109,7 @@ def _rows(source: Source, entry: Entry, where: str) -> list[Row] | None:
         raise BadData(f"{where}: {printable(reason)}") from None
 
 
-def _json_rows(content: bytes) -> list[Row] | None:
-    tree = parse_json(content)
+def _json_rows(tree: Any) -> list[Row] | None:
     listed = tree.get("labels", ()) if isinstance(tree, dict) else ()
     if listed is None:
         return None

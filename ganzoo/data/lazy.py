@@ -16,8 +16,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..contracts import Batch, Dataset
+from ..contracts import Batch, Column, Dataset
 from ..errors import BadData, one_line
+from ..spec import one_hot
 from .threads import processors
 
 KNOWN = 64  # samples that a fingerprint is taken of
@@ -64,7 +65,11 @@ class Lazy(Dataset):
         if len(found.samples) != len(wanted):
             raise BadData(f"{len(wanted)} samples were collated into {len(found.samples)}")
         given = {name: found.given[name] for name in self.given}
-        return found._replace(labels=None if self.labels is None else found.labels, given=given)
+        samples = found.samples
+        if self.alphabet:
+            samples = one_hot(samples.long(), len(self.alphabet))
+        labels = None if self.labels is None else found.labels
+        return found._replace(samples=samples, labels=labels, given=given)
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
@@ -88,18 +93,22 @@ def from_torch(
     collate: Collate | None = None,
     threads: int | None = None,
     digest: str = "",
+    alphabet: Sequence[str] = (),
+    columns: Sequence[Column] = (),
 ) -> Dataset:
     """A data set of PyTorch's kind, with a length and an item for each number, as ganzoo's.
 
     An item is a sample, a pair of sample and label, or a table with "sample", "label" and what is
     given to nets, by name. A sample is a picture of Pillow, a uint8 array [h, w, c], or a tensor:
-    uint8 [c, h, w] in 0..255 for images, else float32, images in [-1, 1]. Items are read by
-    threads (as many as processors, unless told) when a batch is gathered, and are never all in
-    memory; the data are streamed to the device.
+    uint8 [c, h, w] in 0..255 for images and [c, t, h, w] for videos, whole numbers [length] of
+    symbols for tokens, else float32, images in [-1, 1]. Items are read by threads (as many as
+    processors, unless told) when a batch is gathered, and are never all in memory; the data are
+    streamed to the device.
 
     classes: names of the labels; none for items without
     collate: makes a Batch of a list of items, for samples of several lengths
     digest: tells these data from others when a run is resumed; of a few samples unless it is given
+    alphabet, columns: of tokens and of tables, as a `Spec` has them
 
     Raises BadData for what has no length, no item, or items of no such form.
     """
@@ -120,6 +129,8 @@ def from_torch(
         [f"{len(items):,} samples, read when they are asked for"],
         digest,
         {name: each[:0] for name, each in first.given.items()},
+        alphabet=tuple(alphabet),
+        columns=tuple(columns),
         items=items,
         collate=collate,
         threads=threads or processors(),

@@ -6,8 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from torch import Tensor
+from typing import Any
 
 from ..contracts import Dataset
 from ..errors import BadData, Incompatible
@@ -87,9 +86,18 @@ def load_two(load: Load, layout: Layout, given: str) -> Dataset:
     if len(source) != len(drawn):
         raise BadData(f"{len(first)} pictures in {layout.a} and {len(second)} in {layout.b}")
     notes.append(f"paired: {len(drawn):,} pictures, {given} is given")
+    named = drawn if drawn.classes else source  # a table may lie beside either
     if isinstance(drawn, Lazy) and isinstance(source, Lazy):
-        return _lazily(_Joined(drawn.items, source.items), notes, drawn, source)
-    return replace(drawn, labels=None, classes=(), notes=notes, given={"image": source.samples})
+        items = _Joined(drawn.items, source.items)
+        return _lazily(items, notes, drawn, source, classes=named.classes)
+    beside = {**source.given, **drawn.given, "image": source.samples}
+    return replace(drawn, labels=named.labels, classes=named.classes, notes=notes, given=beside)
+
+
+def _told(item: Any) -> dict[str, Any]:
+    """What is said of a picture, and the picture as "sample"."""
+    found = item if isinstance(item, dict) else {"sample": item[0], "label": item[1]}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 class _Joined:
@@ -101,8 +109,9 @@ class _Joined:
     def __len__(self) -> int:
         return len(self.drawn)
 
-    def __getitem__(self, place: int) -> dict[str, Tensor]:
-        return {"sample": self.drawn[place][0], "image": self.source[place][0]}
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        source, drawn = _told(self.source[place]), _told(self.drawn[place])
+        return source | drawn | {"image": source["sample"]}
 
 
 class _Halved:
@@ -114,15 +123,16 @@ class _Halved:
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def __getitem__(self, place: int) -> dict[str, Tensor]:
-        left, right = self.pictures[place][0].chunk(2, 2)
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        found = _told(self.pictures[place])
+        left, right = found["sample"].chunk(2, 2)
         source, drawn = (left, right) if self.given == "A" else (right, left)
-        return {"sample": drawn, "image": source}
+        return found | {"sample": drawn, "image": source}
 
 
-def _lazily(items: Items, notes: list[str], *sources: Lazy) -> Dataset:
+def _lazily(items: Items, notes: list[str], *sources: Lazy, classes: Sequence[str] = ()) -> Dataset:
     known = hashlib.sha256(" ".join(source.digest for source in sources).encode()).hexdigest()
-    made = from_torch(items, digest=known)
+    made = from_torch(items, classes=classes, digest=known)
     made.notes = notes
     return made
 
@@ -138,10 +148,9 @@ def split(dataset: Dataset, given: str) -> Dataset:
         raise Incompatible(message, section="data", key="split", value=2)
     notes = [*dataset.notes, f"two pictures in each, side by side: {given} is given"]
     if isinstance(dataset, Lazy):
-        return _lazily(_Halved(dataset.items, given), notes, dataset)
+        items = _Halved(dataset.items, given)
+        return _lazily(items, notes, dataset, classes=dataset.classes)
     left, right = dataset.samples.split(width // 2, 3)
     source, drawn = (left, right) if given == "A" else (right, left)
-    return replace(
-        dataset, samples=drawn, labels=None, classes=(), notes=notes, digest="",
-        given={"image": source},
-    )  # fmt: skip
+    beside = {**dataset.given, "image": source}
+    return replace(dataset, samples=drawn, notes=notes, digest="", given=beside)

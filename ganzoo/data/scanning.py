@@ -167,7 +167,7 @@ def survey(source: Source, *, verify: bool = False, progress: Progress | None = 
     told = read_annotations(source, names, [b.name for b in broken])
     classes, labels = told.classes, told.labels
     notes = list(told.notes)
-    if labels is None:
+    if labels is None and not told.none:
         classes, labels = class_folders(names)
         notes += [] if labels is None else [f"labels from {len(classes)} class folders"]
     broken, others = sorted(broken), source.others

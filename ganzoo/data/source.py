@@ -25,7 +25,12 @@ from ..errors import BadData, one_line
 PICTURE = re.compile(
     r"\.(a?png|jpe?g|jpe|jfif|gif|webp|bmp|dib|tiff?|p[bgnp]m|avif|jp2|j2k)$", re.IGNORECASE
 )
-TABLES = ("labels.json", "labels.csv", "vectors.csv")  # beside the pictures: what each is
+TABLES = (
+    "labels.json",
+    "labels.csv",
+    "vectors.csv",
+    "dataset.json",
+)  # beside the pictures: what each is
 MAX_FILES = 2_000_000  # pictures in one folder
 MAX_MEMBERS = 500_000  # files in one zip: zipfile takes 600 bytes and 13 us for each, wanted or not
 MAX_WALKED = 2 * MAX_FILES  # pictures and others
@@ -108,8 +113,12 @@ class Source:
     def keep_within(self, folder: str) -> None:
         """Forget what is not in that folder, and its name in the others'; nothing if empty."""
         if folder:
-            self.tables = []
             start = f"{folder}/"
+            self.tables = [
+                (table._replace(name=table.name.removeprefix(start)), reason)
+                for table, reason in self.tables
+                if table.name.startswith(start)
+            ]
             self.entries = [
                 entry._replace(name=entry.name.removeprefix(start))
                 for entry in self.entries

@@ -185,6 +185,7 @@ class Engine:
             for regularizer in self.parts.regularizers.values():
                 if regularizer.on(side):
                     regularizer.after_update(net)
+            self.parts.game.after_update(side)
 
     @torch.no_grad()
     def _observe(self, side: Side, inputs: Inputs) -> None:

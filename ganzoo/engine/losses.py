@@ -133,6 +133,8 @@ class Parts:
 
 
 def _without_step(augmentation: Augmentation) -> View:
+    if augmentation.conditional:
+        return lambda samples, step: augmentation(samples, step.labels)
     return lambda samples, step: augmentation(samples)
 
 

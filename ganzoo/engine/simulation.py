@@ -26,6 +26,7 @@ from .sizes import NO_LIMIT, TooLarge, refuse_update
 
 FEW = 4  # real samples that a rehearsal takes
 M = TypeVar("M", bound=nn.Module)
+R = TypeVar("R")
 
 
 class Peak(TorchDispatchMode):
@@ -116,17 +117,22 @@ def within_memory(batch: int) -> Iterator[Peak]:
 def peak_of(net: M, call: Callable[[M], Any]) -> int | None:
     """Bytes that a call holds at its peak, weights that it views
     among them, found without storage; None where it reads values.
-
-    Random streams are left alone.
     """
     try:
-        with torch.random.fork_rng(devices=[]), FakeTensorMode(allow_non_fake_inputs=True) as mode:
-            faked = _fake_module(net, mode)
-            with contained(), Peak() as counter:
-                call(faked)
+        return simulated_call(net, call)[1]
     except Exception:  # the real call will say what is wrong
         return None
-    return int(counter.peak)
+
+
+def simulated_call(net: M, call: Callable[[M], R]) -> tuple[R, int]:
+    """What a call of a copy of the net gives, without storage, and the bytes that it holds at its
+    peak. Raises what the call raises. Random streams are left alone.
+    """
+    with torch.random.fork_rng(devices=[]), FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        faked = _fake_module(net, mode)
+        with contained(), Peak() as counter:
+            found = call(faked)
+    return found, int(counter.peak)
 
 
 def fork(parts: Parts) -> contextlib.AbstractContextManager[None]:

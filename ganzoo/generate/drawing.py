@@ -88,7 +88,10 @@ def tiles(pipeline: Pipeline, count: int, seed: int, real_seed: int) -> Tensor:
 def side_by_side(pictures: Sequence[Tensor]) -> Tensor:
     """Pictures [n, c, h, w] of any sizes and channels in one row each, in the largest size."""
     height, width = (max(each.shape[side] for each in pictures) for side in (2, 3))
-    channels = max(each.shape[1] for each in pictures)
+    counts = {each.shape[1] for each in pictures}
+    channels = max(counts)
+    if len(counts) > 1 and channels != 4:
+        channels = 3  # two channels, or more than four, are no colour
     return torch.cat([_fitted(each.cpu().float(), channels, height, width) for each in pictures], 3)
 
 

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from pydantic import (
@@ -26,6 +26,7 @@ from pydantic import (
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from ..components.kinds import ROLES
 from ..config.schedules import at_moment
 from ..contracts import Column, Spec
 from ..contracts.game import Nets
@@ -42,13 +43,15 @@ if TYPE_CHECKING:
 FORMAT = 2  # 1 had no sum of its header; no release wrote it
 READING = 3  # of a generator that reads what is given, which older versions cannot draw from
 MEANING = 4  # of one whose samples are videos, tokens or rows of a table, likewise
-FORMATS = (FORMAT, READING, MEANING)
+ENCODING = 5  # of an encoder, which older versions do not know
+FORMATS = (FORMAT, READING, MEANING, ENCODING)
 SELDOM = (
     "given",
     "conditions",
     "measured",
     "alphabet",
     "columns",
+    "kind",
 )  # left out where empty
 HEADER_LIMIT = 1 << 20  # bytes; a generator's header is a few kilobytes
 MOST = 64  # things that a generator reads, or conditions
@@ -127,6 +130,7 @@ class Header(BaseModel):
     measured: list[Score] = Field(max_length=SCORES, default=[])  # with their protocols
     alphabet: list[Written] = Field(default=[], max_length=SYMBOLS)  # of tokens
     columns: list[Meant] = Field(default=[], max_length=COLUMNS)  # of a table
+    kind: Literal["", "encoder"] = ""  # of the net, where it is no generator
 
     @model_validator(mode="after")
     def _consistent(self) -> Header:
@@ -147,6 +151,8 @@ class Header(BaseModel):
 
     def least_format(self) -> int:
         """The oldest format that says all this."""
+        if self.kind:
+            return ENCODING
         video = 4 in (len(self.shape), *map(len, self.given.values()))
         if video or self.alphabet or self.columns:
             return MEANING
@@ -171,15 +177,19 @@ def make_header(
     role: str = "",
     measured: Sequence[Score] = (),
 ) -> Header:
-    """What a pipeline's generator file says of itself; of the first generator, or of a role's."""
+    """What a pipeline's generator file says of itself; of the first generator, or of a role's, who
+    may be an encoder.
+    """
     config = pipeline.config
     role = role or next(iter(generators(pipeline)))
     spec = spec_of(pipeline, role)
-    chosen = config.gen.of_role(role.partition(".")[2])
-    reads = getattr(generators(pipeline)[role], "reads", ())
+    kind = pipeline.parts.game.roles()[role].kind
+    chosen = getattr(config, ROLES[kind]).of_role(role.partition(".")[2])
+    reads = getattr(pipeline.parts.nets[role], "reads", ())
     header = Header(
         format=0,  # told from the rest
-        **_named(pipeline, role, chosen.name),
+        # an encoder that is not named is the generator's namesake
+        **_named(pipeline, role, config.gen.name if chosen.name == "auto" else chosen.name),
         version=pipeline.versions[pipeline.owners[role].partition(":")[0]],
         shape=list(spec.shape),
         classes=pipeline.spec.classes,
@@ -198,6 +208,7 @@ def make_header(
         measured=[*measured],
         alphabet=list(spec.alphabet),
         columns=[Meant(**asdict(column)) for column in spec.columns],
+        kind="encoder" if kind == "encoder" else "",
     )
     return header.model_copy(update={"format": header.least_format()})
 
@@ -229,37 +240,51 @@ def data_name(pipeline: Pipeline) -> str:
 
 
 def generator_writer(
-    pipeline: Pipeline, images: int, scores: dict[str, float], measured: Sequence[Score] = ()
+    pipeline: Pipeline,
+    images: int,
+    scores: dict[str, float],
+    measured: Sequence[Score] = (),
+    averaged: nn.Module | None = None,
 ) -> Callable[[Path], None]:
-    """A function that writes the averaged generators, as they are now, as self-describing files:
-    the first under the path that it is given, another with its role in the name.
+    """A function that writes the averaged generators and encoders, as they are now, as
+    self-describing files: the first generator under the path that it is given, another with its
+    role in the name, and so an encoder, as `generator.enc.safetensors`.
+
+    averaged: another average than the pipeline's own
     """
     written = []
-    for role, net in generators(pipeline).items():
-        header = make_header(pipeline, images, scores, role, measured)
+    drawing = generators(pipeline, averaged)
+    for role, net in {**drawing, **_of_kind(pipeline, "encoder", averaged)}.items():
+        told = (scores, measured) if role in drawing else ({}, ())
+        header = make_header(pipeline, images, told[0], role, told[1])
         # Of a copy: the training goes on.
         written.append((role, header, Transfer(plain(net).state_dict(), pipeline.device)))
 
     def write(path: Path) -> None:
         for number, (role, header, transfer) in enumerate(written):
-            place = path.with_stem(f"{path.stem}.{role.partition('.')[2]}") if number else path
+            place = path.with_stem(f"{path.stem}.{role.removeprefix('gen.')}") if number else path
             write_bytes(place, generator_bytes(header, transfer.fetch()))
 
     return write
 
 
-def generators(pipeline: Pipeline) -> dict[str, nn.Module]:
-    """The averaged generators by role."""
-    averaged = pipeline.average.net
+def generators(pipeline: Pipeline, averaged: nn.Module | None = None) -> dict[str, nn.Module]:
+    """The averaged generators by role; of another average than the pipeline's own, if given."""
+    return _of_kind(pipeline, "generator", averaged)
+
+
+def _of_kind(pipeline: Pipeline, kind: str, averaged: nn.Module | None) -> dict[str, nn.Module]:
+    """The averaged nets of a kind that the generator's player has, by role."""
+    averaged = pipeline.average.net if averaged is None else averaged
     nets = averaged.by_role() if isinstance(averaged, Nets) else {"gen": averaged}
     roles = pipeline.parts.game.roles()
-    return {role: net for role, net in nets.items() if roles[role].kind == "generator"}
+    return {role: net for role, net in nets.items() if roles[role].kind == kind}
 
 
 def spec_of(pipeline: Pipeline, role: str) -> Spec:
-    """What a role's generator draws, and what it may read."""
+    """What a role's generator draws, and what it may read, or what its encoder reads."""
     spec = pipeline.parts.game.roles()[role].spec
-    assert isinstance(spec, Spec)  # a generator's does not hang on other nets
+    assert isinstance(spec, Spec)  # theirs do not hang on other nets
     return spec
 
 

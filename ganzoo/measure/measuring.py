@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..contracts import Dataset, Metric, Spec
+from ..contracts import Batch, Dataset, Generator, Metric, Spec
 from ..data.contents import marks
-from ..engine.randomness import derive
+from ..data.kept import digest_of
+from ..engine.randomness import derive, forked
 from ..engine.sizes import check_samples
 from ..errors import Incompatible
+from ..io.activity import doing
 from ..spec import as_samples
 from . import feature_cache
 from .records import Protocol
@@ -25,6 +27,7 @@ CHOICE = 0  # seed of which real samples are taken
 
 Draw = Callable[[int, int], Iterator[Tensor]]  # (count, seed) -> blocks as the data are stored
 Tick = Callable[[int], None]  # is told of so many samples more
+Labels = Callable[[int], Tensor]  # count -> those of the samples that are drawn, [count]
 
 
 class Piece(NamedTuple):
@@ -73,8 +76,18 @@ class Real:
 
     def blocks(self) -> Iterator[Tensor]:
         """The samples as they are stored."""
+        for batch in self.batches():
+            yield batch.samples
+
+    def batches(self) -> Iterator[Batch]:
+        """The same with what comes with them."""
         for indices in self.indices.split(block_of(self.dataset.spec)):
-            yield self.dataset.gather(indices).samples
+            yield self.dataset.gather(indices)
+
+    def labels(self) -> Tensor:
+        """Their labels [n]; of data that have some."""
+        found = [batch.labels for batch in self.batches()]
+        return torch.cat([each for each in found if each is not None])
 
 
 class Asked:
@@ -96,9 +109,17 @@ class Asked:
         self.known = {} if known is None else known
         self.streams = type(metric).features is not Metric.features
 
-    def check(self, real: int, fake: int, held: Dataset | None) -> None:
-        """Raises Incompatible without data that it needs, DeviceError for too many samples."""
-        check_held(self.name, self.metric, held)
+    def check(
+        self,
+        real: int,
+        fake: int,
+        data: Dataset,
+        held: Dataset | None,
+        labelled: bool,
+        generator: bool,
+    ) -> None:
+        """Raises Incompatible without what it needs, DeviceError for too many samples."""
+        check_reads(self.name, self.metric, data, held, labelled, generator)
         spec = self.metric.spec
         most = min(max(real, fake), block_of(spec)) if self.streams else max(real, fake)
         check_samples(most, spec.numel, torch.device("cpu"), section=f"metric.{self.name}")
@@ -111,17 +132,28 @@ class Asked:
         seeds: Sequence[int],
         held: Dataset | None = None,
         tick: Tick = lambda count: None,
+        data: Dataset | None = None,
+        labels: Labels | None = None,
+        generator: nn.Module | None = None,
     ) -> list[dict[str, float]]:
         """The figures for samples of each seed.
 
         held: samples that no training saw, for a metric that reads them
+        data: what the training saw, which the real samples are of by default
+        labels: of what is drawn, where it has some
+        generator: the net that draws, for a metric of it
         """
-        self.check(len(real), count, held)
+        data = real.dataset if data is None else data
+        self.check(len(real), count, data, held, labels is not None, generator is not None)
+        self.metric.learn(data, doing)
+        if generator is not None and "generator" in self.metric.reads:
+            return [self._of_generator(generator, seed) for seed in seeds]
         ours = self._of_real(real, tick)
         own = (held,) if held is not None and "held" in self.metric.reads else ()
         further = [self._of_real(Real(each, count), tick, "held") for each in own]
+        told = labels(count) if labels is not None and "labels" in self.metric.reads else None
         return [
-            self._figures(ours, self._taken(draw(count, seed), count, tick), *further)
+            self._figures(ours, self._taken(draw(count, seed), count, tick, told), *further)
             for seed in seeds
         ]
 
@@ -130,9 +162,22 @@ class Asked:
         twice as many as are compared, or where the metric says by itself.
         """
         other = Real(real.dataset, len(real), 1)
-        if len(other) < len(real) or "held" in self.metric.reads:
+        if len(other) < len(real) or {"held", "generator"} & {*self.metric.reads}:
             return {}
         return self._figures(self._of_real(real, tick), self._of_real(other, tick))
+
+    def _of_generator(self, generator: nn.Module, seed: int) -> dict[str, float]:
+        """The figures of a net; neither its mode nor anyone's random numbers are changed."""
+        device = next((each.device for each in generator.parameters()), torch.device("cpu"))
+        was_training = generator.training
+        with forked(device), torch.no_grad():
+            torch.manual_seed(seed)
+            generator.eval()
+            try:
+                found = self.metric.of_generator(cast("Generator", generator), seed)
+            finally:
+                generator.train(was_training)
+        return {str(key): float(value) for key, value in found.items()}
 
     def _figures(self, *sides: Tensor) -> dict[str, float]:
         metric: Any = self.metric
@@ -145,10 +190,11 @@ class Asked:
             return self._taken(real.blocks(), len(real), tick)
         name = f"{split} {real.key}"
         if name not in self.known:
+            told = real.labels() if "labels" in self.metric.reads else None
             self.known[name] = feature_cache.cached(
                 lambda: self._cached_by(real),
                 len(real),
-                lambda: self._taken(real.blocks(), len(real), tick),
+                lambda: self._taken(real.blocks(), len(real), tick, told),
             )
         return self.known[name]
 
@@ -156,15 +202,19 @@ class Asked:
         about = [self.owner, self.name, self.options, dict(self.metric.protocol())]
         return [*about, torch.__version__, real.dataset.fingerprint(), real.key]
 
-    def _taken(self, blocks: Iterator[Tensor], count: int, tick: Tick) -> Tensor:
+    def _taken(
+        self, blocks: Iterator[Tensor], count: int, tick: Tick, labels: Tensor | None = None
+    ) -> Tensor:
         """What samples are compared by: their features, or themselves. In the order of their
         contents, so that no figure hangs on the order of files, unless the metric minds.
         """
-        found, order = [], []
+        found, order, done = [], [], 0
         for block in blocks:
+            told = () if labels is None else (labels[done : done + len(block)],)
+            done += len(block)
             samples = as_samples(block)
             with torch.no_grad():
-                found.append(self.metric.features(samples) if self.streams else samples)
+                found.append(self.metric.features(samples, *told) if self.streams else samples)
             if len(found) == 1:
                 self._check_room(count, found[0])
             if not self.metric.in_order:
@@ -187,15 +237,50 @@ class Asked:
         return {**common, "features": "samples", **clash, **self.metric.protocol()}
 
 
-def check_held(name: str, metric: Metric, held: Dataset | None) -> None:
-    """Raises Incompatible for a metric of data that no training sees, where there are none."""
+def check_reads(
+    name: str,
+    metric: Metric,
+    data: Dataset,
+    held: Dataset | None,
+    labelled: bool,
+    generator: bool = True,
+) -> None:
+    """Raises Incompatible for a metric of what is not there: data that no training sees, or labels.
+
+    labelled: whether what is drawn has labels; generator: whether a net draws it, as it is
+    """
+    section = f"metric.{name}"
+    if "generator" in metric.reads and not generator:
+        raise Incompatible(
+            "measures a generator itself: give it, and no pictures nor truncation", section=section
+        )
     if "held" in metric.reads and held is None:
         raise Incompatible(
             "measures data that were held out of the training, and there are none",
-            section=f"metric.{name}",
+            section=section,
             remedy="hold some out",
             change={"data.holdout": 0.1},
         )
+    if {"classes", "labels"} & {*metric.reads} and len(data.classes) < 2:
+        have = "of one class" if data.classes else "without labels"
+        raise Incompatible(
+            f"takes labels of two classes or more, and the data are {have}", section=section
+        )
+    if "labels" in metric.reads and not labelled:
+        raise Incompatible(
+            "takes samples with labels: of a generator that draws each of the data's classes, or "
+            "pictures in a folder for each of them",
+            section=section,
+        )
+
+
+def labels_drawn(net: object, classes: int, data: Dataset) -> Labels | None:
+    """The labels of what a net of so many classes draws where none is asked for: every class in
+    turn; None where it draws by none, or by others than the data have.
+    """
+    if not (getattr(net, "conditional", False) and classes and classes == len(data.classes)):
+        return None
+    return lambda count: torch.arange(count) % classes
 
 
 def _value(option: object) -> object:
@@ -240,7 +325,7 @@ def common(
 
 def fingerprint(dataset: Dataset) -> str:
     """What tells data from others, in 16 digits."""
-    return feature_cache.digest_of(dataset.fingerprint())[:16]
+    return digest_of(dataset.fingerprint())[:16]
 
 
 class Clock:

@@ -14,6 +14,7 @@ from ..config.counts import parse_count
 from ..errors import GanzooError, UsageError, nearest, one_line, plain_line
 from ..io import untrusted_folder as inside
 from ..measure import scores_file
+from ..training.log_file import ENDED
 from ..training.log_file import FILE as LOG
 from ..training.run_folder import RUN_FILE, flat, held
 from . import log as run_log
@@ -132,7 +133,8 @@ def read_run(folder: Path) -> Run:
         measured = [line for line in lines if "event" not in line]
         run.line = measured[-1] if measured else {}
         run.scores = _scores(folder)
-        run.state = _state(run)
+        ended = [run_log.images_of(line) for line in lines if line.get("event") == ENDED]
+        run.state = _state(run, run.images in ended)
     except GanzooError as error:
         run.trouble = _below(error, folder)
     except OSError as error:
@@ -145,10 +147,11 @@ def _below(error: GanzooError, folder: Path) -> str:
     return str(error).replace(f"{plain_line(str(folder))}{os.sep}", "")
 
 
-def _state(run: Run) -> State:
+def _state(run: Run, early: bool) -> State:
+    """early: it ended in order before its goal."""
     if held(run.folder):
         return "running"
-    return "finished" if run.images >= run.goal else "stopped"
+    return "finished" if early or run.images >= run.goal else "stopped"
 
 
 def _changed(folder: Path) -> float:

@@ -109,12 +109,12 @@ def builds(case: Case) -> str:
 
 def _require_no_parameters(case: Case, part: Any) -> None:
     names = (
-        ", ".join(name for name, _ in part.named_parameters())
+        ", ".join(name for name, p in part.named_parameters() if p.requires_grad)
         if isinstance(part, nn.Module)
         else ""
     )
-    fix = "no optimizer updates those: hold them as buffers, or add them to a net in `prepare`"
-    case.require(not names, f"has parameters of its own ({names})", fix)
+    fix = "no optimizer updates those: freeze them, make buffers, or add them to a net in `prepare`"
+    case.require(not names, f"has parameters of its own that learn ({names})", fix)
 
 
 def require_no_hidden_state(

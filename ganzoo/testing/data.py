@@ -13,8 +13,9 @@ from .. import config as configuration
 from ..assembly.assembling import assemble
 from ..assembly.picture_recipe import suits
 from ..config import settings
-from ..contracts import Dataset, Spec
+from ..contracts import Dataset, Metric, Spec
 from ..errors import BadData, one_line
+from ..generate.images import as_stored
 from ..generate.pictures import write_picture
 from .case import Case, DoesNotApply, Wrong, describe, grouped, on
 
@@ -26,6 +27,7 @@ LINE = {
     "health": "balanced",
 }
 FEW = 512
+LEARNED = 64  # samples that a metric learns of
 MEASURE = "measure(real, fake) takes [n, *spec.shape] each and returns a dict of names and floats"
 
 
@@ -127,12 +129,37 @@ def _samples(metric: Any, spec: Spec) -> list[torch.Tensor]:
     return [grouped(spec, count, seed=3 + side) for side in range(sides)]
 
 
+def ready(case: Case, spec: Spec) -> Any:
+    """A copy that has learned of samples in two groups, which are two classes, what it does."""
+    metric = case.made(spec)
+    if type(metric).learn is not Metric.learn:
+        stored = torch.uint8 if spec.modality in ("image", "video") else torch.float32
+        samples = as_stored(grouped(spec, LEARNED, seed=2), stored)
+        data = Dataset(samples, torch.arange(LEARNED) % 2, ("one", "other"))
+        metric.learn(data, lambda what: None)
+    return case.copy(spec)
+
+
+def measured(metric: Any, *samples: torch.Tensor) -> Any:
+    """What it finds of samples, labelled by their group where it reads labels."""
+    if "generator" in metric.reads:
+        raise DoesNotApply("it measures a generator itself")
+    if type(metric).features is Metric.features or type(metric).measure is not Metric.measure:
+        return metric.measure(*samples)
+    told = "labels" in metric.reads
+    labels = [(torch.arange(len(each)) % 2,) if told else () for each in samples]
+    return metric.compare(
+        *(metric.features(each, *own) for each, own in zip(samples, labels, strict=True))
+    )
+
+
 def figures(case: Case) -> str:
     """Finite figures by name."""
     names: dict[str, None] = {}
     for spec in case.taken:
-        metric, what = case.copy(spec), f"on {describe(spec)}"
-        found = case.attempt(f"measuring {what}", MEASURE, metric.measure, *_samples(metric, spec))
+        metric, what = ready(case, spec), f"on {describe(spec)}"
+        samples = _samples(metric, spec)
+        found = case.attempt(f"measuring {what}", MEASURE, measured, metric, *samples)
         floats = isinstance(found, dict) and all(
             isinstance(k, str) and isinstance(v, float) for k, v in found.items()
         )
@@ -146,9 +173,9 @@ def figures(case: Case) -> str:
 def measures_alike(case: Case) -> str:
     """The same samples, the same figures."""
     for spec in case.taken:
-        metric = case.copy(spec)
+        metric = ready(case, spec)
         samples = _samples(metric, spec)
-        same = metric.measure(*samples) == metric.measure(*samples)
+        same = measured(metric, *samples) == measured(metric, *samples)
         case.require(
             same, f"measures the same samples differently on {describe(spec)}", "fix its seed"
         )
@@ -158,10 +185,10 @@ def measures_alike(case: Case) -> str:
 def leaves_samples(case: Case) -> str:
     """The samples are left as they were."""
     for spec in case.taken:
-        metric = case.copy(spec)
+        metric = ready(case, spec)
         samples = _samples(metric, spec)
         before = [each.clone() for each in samples]
-        metric.measure(*samples)
+        measured(metric, *samples)
         kept = all(map(torch.equal, samples, before))
         case.require(kept, f"changes the samples on {describe(spec)}", "work on a copy")
     return on(case.taken)

@@ -14,6 +14,7 @@ from ..components.registry import Component
 from ..contracts import GradientPenalty, Spec
 from ..errors import GanzooError
 from .case import Case, DoesNotApply, Noted, describe, grouped, judging, labels_for, samples_of
+from .data import measured, ready
 from .parts import IMAGE, given_logits, home, nets_for
 from .stand_ins import step_of
 
@@ -98,8 +99,9 @@ def _run(case: Case, spec: Spec) -> Run:
         optimizer = case.build(weights)
         return lambda: optimizer.step()
     if case.kind == "metric":
-        metric, real = case.made(spec), grouped(spec, 256)
-        return lambda: metric.measure(real, real.flip(0))
+        metric, real = ready(case, spec), grouped(spec, 256)
+        sides = [real, real.flip(0), real][: 3 if "held" in metric.reads else 2]
+        return lambda: measured(metric, *sides)
     if case.kind == "loss":
         loss, logits = (
             case.copy().to(device),

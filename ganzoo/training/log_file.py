@@ -15,6 +15,7 @@ from ..io import untrusted_folder as inside
 from ..io.files import write_chunks
 
 FILE = "log.jsonl"
+ENDED = "ended early"  # the event of a training that ended in order before its goal
 LONGEST = 1 << 20  # bytes of a line that is kept; ours have a thousand
 LARGEST = 1 << 30  # bytes of a log; a million lines
 TAIL = 1 << 16  # bytes, in which the last line lies

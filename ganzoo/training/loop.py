@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..assembly.pipeline import SIDES, Pipeline, set_learning_rate
-from ..contracts import Side, Tracker
+from ..contracts import Batch, Side, Tracker
 from ..data import Order
 from ..data.loader import Feed, budget_bytes
 from ..engine.engine import Engine
@@ -23,24 +23,20 @@ from ..engine.optimizer_state import optimizer_state, restore_optimizer
 from ..engine.randomness import Streams, derive
 from ..engine.threads import fitting_threads
 from ..errors import BadFile, GanzooError, one_line
-from ..generate import drawing, generator_file
-from ..generate.pictures import write_pictures
-from ..generate.sounds import rate_of
+from ..generate import generator_file
 from ..io import checkpoints as checkpoint
-from ..io import untrusted_folder as inside
 from ..io.background_writer import Writer
 from ..io.checkpoints import State
 from ..io.device_memory import on
-from ..io.transfer import Transfer
 from ..measure import Score, scores_file
+from . import average_files
 from . import log_file as logbook
-from . import progress_gif as progress
+from .gallery import Gallery
 from .meters import Meters, NotFinite, Reading, record
 from .scoring import Scores
 from .spacing import Spacing
 from .trackers import Forgiven
 
-POINTS = 2000  # in a scatter plot, at least
 JUDGED = 256  # real images that the signs of a log line are taken of, at least
 PICTURES = 8  # of a run, at least, beside the one at its start
 
@@ -66,6 +62,15 @@ def feed_of(pipeline: Pipeline) -> Feed:
     }
     budget = budget_bytes(config.data.budget, pipeline.device)
     return Feed(dataset, order, pipeline.device, config.data.resident, budget, others)
+
+
+def sized(batch: Batch, size: int) -> Batch:
+    """A batch of another size: the first of its samples, or all of them over and over."""
+    count = len(batch.samples)
+    if count == size:
+        return batch
+    again = torch.arange(size, device=batch.samples.device) % count
+    return batch.each(lambda tensor: tensor[again])
 
 
 class Training:
@@ -95,6 +100,7 @@ class Training:
         self.images = self.updates = 0
         self.seconds = 0.0
         self.stop: int | None = None  # a signal number: finish the update, save, leave
+        self.enough = ""  # why the training ends before its goal, in order
         self.streams = Streams(config.train.seed, pipeline.device)
         self.feed = feed_of(pipeline)
         train = config.train
@@ -115,13 +121,15 @@ class Training:
         )
         self.meters = Meters()
         self.writer = Writer()
+        self.gallery = Gallery(
+            pipeline, folder, self.listeners, lambda job: self.writer.submit(job)
+        )
         self.rollbacks = (
             0  # how often the run went back to a checkpoint; each halves the learning rates
         )
         self.scoring = Scores(pipeline)
-        self._saved = self._logged = self._pictured = -1  # images at the last of each
+        self._saved = self._logged = -1  # images at the last of each
         self._written: tuple[int, dict[str, float]] | None = None  # of the generator file
-        self._tile = pipeline.spec  # of the last picture
         self._between = min(config.samples.images, max(self.goal // PICTURES, 1))  # two pictures
         fast = pipeline.device.type == "cuda"  # where counting images alone would mean all the time
         self.pictures, self.checkpoints = Spacing(1.0 * fast), Spacing(30.0 * fast)
@@ -204,6 +212,7 @@ class Training:
         if self.folder is not None:
             logbook.forget_after(self.folder, self.images)
             scores_file.forget_after(self.folder, self.images)
+            average_files.forget_after(self.folder, self.images)
             logbook.append(
                 self.folder,
                 {
@@ -234,7 +243,8 @@ class Training:
             listener.start(self.config.tree(), self.folder, self.images)
         self._begin()
         try:
-            while self.images < self.goal:
+            self.enough = self.enough or self.scoring.verdict
+            while self.images < self.goal and not self.enough:
                 before, clock = self.images, time.perf_counter()
                 self._set_schedules()
                 measure = self._measured()
@@ -242,6 +252,8 @@ class Training:
                 self.pipeline.average.update(
                     self.pipeline.parts.generator, self.images - before, self.images
                 )
+                for each in self.pipeline.powers.values():
+                    each.update(self.pipeline.parts.generator, self.images - before, self.images)
                 self.updates += 1
                 self.seconds += time.perf_counter() - clock
                 self._score(before)  # before a checkpoint, which holds the best figure
@@ -269,13 +281,13 @@ class Training:
                     self._batch = self._batch._replace(labels=None)
             number = self.updates * self._times[player] + done[player]
             done[player] += 1
-            latents = self.pipeline.parts.draw_latents(
-                self.config.train.batch_size, self.streams.latents
-            )
+            size = self.config.train.batch_of(player)
+            latents = self.pipeline.parts.draw_latents(size, self.streams.latents)
+            batch = sized(self._batch, size)
             if self.config.train.updates == "simultaneous":
-                waiting.append((player, self._batch, latents, number))
+                waiting.append((player, batch, latents, number))
             else:
-                report = self.engine.update(player, self._batch, latents, number, measure)
+                report = self.engine.update(player, batch, latents, number, measure)
                 self.meters.add(player, report)
         if waiting:
             for update, report in zip(waiting, self.engine.together(waiting, measure), strict=True):
@@ -316,23 +328,8 @@ class Training:
             self.tell("compiling the updates: about 20 s the first time, cached for the next")
         if self.folder is None or self.images:
             return
-        self._picture("real", self._real())
-        self._sample()
-
-    def _real(self) -> Tensor:
-        """Real samples, as many as a picture has, and always the same."""
-        dataset = self.pipeline.dataset
-        seed = derive(self.config.train.seed, "real grid")
-        count = min(self._shown(), len(dataset))
-        return dataset.batch(drawing.indices_of(len(dataset), count, seed))[0]
-
-    def _shown(self) -> int:
-        """Samples in one picture: as configured, but a scatter plot of few points shows nothing."""
-        return (
-            self.config.samples.count
-            if self.pipeline.spec.modality not in ("points", "table")
-            else max(self.config.samples.count, POINTS)
-        )
+        self.gallery.draw_real()
+        self.gallery.draw(self.images)
 
     def _report(self, before: int) -> None:
         """Lines, pictures and checkpoints that are due after an update."""
@@ -341,17 +338,20 @@ class Training:
         if self._crosses(config.log.images, self.images, before):
             self._begin_line()
         self._finish_lines(wait=False)
+        crossed = self._crosses(config.average.snapshots, self.images, before)
+        if crossed or (config.average.snapshots and self.images >= self.goal):
+            self._keep_averages()
         if self.pictures.due(self._crosses(self._between, self.images, before)):
-            self._sample()
+            self.gallery.draw(self.images)
         minutes = (time.monotonic() - self._began) / 60
         by_time = config.checkpoint.minutes > 0 and minutes >= config.checkpoint.minutes
         crossed = self._crosses(config.checkpoint.images, self.images, before)
         if self.checkpoints.due(crossed) or by_time:
             self.save()
         if self.stop is not None and self.images < self.goal:
-            self._sample()
+            self.gallery.draw(self.images)
             self.save()
-            self._strip()
+            self.gallery.strip(self.images)
             self.writer.wait()
             where = " and saved" if self.folder else ""
             raise Interrupted(self.stop, f"stopped after {self.images:,} images{where}")
@@ -386,45 +386,6 @@ class Training:
             self._begin_line()
         self._finish_lines(wait=True)
 
-    def _sample(self) -> None:
-        """The picture of this moment, if it is not drawn yet."""
-        if self.folder is not None and self._pictured != self.images:
-            self._picture(f"samples/{self.images:09d}", self.samples())
-            self._pictured = self.images
-
-    def _strip(self) -> None:
-        """All pictures so far as one that moves."""
-        if self.folder is not None:
-            folder, count, spec, images = self.folder, self._shown(), self._tile, self.images
-            self.writer.submit(lambda: progress.write(folder, count, spec, images))
-
-    def samples(self) -> Tensor:
-        """Samples of the averaged generators at fixed latents, so that progress can be compared;
-        beside what they were given, if that is a picture.
-        """
-        seed = derive(self.config.train.seed, "evaluation")
-        real = derive(self.config.train.seed, "real grid")
-        return drawing.tiles(self.pipeline, self._shown(), seed, real)
-
-    def _picture(self, name: str, samples: Tensor) -> None:
-        """Draw and write in the writer's thread, which also tells the listeners."""
-        assert self.folder is not None
-        path, spec = self.folder / f"{name}.png", drawing.tile_spec(self.pipeline, samples)
-        self._tile = spec if "/" in name else self._tile
-        compared = spec.modality in ("points", "table")  # for axes and comparison
-        below = self._real() if compared else None
-
-        folder, transfer = self.folder, Transfer({name: samples}, self.pipeline.device)
-        rate = rate_of(self.config.data.options)
-
-        def job() -> None:
-            inside.make_folder(path.parent, folder)
-            write_pictures(path, transfer.fetch()[name], spec, below, rate)
-            for listener in self.listeners:
-                listener.picture(name, path)
-
-        self.writer.submit(job)
-
     def save(self) -> None:
         """Write a checkpoint and the generator file, unless this state is saved already; bad
         weights are never written. Adds no line to the log: a run that is stopped has the same one.
@@ -454,6 +415,12 @@ class Training:
 
         self.writer.submit(job)
         self._saved, self._began = self.images, time.monotonic()
+
+    def _keep_averages(self) -> None:
+        """Write snapshots of the averages from which others can be made."""
+        if self.folder is not None:
+            self._check_finite()
+            self.writer.submit(average_files.writer(self.pipeline, self.folder, self.images))
 
     def _check_finite(self) -> None:
         """Raises NotFinite naming what must not be
@@ -488,20 +455,34 @@ class Training:
         return lambda: write(path)
 
     def _end(self) -> None:
-        self._log()
+        early = self.images < self.goal
+        if early:  # as at a stop, no line is begun: whoever goes on has the one that is due
+            self._finish_lines(wait=True)
+        else:
+            self._log()
         self.save()  # before a metric can fail
         self._measure()
-        self._sample()
+        self.gallery.draw(self.images)
         if self.folder is not None and self._written != (self.images, self.scores):
             self.writer.submit(self._generator())
-        self._strip()
+        self.gallery.strip(self.images)
         self.writer.wait()
+        if early:
+            self._say_why()
+
+    def _say_why(self) -> None:
+        """Tell, and write into the log, why the training ended before its goal."""
+        self.tell(f"ended after {self.images:,} images: {self.enough}")
+        if self.folder is not None:
+            line = {"images": self.images, "event": logbook.ENDED, "reason": self.enough}
+            logbook.append(self.folder, line)
 
     def _score(self, before: int) -> None:
         """Measure during the training, where that is asked for and due."""
         crossed = self._crosses(self.config.measure.images, self.images, before)
         if self.images < self.goal and self.scoring.due(crossed, self.seconds):
             self._measure()
+            self.enough = self.enough or self.scoring.verdict
 
     def _measure(self) -> None:
         """Score the averaged generator, tell the listeners, and keep it if it is the best."""

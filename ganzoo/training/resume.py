@@ -18,6 +18,7 @@ from ..io import checkpoints as checkpoint
 from ..io import untrusted_folder as inside
 from ..io.checkpoints import MANIFEST, Found
 from ..measure import scores_file
+from . import average_files
 from . import log_file as logbook
 from . import run_folder as runs
 from .loop import Training
@@ -253,6 +254,7 @@ def restore(opened: Opened, training: Training, tell: Callable[[str], None]) -> 
     checkpoint.sweep(opened.folder)
     logbook.forget_after(opened.folder, training.images)
     scores_file.forget_after(opened.folder, training.images)
+    average_files.forget_after(opened.folder, training.images)
 
 
 def _load(found: Found, training: Training, new_epoch: bool) -> None:

@@ -291,14 +291,14 @@ def _table(about: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
     return [(key, plain_line(value)[:SHOWN]) for key, value in pairs if isinstance(value, str)]
 
 
-def find_generator(path: Path) -> Path:
-    """The generator file of a run folder, or the file
-    itself; raises GanzooError when there is none.
+def find_generator(path: Path, name: str = "generator.safetensors") -> Path:
+    """The generator file of a run folder, or another of its files of that name, or the file itself;
+    raises GanzooError when there is none.
     """
     try:
         found = path
         if path.is_dir():
-            found = inside.way(path / "generator.safetensors", path)
+            found = inside.way(path / name, path)
         if found.is_file():
             return found
         begun = path.is_dir() and (path / RUN_FILE).exists()

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..assembly.pipeline import Pipeline
 from ..errors import Incompatible, nearest
 from ..generate import drawing, generator_file
 from ..generate.images import as_stored
 from ..measure import Score
-from ..measure.measuring import Asked, Clock, Piece, Real, common, pieces
+from ..measure.measuring import Asked, Clock, Labels, Piece, Real, common, labels_drawn, pieces
 from ..measure.records import figures_of, now, versions_of
 
 SEED = 0  # of the samples that are measured: what an evaluation draws first
@@ -24,7 +24,7 @@ class Scores:
     """What the metrics of a pipeline found, as `METRIC.FIGURE`.
 
     found, images: the last figures, and after how many images; records: the same with their
-    protocols; best: (figure, images) or None
+    protocols; best: (figure, images) or None; waited: measurements since the best
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -33,6 +33,7 @@ class Scores:
         self.records: list[Score] = []
         self.images = -1
         self.best: tuple[float, int] | None = None
+        self.waited = 0
         self.clock = Clock(self.config.share)
         self._waits = False
         self._known: dict[str, dict[str, Tensor]] = {}  # of real samples, by metric
@@ -45,6 +46,15 @@ class Scores:
                 key="best",
                 value=best,
                 remedy="write METRIC.FIGURE",
+            )
+        if self.config.patience and not (metrics and best and self.config.images):
+            raise Incompatible(
+                "ends a training by what its metrics find, and they are not asked",
+                section="measure",
+                key="patience",
+                value=self.config.patience,
+                remedy="choose a metric, and how often it is asked",
+                change={"measure.images": max(pipeline.config.train.images // 20, 1)},
             )
 
     @property
@@ -70,7 +80,18 @@ class Scores:
             for name in self.pipeline.metrics:
                 self._measure(name, images)
         self.images = images
-        return self._is_best(images)
+        best = self._is_best(images)
+        self.waited = 0 if best else self.waited + 1
+        return best
+
+    @property
+    def verdict(self) -> str:
+        """Why the training has come to its end, or nothing: no better figure for too long."""
+        if not 0 < self.config.patience <= self.waited:
+            return ""
+        best = f"best {self.best[0]:.4g} after {self.best[1]:,} images" if self.best else "none yet"
+        figure = self.chosen() or "the first figure"
+        return f"{figure} got no better in {self.waited} measurements ({best})"
 
     def _measure(self, name: str, images: int) -> None:
         pipeline, metric = self.pipeline, self.pipeline.metrics[name]
@@ -84,7 +105,15 @@ class Scores:
             self._known.setdefault(name, {}),
         )
         real = Real(pipeline.dataset, metric.count)
-        found = asked.ask(real, self._drawn, metric.count, [SEED], pipeline.held)
+        found = asked.ask(
+            real,
+            self._drawn,
+            metric.count,
+            [SEED],
+            pipeline.held,
+            labels=self._labels(),
+            generator=self._net(),
+        )
         self.found |= {f"{name}.{key}": value for key, value in found[0].items()}
         protocol = asked.protocol(
             **common(
@@ -117,6 +146,16 @@ class Scores:
         for piece in pieces(count, seed, self.pipeline.spec):
             drawn = drawing.draw(self.pipeline, role, read_at(piece, len(dataset)), piece.seed)
             yield as_stored(drawn.samples.cpu(), dataset.samples.dtype)
+
+    def _net(self) -> nn.Module:
+        """The first averaged generator, which is measured."""
+        return next(iter(generator_file.generators(self.pipeline).values()))
+
+    def _labels(self) -> Labels | None:
+        """The labels of what it draws, if it has some."""
+        if self.pipeline.config.train.label_dropout:
+            return None
+        return labels_drawn(self._net(), self.pipeline.spec.classes, self.pipeline.dataset)
 
     def _is_best(self, images: int) -> bool:
         name = self.chosen()
@@ -154,6 +193,7 @@ class Scores:
             "best": list(self.best) if self.best else [],
             "seconds": self.clock.seconds,
             "last": self.clock.last,
+            "waited": self.waited,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -162,6 +202,7 @@ class Scores:
         self.best = (float(best[0]), int(best[1])) if best else None
         self.clock.seconds = float(state.get("seconds", 0.0))
         self.clock.last = float(state.get("last", 0.0))
+        self.waited = int(state.get("waited", 0))
         self.found, self.records, self.images, self._waits = {}, [], -1, False
 
 

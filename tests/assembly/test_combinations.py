@@ -38,7 +38,7 @@ FEW = {
         columns=(Column("number"), Column("category", ("yes", "no"))),
     ),
 }
-UPDATES, BATCH = 3, 8
+UPDATES, BATCH = 2, 8
 
 
 class Mixing(Discriminator):
@@ -123,11 +123,19 @@ def weights(pipeline):
 
 
 def combination(generator, sort, loss, regularizer):
-    """Pairs of losses and regularizers, and those of the larger nets, are for slow tests."""
+    """Pairs of losses and regularizers, those of the larger nets, and three in four of what is
+    neither images nor points, are for slow tests.
+    """
     pair = loss != "nonsat" and regularizer is not None
-    large = generator not in SMALL and (loss, regularizer) not in FIRST
-    marks = [pytest.mark.slow] if pair or large else []
+    rare = sort not in ("image", "points") and not in_quarter(loss, regularizer)
+    large = generator not in SMALL and (loss, regularizer) != FIRST[0]
+    marks = [pytest.mark.slow] if pair or large or rare else []
     return pytest.param(generator, sort, loss, regularizer, marks=marks)
+
+
+def in_quarter(loss, regularizer):
+    """Whether a loss and a regularizer are one pair of a quarter of all of them."""
+    return (LOSSES.index(loss) + REGULARIZERS.index(regularizer)) % 4 == 0
 
 
 FIRST = [("nonsat", None), ("hinge", None), ("nonsat", "gp"), ("nonsat", "sn")]
@@ -139,7 +147,7 @@ def chosen(generator, loss, regularizer):
     regularizer a quarter of the losses; the larger nets meet a quarter of the regularizers. (The
     logits of narrow residual nets are so large at first that some hinges are flat.)
     """
-    quarter = (LOSSES.index(loss) + REGULARIZERS.index(regularizer)) % 4 == 0
+    quarter = in_quarter(loss, regularizer)
     if loss != "nonsat" and regularizer is not None:
         return generator == "dcgan" and quarter
     return generator in SMALL or (loss, regularizer) in FIRST or (quarter and loss == "nonsat")

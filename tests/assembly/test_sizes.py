@@ -13,8 +13,7 @@ from hostile import two_runs
 
 import ganzoo
 from ganzoo import config as configuration
-from ganzoo.assembly import compatibility as fitting
-from ganzoo.assembly import memory
+from ganzoo.assembly import dry_run, memory
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.components.registry import Component, Registry
@@ -85,7 +84,7 @@ def test_samples_too_large_to_draw_are_counted(monkeypatch):
 
 
 def test_two_samples_that_do_not_fit_are_not_tried(monkeypatch):
-    monkeypatch.setattr(fitting, "peak_of", lambda net, call: 5 * GIB)
+    monkeypatch.setattr(dry_run, "simulated_call", lambda net, call: (None, 5 * GIB))
     with refused(DeviceError, "gen: .*5.0 GiB, and 4.0 GiB are free for two samples"):
         assembled()
 

@@ -91,6 +91,7 @@ def test_steps_of_tests_name_tests_that_there_are():
             assert word.removeprefix("test_") in text, word
 
 
+@pytest.mark.slow
 def test_a_training_and_its_resume_in_a_rehearsal(tmp_path):
     """The steps that leave something to each other, in one process."""
     found = first_steps.train(REHEARSAL, tmp_path)
@@ -101,6 +102,7 @@ def test_a_training_and_its_resume_in_a_rehearsal(tmp_path):
     assert again["checks"] == {"goes on": True} and again["images"] > before
 
 
+@pytest.mark.slow
 def test_what_is_measured_in_a_rehearsal(tmp_path):
     rows = first_steps.bare(REHEARSAL, tmp_path)["rows"]
     assert [row["batch"] for row in rows] == [8] * 3 + [16] * 3

@@ -117,7 +117,7 @@ def test_average_of_a_conditional_generator_draws_every_class(registry):
     update(training, 8)
     net, drawn = training.pipeline.average.net, []
     net.register_forward_hook(lambda module, given, found: drawn.append((*given, found)))
-    samples = training.samples()
+    samples = training.gallery.samples()
     latents, labels, found = (torch.cat(values) for values in zip(*drawn, strict=True))
     assert labels.tolist() == [0, 1, 2, 0] and torch.equal(samples, found)
     for label in range(3):
@@ -130,7 +130,7 @@ def test_conditional_parts_train_without_labels_when_told_to(registry):
     training = Training(pipeline(registry, IDEAS["projection"], train={"conditional": False}))
     assert training.pipeline.spec.classes == 0
     update(training, 8)
-    assert training.samples().shape == (4, 1, 8, 8)
+    assert training.gallery.samples().shape == (4, 1, 8, 8)
 
 
 # (b) Auxiliary classifier.
@@ -277,8 +277,10 @@ def test_signals_of_8000_train_from_a_recipe(registry, tmp_path):
 # All together.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("idea", IDEAS)
 def test_idea_compiles_as_one_graph(registry, idea):
+    """By default tests/kit/test_testing.py holds it of each part by itself."""
     found = pipeline(registry, IDEAS[idea])
     data, labels = found.dataset.batch(torch.arange(8))
     labels = labels if found.spec.classes else None

@@ -335,6 +335,7 @@ def test_a_part_that_leaves_in_the_training_is_named_and_nothing_is_lost(
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the way a killed process ends on POSIX")
+@pytest.mark.slow
 def test_the_resume_after_a_part_ended_the_process_says_so(site, cli, tmp_path, monkeypatch):
     # What is being written beside the training has the time to be written.
     found = site(quits=QUITS.format(way="time.sleep(5); os._exit(0)"))

@@ -30,6 +30,7 @@ SOURCES = sorted([*(ROOT / "ganzoo").rglob("*.py"), *(ROOT / "plugins").rglob("*
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="plays another system on Linux")
+@pytest.mark.slow
 def test_a_first_hour_without_posix(tmp_path):
     """Windows' lacks and its ways with open files,
     played by tests/helpers/elsewhere.py in a process of its own.

@@ -99,6 +99,7 @@ def said(done):
     return "\n".join(line for line in done.stderr.splitlines() if not line.endswith(" ..."))
 
 
+@pytest.mark.slow
 def test_a_plugin_comes_trains_and_goes(environment):
     before = environment.parts()
     source = environment.install("ganzoo-example")

@@ -43,6 +43,9 @@ LAYERS = (
     "scaffold",
     "library",
     "evaluation",
+    "ladder",
+    "averaging",
+    "sweeps",
     "cli",
     "__main__",
 )

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.contracts import Spec
 from ganzoo.data import annotations, load_pictures
+from ganzoo.data.pairs import layout_of, load_two, split
 from ganzoo.errors import BadData, Incompatible
 
 NAMES = [f"{i}.png" for i in range(6)]
@@ -106,6 +108,56 @@ def test_in_a_zip_below_a_folder_and_over_class_folders(tmp_path):
 
 def test_no_labels_are_no_labels(tmp_path):
     assert load_pictures(folder(tmp_path / "a", "labels.json", {"labels": None})).labels is None
+
+
+def test_stylegans_own_file(tmp_path):
+    """Its names have a folder for each thousand pictures, which is no class."""
+    values = [3, 0, 1, 3, 3, 0]
+    for said, wanted in ((values, values), (None, None)):
+        path = tmp_path / str(said is None)
+        for i in range(6):
+            place = path / f"0000{i // 3}"
+            place.mkdir(parents=True, exist_ok=True)
+            (place / f"img{i}.png").write_bytes(picture(i))
+        pairs = [[f"0000{i // 3}/img{i}.png", label] for i, label in enumerate(said or ())]
+        (path / "dataset.json").write_text(json.dumps({"labels": pairs or None}))
+        found = load_pictures(path)
+        assert wanted == (None if found.labels is None else found.labels.tolist())
+        assert len(found) == 6 and not (wanted is None and found.classes)
+
+
+def test_a_file_of_that_name_of_another_program_is_passed_over(tmp_path):
+    found = load_pictures(folder(tmp_path / "a", "dataset.json", {"name": "faces", "size": 6}))
+    assert len(found) == 6 and found.labels is None
+
+
+def paired(path, drawn):
+    """A and B with a table of classes in one, of vectors in the other."""
+    folder(path / "A", "vectors.csv", rows([",".join(map(str, v)) for v in VECTORS]))
+    folder(path / "B", "labels.csv", rows("xyzxyz"))
+    return load_two(partial(load_pictures, path, lazy=drawn), layout_of(path, "auto"), "A")
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_tables_within_pairs(tmp_path, lazy):
+    (tmp_path / "pairs").mkdir()
+    found = paired(tmp_path / "pairs", lazy)
+    batch = found.gather(torch.tensor([0, 3, 4]))
+    assert list(found.classes) == ["x", "y", "z"] and batch.labels.tolist() == [0, 0, 1]
+    assert batch.given["vector"].tolist() == [VECTORS[i] for i in (0, 3, 4)]
+    assert torch.equal(batch.given["image"], batch.samples) and found.spec.given.keys() == {
+        "image",
+        "vector",
+    }
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_tables_beside_pictures_that_hold_a_pair(tmp_path, lazy):
+    whole = load_pictures(folder(tmp_path / "a", "labels.csv", rows("xyzxyz")), lazy=lazy)
+    found = split(whole, "A")
+    batch = found.gather(torch.tensor([1, 2]))
+    assert batch.labels.tolist() == [1, 2] and batch.samples.shape == (2, 1, 8, 4)
+    assert batch.given["image"].shape == (2, 1, 8, 4)
 
 
 WRONG = {

@@ -382,6 +382,8 @@ def test_options_of_data_are_checked_and_mirrors_refused(tmp_path):
         ganzoo.train({**small, "data": {"name": path, "labels": "kind"}})
     with pytest.raises(Incompatible, match="no mirror image"):
         ganzoo.train({**small, "data": {"name": path, "flip": True}})
+    with pytest.raises(Incompatible, match="which is read once"):
+        ganzoo.train({**small, "data": {"name": path, "lazy": True}})
     with pytest.raises(Incompatible, match="without pictures"):
         ganzoo.train({**small, "data": {"name": path, "resolution": 16}})
     with pytest.raises(Incompatible, match="handles image data"):

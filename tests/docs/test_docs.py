@@ -193,6 +193,7 @@ def test_qualified_name(written):
     assert written.registry.get("loss", "ganzoo-softhinge/softhinge").version == "0.1.0"
 
 
+@pytest.mark.slow
 def test_parts_of_the_page_pass_the_test_kit(written, tmp_path):
     tour = [c for c in written.registry.components() if c.plugin == "tour"]
     assert {c.kind for c in tour} == set(KINDS) - {"loss"}, (
@@ -206,6 +207,7 @@ def test_parts_of_the_page_pass_the_test_kit(written, tmp_path):
         testing.check(component, **given.get(component.kind, {}))
 
 
+@pytest.mark.slow
 def test_own_tests_of_the_page_pass(written, tmp_path):
     """The test file that the page shows, run by pytest in the project's folder."""
     command = [

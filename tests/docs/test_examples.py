@@ -18,7 +18,11 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @pytest.mark.parametrize(
     ("name", "needs"),
-    [("own_loop", "torch"), ("accelerate_loop", "accelerate"), ("lightning_loop", "lightning")],
+    [
+        ("own_loop", "torch"),
+        pytest.param("accelerate_loop", "accelerate", marks=pytest.mark.slow),
+        pytest.param("lightning_loop", "lightning", marks=pytest.mark.slow),
+    ],
 )
 def test_a_loop_of_one_s_own(name, needs, tmp_path):
     if importlib.util.find_spec(needs) is None:

@@ -53,7 +53,16 @@ def state(run):
     }
 
 
-@pytest.mark.parametrize(("gen", "loss", "regs"), list(fitting.covering(REGISTRY)), ids=str)
+def recorded_case(case):
+    """What is recorded knows nothing of the net: the larger ones are for slow tests."""
+    marks = [] if case[0] in fitting.SMALL else [pytest.mark.slow]
+    return pytest.param(*case, marks=marks)
+
+
+COVERING = list(fitting.covering(REGISTRY))
+
+
+@pytest.mark.parametrize(("gen", "loss", "regs"), list(map(recorded_case, COVERING)), ids=str)
 def test_captured_trains_as_eager(gen, loss, regs, cuda):
     eager, captured = (training(gen, loss, regs, engine) for engine in ("eager", "captured"))
     for run in (eager, captured):
@@ -64,7 +73,7 @@ def test_captured_trains_as_eager(gen, loss, regs, cuda):
     check_close(eager.state_dict(), captured.state_dict())
 
 
-@pytest.mark.parametrize(("gen", "loss", "regs"), list(fitting.covering(REGISTRY)), ids=str)
+@pytest.mark.parametrize(("gen", "loss", "regs"), COVERING, ids=str)
 def test_a_resumed_run_is_equal_bit_for_bit(gen, loss, regs):
     whole = training(gen, loss, regs)
     whole.goal = 8 * 5

@@ -45,13 +45,14 @@ def meaning(generator):
     return generator.header, {k: v.tolist() for k, v in generator.net.state_dict().items()}
 
 
-def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing(tmp_path):
+@pytest.mark.parametrize("flips", [300, pytest.param(1500, marks=pytest.mark.slow)])
+def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing(flips, tmp_path):
     source = two_runs() / "mlp" / "generator.safetensors"
     content, said = source.read_bytes(), meaning(ganzoo.load(source))
     start = 8 + int.from_bytes(content[:8], "little")
     chance = random.Random(0)
     accepted = 0
-    for n in range(1500):
+    for n in range(flips):
         damaged = bytearray(content)
         place = chance.randrange(start if n % 3 else len(content))  # most of them in the header
         damaged[place] ^= 1 << chance.randrange(8)
@@ -62,7 +63,7 @@ def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing(tmp_path):
             continue
         accepted += 1
         assert meaning(found) == said, f"{content[place - 20 : place + 20]} at {place}"
-    assert accepted < 15  # another way to write the same, as in 1e5 and 1E5
+    assert accepted < flips / 100  # another way to write the same, as in 1e5 and 1E5
 
 
 def test_a_damaged_name_is_not_offered_to_be_installed(tmp_path):

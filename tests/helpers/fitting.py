@@ -2,7 +2,7 @@
 these parts must say besides their names, or why it is to be refused.
 """
 
-from narrow import SHALLOW
+import narrow
 
 from ganzoo.components.traits import has, wants
 from ganzoo.contracts import Discriminator, Spec
@@ -94,18 +94,12 @@ def layer(registry, gen, loss, regs):
         options |= {} if has(net, trait) else net.adapts.get(trait, {})
     judge = judge_for(registry, gen, loss, regs)
     return {
-        "gen": {"name": gen, **shallow(registry, "generator", gen), **options},
-        "disc": {"name": judge, **shallow(registry, "discriminator", judge)},
+        "gen": {"name": gen, **narrow.options(registry.get("generator", gen)), **options},
+        "disc": {"name": judge, **narrow.options(registry.get("discriminator", judge))},
         "loss": {"name": loss},
-        "reg": {name: {} for name in regs},
+        "reg": {name: narrow.options(registry.get("regularizer", name)) for name in regs},
         "given": {"mask": {}} if net.reads else {},
     }
-
-
-def shallow(registry, kind, name):
-    """Options of a net that make it shallow."""
-    known = registry.get(kind, name).options()
-    return {key: value for key, value in SHALLOW.items() if key in known}
 
 
 def covering(registry):

@@ -6,11 +6,17 @@ WIDTH = 8
 SMALL = ("dcgan", "mlp")  # nets that are quick as they are
 DEEP = {"mapping": 2, "latent_dim": 32}  # of a net that maps latents, by layers as wide as they are
 SHALLOW = {"depth": 2}  # of a net whose depth is an option, which has as many levels at most
+AHEAD = {"steps": 2}  # of a penalty that goes ahead by some steps, each of which is traced
+QUICK = {"gan-train": {"count": 24}, "memorised": {"permutations": 19}}  # metrics
 
 
 def options(component):
-    """Options of a net that make it narrow."""
+    """Options of a net that make it narrow, and of a metric or penalty that make it quick."""
     known = component.options()
+    if component.kind == "metric":
+        return QUICK.get(component.name, {})
+    if component.kind == "regularizer":
+        return {k: v for k, v in AHEAD.items() if k in known}
     if component.name in SMALL or "width" not in known:
         return {}
     shallow = {k: v for k, v in SHALLOW.items() if k in known}

@@ -32,16 +32,17 @@ def check(report, count):
     assert report["slowest"] < 5 and report["grown_mib"] < 1024
 
 
-def test_five_hundred_mutated_files_of_each_kind():
-    for report in fuzz(KINDS, 500, 0, seconds=300):
-        check(report, 500)
+def test_a_hundred_mutated_files_of_each_kind():
+    """The first of those that the slow test tries."""
+    for report in fuzz(KINDS, 100, 0, seconds=300):
+        check(report, 100)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("kind", KINDS)
 def test_six_thousand_mutated_files_of_each_kind(kind):
-    (report,) = fuzz([kind], 6000, 500, seconds=1200)
+    (report,) = fuzz([kind], 6000, 0, seconds=1200)
     check(report, 6000)
 
 

@@ -65,7 +65,11 @@ NASTY = (
 )
 
 
-@pytest.mark.parametrize("nasty", NASTY, ids=ascii)
+@pytest.mark.parametrize(
+    "nasty",
+    ["".join(NASTY), *(pytest.param(each, marks=pytest.mark.slow) for each in NASTY)],
+    ids=ascii,
+)
 def test_names_of_files_are_cleaned_wherever_they_are_printed(tmp_path, cli, nasty):
     """Every command that names a file or folder, each name hostile."""
     run = tmp_path / nasty / "run"

@@ -9,6 +9,7 @@ import wave
 
 import numpy as np
 import pytest
+import recorded
 import torch
 from one_graph import check_one_graph
 from PIL import Image
@@ -19,7 +20,10 @@ from ganzoo import config as configuration
 from ganzoo import nn as layers
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
+from ganzoo.components.registry import Component, Registry
 from ganzoo.contracts import MODALITIES, Column, Dataset, Spec
+from ganzoo.data import from_torch
+from ganzoo.engine import capture
 from ganzoo.errors import BadFile
 from ganzoo.generate import generator_file, pictures, sounds
 from ganzoo.io import checkpoints as checkpoint
@@ -353,3 +357,66 @@ def test_the_rate_is_what_the_data_say_if_it_can_be():
     assert sounds.rate_of({"rate": 8000}) == 8000
     for wrong in ({}, {"rate": "8000"}, {"rate": 0}, {"rate": 1 << 40}, {"rate": True}):
         assert sounds.rate_of(wrong) == 16_000
+
+
+class Rows:
+    """Samples of a data set as a data set of PyTorch's kind has them."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, place):
+        sample = self.data.samples[place]
+        return sample if self.data.labels is None else (sample, int(self.data.labels[place]))
+
+
+def ended(config, registry, **data):
+    """The weights after a training on a run's data or on others, and the training."""
+    short = {"train": {"images": 24}}
+    tree = configuration.merge(config.tree(), short | {"data": data})
+    if "name" in data:
+        tree = configuration.merge(configuration.defaults(), PARTS)
+        tree = configuration.merge(tree, short | {"data": data})
+    training = Training(assemble(configuration.check(tree), registry))
+    training.run()
+    parts = training.pipeline.parts
+    both = (*parts.generator.parameters(), *parts.discriminator.parameters())
+    return torch.cat([p.detach().flatten() for p in both]), training
+
+
+def test_streamed_and_lazy_samples_train_as_those_in_memory(run):
+    """The same batches: from memory, sent ahead of need, and read one by one."""
+    _, _, config, _ = run
+    registry = zoo().registry
+    wanted, training = ended(config, registry)
+    data = training.pipeline.dataset
+    streamed, sent = ended(config, registry, resident="host")
+    assert training.feed.resident and not sent.feed.resident
+    assert torch.equal(streamed, wanted)
+    lazily = from_torch(
+        Rows(data), classes=data.classes, alphabet=data.alphabet, columns=data.columns
+    )
+    assert lazily.spec == data.spec
+    own = Component("dataset", "lazily", lambda: lazily, "tests", "tests", "0")
+    read, _ = ended(config, Registry([*registry.components(), own]), name="lazily")
+    assert torch.equal(read, wanted)
+
+
+def test_recorded_updates_take_every_modality(run, monkeypatch):
+    """By a stand-in for CUDA graphs that runs on the CPU."""
+    _, _, config, _ = run
+    monkeypatch.setattr(capture, "cuda", recorded.Cuda())
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    back = lambda self, random_state: torch.set_rng_state(random_state)  # noqa: E731
+    monkeypatch.setattr(capture.Recorder, "_forget_recording", back)
+    tree = configuration.merge(config.tree(), {"train": {"images": 24}})
+    built = assemble(configuration.check(tree), zoo().registry)
+    built.engine = "captured"
+    told = []
+    training = Training(built, tell=told.append)
+    training.run()
+    assert training.engine.mode == "captured", told
+    assert training.samples().isfinite().all()

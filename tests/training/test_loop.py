@@ -390,7 +390,7 @@ def test_pictures_and_scores_are_of_their_own_seeds():
     found.run()
     net, spec = found.pipeline.average.net, found.pipeline.spec
     shown = sample(net, 4, by_hand.seed_for(7, "evaluation"), spec=spec)
-    assert torch.equal(found.samples(), shown)
+    assert torch.equal(found.gallery.samples(), shown)
     ((real, fake),) = measured
     drawn = (sample(net, 5, 0, spec=spec).clamp(-1, 1) + 1).mul(127.5).round() / 127.5 - 1
     chosen = torch.randperm(12, generator=torch.Generator().manual_seed(0))[:5]

@@ -155,3 +155,52 @@ def test_a_resumed_training_knows_its_best(tmp_path):
     assert again.scoring.best == (1.0, 256)
     again.run()
     assert best_of(tmp_path) == (1.0, 256), "1.5 is not better"
+
+
+def test_a_training_ends_where_its_score_gets_no_better(tmp_path):
+    """After so many measurements in a row: what is saved goes on exactly, and it is said why."""
+    run = training(tmp_path, [3.0, 1.0, 2.0, 0.5, 4.0, 5.0], patience=2)
+    told = []
+    run.tell = told.append
+    run.run()
+    assert run.images == 640 and not run.enough, "one without a better figure is none too many"
+    short = tmp_path / "short"
+    short.mkdir()
+    run = training(short, [3.0, 1.0, 2.0, 1.5], patience=2)
+    run.tell = told.append
+    run.run()
+    why = "given.low got no better in 2 measurements (best 1 after 256 images)"
+    assert run.images == 512 and told == [f"ended after 512 images: {why}"]
+    log = [json.loads(line) for line in (short / "log.jsonl").read_text().splitlines()]
+    assert log[-1] == {"images": 512, "event": "ended early", "reason": why}
+    assert best_of(short) == (1.0, 256)
+    state, _ = checkpoints.newest(short, print)
+    assert state["counters"]["images"] == 512 and state["counters"]["scoring"]["waited"] == 2
+
+    again = training(short, [9.0], patience=2)
+    again.load_state_dict(state)
+    again.run()
+    assert (again.images, again.updates) == (512, run.updates), "it has ended"
+
+    longer = training(short, [0.7], patience=9)
+    longer.load_state_dict(state)
+    longer.run()
+    whole = training(None, [3.0, 1.0, 2.0, 1.5, 0.7])
+    whole.run()
+    for side in ("generator", "discriminator"):
+        found, wanted = (t.pipeline.parts.net(side).state_dict() for t in (longer, whole))
+        assert all(found[key].equal(wanted[key]) for key in wanted)
+    assert longer.scoring.best == (0.7, 640)
+
+
+def test_a_training_that_ended_early_is_finished_for_those_who_list_it(tmp_path, cli, ran):
+    flags = ("--data", "ring", "--gen", "mlp", "--images", "1280", "--batch-size", "64")
+    settings = ("measure.images=64", "measure.share=1", "measure.patience=1", "gen.width=8")
+    flags += (*("--metric", "swd"), *(part for each in settings for part in ("--set", each)))
+    done = cli("train", *flags, "--set", "metric.swd.count=64", "--out", tmp_path)
+    assert done.code == 0 and "swd.distance got no better in 1 measurements" in done.err
+    (run,) = json.loads(ran("runs", tmp_path, "--json"))
+    assert run["state"] == "finished" and run["images"] < 1280
+    done = cli("train", *flags, "--set", "measure.images=0", "--out", tmp_path)
+    assert done.code == 2 and "measure.patience" in done.err
+    assert "measure.images" in done.err.partition(";")[2], "the way out"

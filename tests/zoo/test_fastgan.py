@@ -206,6 +206,7 @@ def test_penalties_get_what_they_need():
         pipeline(disc={"name": "resnet", "width": 4}, reg={"reconstruct": {}})
 
 
+@pytest.mark.slow
 def test_an_update_with_all_penalties_is_one_graph():
     built = pipeline(reg={"reconstruct": {}, "r1": {"weight": 1.0}, "r2": {"weight": 1.0}})
     data = torch.rand(4, *built.spec.shape) * 2 - 1

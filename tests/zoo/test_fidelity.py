@@ -206,3 +206,37 @@ def test_too_few_samples_and_wrong_options_are_one_line(weights):
             metric.compare(torch.zeros(1, 4), torch.zeros(1, 4))
     with pytest.raises(BadOption, match="layer"):
         ganzoo.create("metric", "fid", SPEC, weights_file=file, layer=65)
+
+
+@pytest.mark.slow
+def test_its_own_command_line_finds_the_same_in_the_same_files(cli, weights, folders):
+    """Both commands, once, on two folders of pictures."""
+    file = weights / "inception.safetensors"
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch_fidelity.fidelity", "--cpu", "--json", "--silent"),
+            *("--input1", folders / "fake", "--input2", folders / "real", "--fid", "--kid"),
+            *("--feature-extractor", "inception-v3-compat", "--no-cache", "--save-cpu-ram"),
+            *("--feature-extractor-weights-path", weights / "inception.pth"),
+            *("--feature-layer-fid", "64", "--feature-layer-kid", "64"),
+            *("--kid-subset-size", "6", "--kid-subsets", "5"),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    theirs = json.loads(done.stdout[done.stdout.index("{") :])
+    arguments = ["--metric", "fid", "--metric", "kid"]
+    for option in ("fid.layer=64", "kid.layer=64", "kid.subset_size=6", "kid.subsets=5"):
+        arguments += ["--set", f"metric.{option}"]
+    for name in ("fid", "kid"):
+        arguments += ["--set", f"metric.{name}.weights_file={file}"]
+    fid, kid = json.loads(
+        cli("evaluate", folders / "fake", folders / "real", *arguments, "--json").out
+    )
+    assert fid["figures"]["distance"]["value"] == pytest.approx(
+        theirs["frechet_inception_distance"], rel=1e-6, abs=1e-6
+    )
+    assert kid["figures"]["distance"]["value"] == pytest.approx(
+        theirs["kernel_inception_distance_mean"], rel=1e-6, abs=1e-6
+    )

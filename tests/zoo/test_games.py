@@ -7,6 +7,8 @@ import copy
 import pytest
 import recorded
 import torch
+from ganzoo_plugins.games.history import History
+from one_graph import check_one_graph
 from torch.nn.functional import softplus
 
 import ganzoo
@@ -14,11 +16,13 @@ from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.components.registry import Component, Registry
-from ganzoo.contracts import Batch, Dataset, Game, Turn
+from ganzoo.contracts import Batch, Dataset, Game, Turn, Update
 from ganzoo.engine import capture
 from ganzoo.engine.engine import Engine
 from ganzoo.engine.losses import losses
-from ganzoo.errors import BadConfig, GanzooError, Incompatible
+from ganzoo.errors import BadConfig, BadFile, GanzooError, Incompatible, UsageError
+from ganzoo.generate import generator_file
+from ganzoo.spec import as_given
 from ganzoo.training.loop import Training
 
 STREAM = torch.Generator().manual_seed(0)
@@ -66,7 +70,10 @@ UNET = {"gen": {"name": "unet", "width": 4, "latent_dim": 2, "depth": 2}}
 PATCH = {"disc": {"name": "patch", "width": 4, "layers": 1}}
 MLP = {"gen": {"name": "mlp", "width": 8, "latent_dim": 3}, "disc": {"width": 8}}
 CASES = {
-    "cyclegan": {"game": {"name": "cyclegan", "identity": 0.5}, "data": {"name": "two"}}
+    "cyclegan": {
+        "game": {"name": "cyclegan", "identity": 0.5, "history": 8},
+        "data": {"name": "two"},
+    }
     | UNET
     | PATCH,
     "bigan": {"game": {"name": "bigan"}, "data": {"name": "cloud"}, "enc": {"width": 8}} | MLP,
@@ -138,6 +145,48 @@ def test_cyclegan_is_the_papers_sum():
             assert report["cycle"] == pytest.approx(10 * cycle.item())
             wanted = wanted + 10 * cycle + 5 * identity
         assert found.item() == pytest.approx(wanted.item(), rel=1e-10)
+
+
+def test_a_history_gives_old_pictures_half_of_the_time_and_keeps_the_new_ones():
+    torch.manual_seed(0)
+    history, count, old = History((1,), 6), 4, torch.zeros(0)
+    for number in range(60):
+        fresh = number * count + torch.arange(1.0, count + 1)[:, None]
+        before = history.kept.clone()
+        found = history(fresh)
+        assert torch.equal(history.kept, before), "it moves after the update"
+        history.move()
+        came_back = found != fresh
+        if number == 0:
+            assert torch.equal(found, fresh) and torch.equal(history.kept[:4], fresh)
+        elif number == 1:  # two places are left
+            assert torch.equal(found, fresh) and torch.equal(history.kept[4:], fresh[:2])
+        else:
+            left = {*before.flatten().tolist()} - {*history.kept.flatten().tolist()}
+            assert left == {*found[came_back].tolist()}, "an old one leaves as it is seen"
+            assert len(left) == int(came_back.sum())
+            old = torch.cat([old, came_back.float()[:, 0]])
+    assert int(history.filled) == 6 and old.mean() == pytest.approx(0.5, abs=0.1)
+    assert len(history(torch.ones(9, 1))) == 9
+
+
+def test_cyclegans_discriminators_see_pictures_of_earlier_updates():
+    """By hand: what the first one's history gives for what the translator draws."""
+    built = pipeline("cyclegan", game={"history": 8})
+    training = Training(built)
+    training.run()
+    parts, (batch, latents) = built.parts, whole(built)
+    history = copy.deepcopy(parts.game.histories["ab"])
+    assert int(history.filled) == 8 and history.kept.any()
+    assert "histories.ab.kept" in parts.game.state_dict()
+    update = Update("discriminator", parts.nets, batch, latents)
+    torch.manual_seed(3)
+    seen_ = parts.game.steps(update)[0].drawn
+    with torch.no_grad():
+        drawn = parts.nets["gen.ab"](latents, image=as_given(batch.given)["other"])
+    torch.manual_seed(3)
+    assert torch.equal(seen_, history(drawn)) and not torch.equal(seen_, drawn)
+    check_one_graph(built, batch, latents, sides=("discriminator",))
 
 
 def test_bigan_judges_pairs_and_moves_the_encoder_the_other_way():
@@ -355,6 +404,35 @@ def test_every_generator_of_a_game_has_a_file(tmp_path):
         assert loaded.header.component == "unet"
         with pytest.raises(GanzooError, match="reads 'image'"):
             loaded.sample(3)
+
+
+@pytest.mark.parametrize("case", ["bigan", "autoencoder"])
+def test_an_encoder_has_a_file_beside_the_generators(case, tmp_path):
+    built = pipeline(case, train={"images": 16})
+    Training(built, tmp_path).run()
+    encoder = ganzoo.load_encoder(tmp_path)
+    samples = POINTS.samples[:5]
+    mean, log_variance = encoder.encode(samples)
+    with torch.no_grad():
+        wanted = built.average.net.by_role()["enc"].eval()(samples)
+    torch.testing.assert_close(torch.stack([mean, log_variance], 1), wanted)
+    generator = ganzoo.load(tmp_path)
+    assert mean.shape[1] == generator.net.latent_dim
+    assert encoder.header.format == generator_file.ENCODING
+    assert generator.header.format == generator_file.FORMAT
+    assert "LoadedEncoder(mlp of ganzoo" in repr(encoder)
+    file = tmp_path / "generator.enc.safetensors"
+    with pytest.raises(BadFile, match="holds an encoder"):
+        ganzoo.load(file)
+    with pytest.raises(BadFile, match="holds a generator"):
+        ganzoo.load_encoder(tmp_path / "generator.safetensors")
+    with pytest.raises(UsageError, match="reads samples"):
+        encoder.encode(samples[:, :1])
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(bytes(content))
+    with pytest.raises(BadFile, match="damaged"):
+        ganzoo.load_encoder(file)
 
 
 @pytest.mark.slow

@@ -296,6 +296,7 @@ SLOPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slopes", SLOPES)
 def test_an_update_is_one_graph(slopes):
     """By relativistic pairs and under guidance: either player's, the discriminator's under R1."""

@@ -256,6 +256,7 @@ def test_the_class_stands_beside_the_latents():
 # Training.
 
 
+@pytest.mark.slow
 def test_an_update_with_both_penalties_is_one_graph():
     tree = {
         "gen": {"name": "r3gan", "width": 16, "blocks": 1, "group_size": 8, "labels": True},

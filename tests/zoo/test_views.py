@@ -134,6 +134,7 @@ def test_noise_has_the_identity_for_a_jacobian():
     assert values[0] == pytest.approx(values[1], rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_compiles_as_one_graph_through_a_view_and_agrees(way):
     penalties, (generator, discriminator) = [create(name) for name in PENALTIES], nets()

@@ -15,6 +15,7 @@ def register_datasets(register: Callable[..., None]) -> None:
     register("mnist", f"{here}.mnist:mnist")
     register("fashion-mnist", f"{here}.mnist:fashion_mnist", paper="arXiv:1708.07747")
     register("stacked-mnist", f"{here}.mnist:stacked_mnist", paper="arXiv:1611.02163")
+    register("stacked-digits", f"{here}.mnist:stacked_digits", paper="arXiv:1611.02163")
     register("cifar10", f"{here}.cifar:cifar10")
     for name in ("ring", "grid"):
         register(name, f"{here}.points:{name}", paper="arXiv:1705.07761", recipe="rpgan-points")

@@ -12,3 +12,4 @@ def register_metrics(register: Callable[..., None]) -> None:
     register("kid", f"{here}.scores:KID", paper="arXiv:1801.01401")
     register("isc", f"{here}.scores:InceptionScore", paper="arXiv:1606.03498")
     register("pr", f"{here}.scores:PrecisionRecall", paper="arXiv:1904.06991")
+    register("ppl", f"{here}.paths:PathLength", paper="arXiv:1812.04948")

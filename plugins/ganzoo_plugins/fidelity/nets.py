@@ -6,9 +6,11 @@ it only where its SHA-256 is that of the published file. Weights of one's own ar
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,22 +54,31 @@ VGG = Net(
     "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
     224,
 )
+LPIPS = Net(
+    "lpips-vgg16",
+    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-vgg16-lpips.pth",
+    "",
+    64,
+)
 
 
-def find_weights(metric: str, net: Net, given: Path | None) -> tuple[Path, str]:
+def find_weights(
+    metric: str, net: Net, given: Path | None, key: str = "weights_file"
+) -> tuple[Path, str]:
     """The file of a net's weights and its SHA-256: the one given, else where torch keeps files.
 
     Raises BadData where it or torch-fidelity is missing, or where it is another than the published
-    one.
+    one; a file without a published sum is read as safetensors alone.
     """
-    about: dict[str, Any] = {"section": f"metric.{metric}", "key": "weights_file", "value": given}
+    about: dict[str, Any] = {"section": f"metric.{metric}", "key": key, "value": given}
     if importlib.util.find_spec("torch_fidelity") is None:
         raise BadData(
             f"is measured by {PACKAGE}, which is not installed: pip install 'ganzoo[metrics]'",
             section=f"metric.{metric}",
         )
     path = given or Path(torch.hub.get_dir()) / "checkpoints" / net.file
-    published = f"{net.file} is published at {net.url} (SHA-256 {net.sha256})"
+    sum_ = f"SHA-256 {net.sha256}" if net.sha256 else "without a sum: give it as .safetensors"
+    published = f"{net.file} is published at {net.url} ({sum_})"
     if not path.is_file():
         raise BadData(f"{path}: no such file; {published}", **about)
     found = _sum(path)
@@ -110,6 +121,34 @@ def load_net(metric: str, net: Net, layer: str, path: Path) -> nn.Module:
                 value=path,
             ) from error
     return made
+
+
+@contextlib.contextmanager
+def similarity_at(metric: str, files: Mapping[Net, Path]) -> Iterator[None]:
+    """Within, torch keeps files where these weights are, under their published names: the nets of
+    torch-fidelity's similarity take no path, and would download what is missing there.
+
+    Raises BadData for weights of another net.
+    """
+    before = torch.hub._hub_dir
+    with tempfile.TemporaryDirectory() as folder:
+        kept = Path(folder) / "checkpoints"
+        kept.mkdir()
+        torch.hub.set_dir(folder)
+        try:
+            for net, path in files.items():
+                made = _as_pickle(path, Path(folder))
+                if made == path:
+                    (kept / net.file).symlink_to(path.absolute())
+                else:
+                    made.rename(kept / net.file)
+            yield
+        except (RuntimeError, KeyError, ValueError, OSError) as error:
+            first = str(error).splitlines()[0]
+            message = f"no weights of {' and '.join(net.name for net in files)}: {first}"
+            raise BadData(message, section=f"metric.{metric}") from error
+        finally:
+            torch.hub._hub_dir = before
 
 
 def _as_pickle(path: Path, folder: Path) -> Path:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Annotated
 
 import torch
-from torch import Tensor
+from pydantic import Field
+from torch import Tensor, nn
 
-from ganzoo.contracts import Game, NonNegativeFloat, Role, Spec, Step, Turn, Update
+from ganzoo.contracts import Game, NonNegativeFloat, Role, Side, Spec, Step, Turn, Update
 from ganzoo.errors import Incompatible
+
+from .history import History
+
+Natural = Annotated[int, Field(ge=0)]
 
 
 class CycleGAN(Game):
@@ -19,11 +25,12 @@ class CycleGAN(Game):
     L = L_GAN(ab, b) + L_GAN(ba, a) + cycle (|ba(ab(a)) - a| + |ab(ba(b)) - b|)
     + identity cycle (|ab(b) - b| + |ba(a) - a|), with means over pixels; eq. 3 and sect. 5.2.
     Pictures of a are what the data give as "other", those of b the samples. The identity terms
-    need as many channels on both sides. Its paper shows the discriminators a history of generated
-    pictures, which is left out. Raises Incompatible for data without "other".
+    need as many channels on both sides. Raises Incompatible for data without "other".
 
     cycle: weight of what both translators together must give back
     identity: weight of what a translator must leave alone, as a share of `cycle`
+    history: generated pictures of each domain that are kept, of which the discriminators see old
+        ones half of the time (sect. 4); 0 shows them new ones alone
     """
 
     modalities = ("image", "signal")
@@ -31,7 +38,12 @@ class CycleGAN(Game):
     paired = False
 
     def __init__(
-        self, spec: Spec, *, cycle: NonNegativeFloat = 10.0, identity: NonNegativeFloat = 0.0
+        self,
+        spec: Spec,
+        *,
+        cycle: NonNegativeFloat = 10.0,
+        identity: NonNegativeFloat = 0.0,
+        history: Natural = 50,
     ) -> None:
         super().__init__(spec)
         self.cycle, self.identity = cycle, identity
@@ -49,6 +61,10 @@ class CycleGAN(Game):
                 value=identity,
             )
         self.a, self.b = there, here
+        self.histories = nn.ModuleDict()
+        if history:
+            shapes = {"ab": here.shape, "ba": there.shape}
+            self.histories.update({way: History(shape, history) for way, shape in shapes.items()})
 
     def roles(self) -> Mapping[str, Role]:
         to_b = replace(self.b, given={"image": self.a})
@@ -84,10 +100,29 @@ class CycleGAN(Game):
     def steps(self, update: Update) -> Sequence[Step]:
         there = self.given_to("gen.ab", update)
         back = self.given_to("gen.ba", update)
+        to_b, to_a = self._with_old(update, "ab"), self._with_old(update, "ba")
         return [
-            update.step("gen.ab", "disc.b", given=there),
-            update.step("gen.ba", "disc.a", given=back, real=lambda: there["image"]),
+            update.step("gen.ab", "disc.b", given=there, fake=to_b),
+            update.step("gen.ba", "disc.a", given=back, fake=to_a, real=lambda: there["image"]),
         ]
+
+    def _with_old(self, update: Update, way: str) -> Callable[[Tensor], Tensor] | None:
+        """What a discriminator sees for generated pictures; None for those of its update alone."""
+        if update.side == "generator" or way not in self.histories:
+            return None
+
+        def seen(latents: Tensor) -> Tensor:
+            image = self.given_to(f"gen.{way}", update)["image"]
+            drawn: Tensor = update.nets[f"gen.{way}"](latents, None, image=image)
+            # a penalty may ask for pictures of other latents, which are not to be kept
+            return self.histories[way](drawn) if latents is update.latents else drawn
+
+        return seen
+
+    def after_update(self, side: Side) -> None:
+        if side == "discriminator":
+            for history in self.histories.values():
+                history.move()  # type: ignore[operator]
 
     def terms(self, update: Update, steps: Sequence[Step]) -> Mapping[str, Tensor]:
         if update.side == "discriminator":

@@ -1,4 +1,6 @@
-"""Vectors that samples are compared by, from no trained network."""
+"""Vectors that samples are compared by: from no trained network, or from the classifier of the
+data's own labels.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +11,49 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ganzoo.contracts import Spec
+from ganzoo.contracts import Dataset, Metric, Spec
 from ganzoo.errors import Incompatible
 
-Features = Literal["values", "random-conv"]
+from .classifier import Learned, Say, learned
+
+Features = Literal["values", "random-conv", "classifier"]
 SEED = 0  # the network's
 CHANNELS = (32, 64, 128)
 CHUNK = 256  # images at a time
 
 
+class Compared(Metric):
+    """A metric of vectors that samples are compared by, as its option `features` says."""
+
+    called = "a metric"
+
+    def __init__(self, spec: Spec, *, count: int, features: Features) -> None:
+        super().__init__(spec, count=count)
+        if spec.modality in self.modalities:
+            check_features(self.called, features, spec)
+        self.net, self.known = features, list[Learned]()
+        if features == "classifier":
+            self.reads = (*self.reads, "classes")
+
+    def learn(self, data: Dataset, say: Say) -> None:
+        """Get the classifier, where features are its own."""
+        if self.net == "classifier" and not self.known:
+            self.known.append(learned(data, say, self.called))
+
+    def features(self, samples: Tensor) -> Tensor:
+        """Vectors [n, d] of samples [n, *spec.shape]."""
+        if self.net == "classifier":
+            return self.known[0].features(samples)
+        return features_of(samples, self.net)
+
+    def protocol(self) -> dict[str, str | int | float | bool]:
+        """Which classifier it is, where there is one."""
+        return self.known[0].protocol() if self.known else {}
+
+
 def check_features(name: str, features: Features, spec: Spec) -> None:
     """Raise Incompatible where samples have no such features."""
-    if features == "random-conv" and spec.modality != "image":
+    if features != "values" and spec.modality != "image":
         raise Incompatible(
             f"convolutions look at images, not at {spec.modality} {list(spec.shape)}; take values",
             section=f"metric.{name}",
@@ -29,7 +62,7 @@ def check_features(name: str, features: Features, spec: Spec) -> None:
         )
 
 
-def features_of(samples: Tensor, features: Features) -> Tensor:
+def features_of(samples: Tensor, features: Literal["values", "random-conv"]) -> Tensor:
     """Float64 vectors [n, d] of samples [n, *shape]: all their values, or what a convolutional
     network with fixed random weights makes of them.
     """

@@ -7,15 +7,15 @@ import math
 import torch
 from torch import Tensor
 
-from ganzoo.contracts import Metric, PositiveInt, Spec
+from ganzoo.contracts import PositiveInt, Spec
 
-from .features import Features, check_features, features_of
+from .features import Compared, Features
 from .floor import beside_floor, check_count, different
 
 
-class Frechet(Metric):
+class Frechet(Compared):
     """The Frechet distance of Gaussians fitted to real and generated samples (Heusel et al. 2017),
-    in features of no trained network.
+    of values, or in features of no network that was trained elsewhere.
 
     |difference of means|² + tr(S + S' - 2 (S S')^½), in float64 with covariances over n - 1. It is
     no FID, and not to be compared with one. The fewer samples there are for the features, the
@@ -26,20 +26,16 @@ class Frechet(Metric):
     floor_distance: of one half of the real samples from the other; less is chance
 
     count: samples to draw for it
-    features: values (pixels), or random-conv for images
+    features: values (pixels); random-conv for images, or classifier, of the data's own labels
     """
+
+    called = "frechet"
 
     def __init__(
         self, spec: Spec, *, count: PositiveInt = 2500, features: Features = "values"
     ) -> None:
-        super().__init__(spec, count=count)
+        super().__init__(spec, count=count, features=features)
         check_count("frechet", count, 2)
-        check_features("frechet", features, spec)
-        self.net = features
-
-    def features(self, samples: Tensor) -> Tensor:
-        """Vectors [n, d] of samples [n, *spec.shape]."""
-        return features_of(samples, self.net)
 
     def compare(self, real: Tensor, fake: Tensor) -> dict[str, float]:
         """Distance of vectors [n, d], and of real ones from each other."""

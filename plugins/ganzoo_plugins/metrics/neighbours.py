@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganzoo.contracts import Metric, PositiveInt, Spec
+from ganzoo.contracts import PositiveInt, Spec
 
-from .features import Features, check_features, features_of
+from .features import Compared, Features
 from .floor import beside_floor, check_count, different
 
 CHUNK = 1024  # rows of the table of distances at a time
 
 
-class Neighbours(Metric):
+class Neighbours(Compared):
     """Improved precision and recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al.
     2020), by nearest neighbours.
 
@@ -30,8 +30,11 @@ class Neighbours(Metric):
 
     count: samples to draw for it
     k: which neighbour a ball reaches to; 3 in the first paper, 5 in the second
-    features: what distances are between: values (pixels), or random-conv for images
+    features: what distances are between: values (pixels); random-conv for images, or classifier,
+        of the data's own labels
     """
+
+    called = "prdc"
 
     larger = ("precision", "recall", "density", "coverage")
 
@@ -43,14 +46,9 @@ class Neighbours(Metric):
         k: PositiveInt = 5,
         features: Features = "values",
     ) -> None:
-        super().__init__(spec, count=count)
+        super().__init__(spec, count=count, features=features)
         check_count("prdc", count, k + 1)
-        check_features("prdc", features, spec)
-        self.k, self.net = k, features
-
-    def features(self, samples: Tensor) -> Tensor:
-        """Vectors [n, d] of samples [n, *spec.shape]."""
-        return features_of(samples, self.net)
+        self.k = k
 
     def compare(self, real: Tensor, fake: Tensor) -> dict[str, float]:
         """Figures of vectors [n, d]."""

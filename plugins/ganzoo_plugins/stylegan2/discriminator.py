@@ -109,12 +109,16 @@ class StyleGAN2Discriminator(Discriminator):
         if told and head == "classify":
             self.classify, self.heads = EqualLinear(last, spec.classes), ("classify",)
 
+    def heard(self, maps: Tensor, stage: int) -> Tensor:
+        """The maps of a stage, counted from the image, as those after it go on from them."""
+        return maps
+
     def features(self, samples: Tensor) -> Tensor:
         """What the hidden layer after the last stage says: [n, features]."""
         first, *others = self.read
         maps = scaled_leaky_relu(first(samples))
         for stage, block in enumerate(self.blocks):
-            maps = block(maps)
+            maps = self.heard(block(maps), stage)
             if others:
                 samples = filtered_downsample(samples)
                 maps = maps + scaled_leaky_relu(others[stage](samples))

@@ -175,6 +175,10 @@ class StyleGAN2Generator(Generator):
         changed: Tensor = (layers >= first) & (chance < self.mixing)
         return changed
 
+    def shown(self, painted: Tensor, stage: int) -> Tensor:
+        """The image of a stage as it is added to those before it."""
+        return painted
+
     def synthesis(self, w: Tensor) -> Tensor:
         """Samples of w [n, layers, latent_dim]."""
         styles = w.unbind(1)
@@ -184,7 +188,7 @@ class StyleGAN2Generator(Generator):
             maps = block(maps, *styles[2 * stage - 1 : 2 * stage + 1])
             if image is not None:
                 painted = self.paint[stage](maps, styles[2 * stage + 1])
-                image = painted + filtered_upsample(image)
+                image = self.shown(painted, stage) + filtered_upsample(image)
         if image is None:
             image = self.paint[0](maps, styles[-1])
         samples: Tensor = image.tanh()
