@@ -94,6 +94,24 @@ class Labelled(Judge):
         return super().score(features) * (1 + nn.functional.one_hot(labels, 2)[:, 0])
 
 
+def test_a_penalty_and_the_loss_share_a_pass():
+    """The pass of a penalty gives the logits where it was: three penalties at two places, and the
+    loss after them, take two passes.
+    """
+    torch.manual_seed(0)
+    judge, seen = Judge(Spec((3,)), nn.Identity()), []
+    judge.net.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    step = Step("discriminator", lambda latents, labels: latents, judge, torch.randn(5, 3),
+                torch.randn(5, 3))  # fmt: skip
+    due = [(name, zoo().registry.get("regularizer", name).create()) for name in ("r1", "r2", "lgp")]
+    due[2][1].at = "real"
+    step.penalise(due)
+    assert len(seen) == 2
+    assert torch.equal(step.real_logits, judge(step.data))
+    assert torch.equal(step.fake_logits, judge(step.drawn))
+    assert len(seen) == 4, "the two of this comparison"
+
+
 def test_the_trial_of_a_conditional_discriminator_is_given_labels():
     torch.manual_seed(0)
     spec = Spec((3,), 2)
