@@ -205,7 +205,7 @@ def make_header(
         conditions=[_made(pipeline, name, images) for name in pipeline.parts.conditions]
         if reads
         else [],
-        measured=[*measured],
+        measured=[score.model_copy(update={"date": ""}) for score in measured],
         alphabet=list(spec.alphabet),
         columns=[Meant(**asdict(column)) for column in spec.columns],
         kind="encoder" if kind == "encoder" else "",

@@ -60,13 +60,13 @@ class Score(BaseModel):
     """The figures of a metric and their protocol: one line of scores.jsonl.
 
     images: that the generator was trained on
-    date: of the measurement, in UTC
+    date: of the measurement, in UTC; none in a file that the same training is to write again
     """
 
     model_config = ConfigDict(extra="forbid")
     metric: Name
     images: int = Field(ge=0)
-    date: str = Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+    date: str = Field(pattern=r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)?$")
     figures: dict[Name, Figure] = Field(max_length=MOST)
     protocol: dict[Name, Value] = Field(max_length=MOST)
 

@@ -166,7 +166,7 @@ def test_signs_that_a_line_lacks_are_no_signs():
 
 # Trainings that were made sick, and healthy ones. Thresholds are not set on these.
 
-RING = {"data": {"name": "ring"}, "gen": {"name": "mlp"}}
+RING = {"data": {"name": "ring"}, "gen": {"name": "mlp"}, "train": {"batch_size": 64}}
 DIGITS = {"data": {"name": "digits", "resolution": 8}, "gen": {"name": "mlp", "width": 64},
           "disc": {"width": 64}}  # fmt: skip
 BOTH = RING, DIGITS
@@ -195,7 +195,7 @@ IMAGES = 12_800
 
 def examined(folder, data, layer, seed):
     """The rules that fire on a training."""
-    train = {"images": IMAGES, "batch_size": 64, "seed": seed, "device": "cpu"}
+    train = {**data.get("train", {}), "images": IMAGES, "seed": seed, "device": "cpu"}
     tree = {**data, "train": train, "log": {"images": IMAGES // 20}}
     for section, content in layer.items():
         old = tree.get(section, {})

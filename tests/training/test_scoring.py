@@ -204,3 +204,16 @@ def test_a_training_that_ended_early_is_finished_for_those_who_list_it(tmp_path,
     done = cli("train", *flags, "--set", "measure.images=0", "--out", tmp_path)
     assert done.code == 2 and "measure.patience" in done.err
     assert "measure.images" in done.err.partition(";")[2], "the way out"
+
+
+def test_equal_trainings_with_scores_write_equal_generator_files(tmp_path, monkeypatch):
+    """But for their lines of scores, which say when they were taken."""
+    moments = iter(f"2026-11-22T00:00:{second:02d}Z" for second in range(60))
+    monkeypatch.setattr("ganzoo.training.scoring.now", lambda: next(moments))
+    files, lines = [], []
+    for name in "ab":
+        settings = {**TINY, "metric": {"swd": {"count": 64}}}
+        ganzoo.train(settings, tmp_path / name)
+        files.append((tmp_path / name / "generator.safetensors").read_bytes())
+        lines.append((tmp_path / name / scores_file.FILE).read_bytes())
+    assert files[0] == files[1] and lines[0] != lines[1]
