@@ -15,6 +15,7 @@ from ..components.loading import zoo
 from ..components.registry import Registry
 from ..config.tree import Tree
 from ..errors import BadRun, GanzooError, UsageError, nearest, one_line
+from ..io import untrusted_folder as inside
 from ..io.files import check_folder
 from ..library import layered
 from ..training import run_folder
@@ -193,10 +194,12 @@ def run(
         before = recording.read(folder)
         done = {result.trial for result in before if result.status in recording.FINAL}
         todo = [trial for trial in plan.trials if trial.number not in done]
+        for place in (LOGS, *(plan.folder_of(trial.number) for trial in todo)):
+            inside.way(folder / place, folder)  # a stranger's folder may hold links elsewhere
         devices = () if ":" in str(plan.base["train"]["device"]) else None
-        place = executor or Local(min(jobs, max(len(todo), 1)), folder / LOGS, devices)
-        course = _Course(folder, plan, place, told)
-        with contextlib.closing(place):
+        where = executor or Local(min(jobs, max(len(todo), 1)), folder / LOGS, devices)
+        course = _Course(folder, plan, where, told)
+        with contextlib.closing(where):
             course.replay([result for result in before if result.trial in done])
             course.train(todo, stop)
         results = recording.read(folder)

@@ -70,6 +70,7 @@ def test_the_best_of_k_settings_is_the_mean_over_all_choices():
         assert sum(b <= row["high"] for b in bests) >= 0.95 * len(bests)
     assert [row["settings"] for row in rows] == [1, 2, 3, 4, 5]
     assert rows[-1]["mean"] == rows[-1]["low"] == rows[-1]["high"] == 1.0
+    assert report._chances(60, 20)[9] == pytest.approx(math.comb(50, 19) / math.comb(60, 20))
     upward = report.best_of([3.0, 1.0], larger=True)
     assert [row["mean"] for row in upward] == [2.0, 3.0]
     assert report.best_of([-math.inf], larger=False) == []
