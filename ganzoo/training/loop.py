@@ -462,6 +462,8 @@ class Training:
         early = self.images < self.goal
         if early:  # as at a stop, no line is begun: whoever goes on has the one that is due
             self._finish_lines(wait=True)
+            if self.config.average.snapshots:
+                self._keep_averages()
         else:
             self._log()
         self.save()  # before a metric can fail
