@@ -184,11 +184,12 @@ def test_what_a_part_needs_is_looked_for_among_what_takes_the_samples(kind, fact
             "trait 'labels'",
         ),
         (
-            'source = "here"\n[rung]\nname = "a"\nstep = "up"\nfigure = "swd.f"',
+            'summary = "A rung"\nsource = "here"\n'
+            '[rung]\nname = "a"\nstep = "up"\nfigure = "swd.f"',
             "rung.step",
         ),
         (
-            'source = "here"\n[rung]\nname = "a"\nstep = 9\nfigure = "swd.f"',
+            'summary = "A rung"\nsource = "here"\n[rung]\nname = "a"\nstep = 9\nfigure = "swd.f"',
             "its rung's figure is of no metric of it: swd",
         ),
     ],

@@ -133,6 +133,7 @@ def test_each_value_by_itself_is_held_against_the_base():
     ]
     assert found["best_of"] == [] and found["factors"] == [], "no settings at random"
     text = page.page(found)
+    assert "[4, 4], 2 trials | x2 |" in text and "2 of each setting" in text
     assert "| the base |  | 2 of 2" in text and "| optim.gen.lr | x0.1 | 2 of 2" in text
 
 

@@ -176,8 +176,9 @@ def test_snapshots_are_in_the_order_of_time_however_many_digits_they_have(tmp_pa
     (tmp_path / "averages").mkdir()
     for images in ("999999999", "1000000000", "000000064"):
         (tmp_path / "averages" / f"{images}.long.safetensors").touch()
-    found = [each.images for each in average_files.snapshots(tmp_path)]
-    assert found == [64, 999_999_999, 1_000_000_000]
+    (tmp_path / "averages" / "000000064.long.enc.a.safetensors").touch()
+    found = [(each.images, each.role) for each in average_files.snapshots(tmp_path)]
+    assert found == [(64, ""), (64, "enc.a"), (999_999_999, ""), (1_000_000_000, "")]
 
 
 def test_wrong_use_is_one_line(run, tmp_path, cli):
