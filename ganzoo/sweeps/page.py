@@ -92,7 +92,8 @@ def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) ->
     lines = [" | ".join(map(_cell, row)) for row in rows]
     if not lines:
         return []
-    head = [f"## {title}", "", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    heads = " | ".join(map(_cell, columns))
+    head = [f"## {title}", "", f"| {heads} |", f"|{'---|' * len(columns)}"]
     return [*head, *(f"| {line} |" for line in lines), ""]
 
 

@@ -152,6 +152,8 @@ def test_a_report_of_nothing_and_what_a_reason_holds_are_harmless():
     bad = result(0, 0, None, "refused", False)
     bad.reason = "a | b"
     assert "- 1 x a \\| b" in page.page(report.report(plan(), [bad]))
+    foreign = page.page(report.report(plan(score="s\x1b[2J|\nd"), [result(0, 0, 1.0)]))
+    assert "\x1b" not in foreign and "| s [2J\\| d (smaller is better) |" in foreign
 
 
 def test_a_trial_is_judged_by_what_it_left(tmp_path):
