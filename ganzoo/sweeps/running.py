@@ -164,10 +164,14 @@ def _check_score(plan: Plan, metrics: list[str]) -> None:
 
 
 def begin(folder: Path, plan: Plan) -> None:
-    """Make a sweep's folder; raises BadRun for one that holds a sweep already."""
+    """Make a sweep's folder; raises BadRun for one that holds a sweep already, or what is left of
+    one: its trials would be gone on with as if they were this one's.
+    """
     check_folder(folder, "out")
-    if (folder / planning.FILE).exists():
-        raise BadRun("holds a sweep already", key="out", value=str(folder))
+    for name in (planning.FILE, recording.FILE, planning.TRIALS):
+        if (folder / name).exists():
+            what = "a sweep already" if name == planning.FILE else f"{name} of another sweep"
+            raise BadRun(f"holds {what}", key="out", value=str(folder))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

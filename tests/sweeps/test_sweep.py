@@ -263,6 +263,14 @@ def test_a_plan_that_was_edited_is_refused(tmp_path):
         assert planning.FILE in str(raised.value)
 
 
+@pytest.mark.parametrize("left", ["trials", "results.jsonl"])
+def test_what_is_left_of_another_sweep_is_not_gone_on_with(tmp_path, left):
+    (tmp_path / left).mkdir()
+    with pytest.raises(BadRun, match=f"holds {left} of another sweep"):
+        ganzoo.sweep(SMALL, {"gen.width": [8]}, tmp_path, executor=Here())
+    assert not (tmp_path / planning.FILE).exists()
+
+
 def test_a_plan_of_a_stranger_is_bounded(tmp_path):
     """With a sum that matches: numbers that no sweep has are no plan, and links lead nowhere."""
     base, tries = _base(), planning.tries_of({"gen.width": [8, 16]})
