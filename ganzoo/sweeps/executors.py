@@ -87,7 +87,11 @@ class _Worker:
             answer = self.answers.get(timeout=1.0 if dead else 0.0)
         except queue.Empty:
             return Outcome(self.task.number, "failed", self._last_words()) if dead else None
-        return Outcome(**json.loads(answer))
+        try:
+            return Outcome(**json.loads(answer))
+        except ValueError:  # cut off: it died while it wrote
+            self.process.wait()
+            return Outcome(self.task.number, "failed", self._last_words())
 
     def _last_words(self) -> str:
         code = self.process.returncode

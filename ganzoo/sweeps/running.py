@@ -255,20 +255,26 @@ class _Course:
             if self.plan.halving:
                 for number in self.running:
                     self._weigh(number)
-            if stop() and not self.stopped:
-                self.stopped = True
-                for number in self.running:
-                    self.executor.stop(number)
+            if stop():
+                self._stop()
             time.sleep(POLL)
 
     def _start(self, trial: Trial) -> None:
         self.running[trial.number] = trial
         self.executor.start(self.plan.task(trial, self.folder))
 
+    def _stop(self) -> None:
+        """Begin no trial any more, and have those that run saved."""
+        if not self.stopped:
+            self.stopped = True
+            for number in self.running:
+                self.executor.stop(number)
+
     def _end(self, outcome: Outcome) -> None:
         trial = self.running.pop(outcome.number)
         pruned = outcome.number in self.pruned
         if outcome.status == "stopped" and not pruned:
+            self._stop()  # whoever stopped the one meant all
             return  # it goes on when the sweep does
         place = self.folder / self.plan.folder_of(trial.number)
         result = recording.result_of(trial, outcome, place, self.plan.score, pruned)

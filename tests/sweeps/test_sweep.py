@@ -395,3 +395,21 @@ def test_a_process_that_dies_is_told_and_another_takes_its_place(tmp_path):
     until(lambda: found.extend(executor.ended()) or len(found) > 1)
     executor.close()
     assert (found[1].number, found[1].status) == (1, "finished"), found[1].reason
+
+
+def test_a_trial_that_somebody_else_stopped_stops_the_sweep(tmp_path):
+    """Which goes on with it, and does not pass it over in silence."""
+    executor = Here(lambda task: True)
+    found = running.sweep(SMALL, {"gen.width": [8, 12]}, tmp_path, executor=executor)
+    assert found.stopped and not found.results and len(executor.tasks) == 1
+
+
+def test_an_answer_that_was_cut_off_is_a_failure(tmp_path):
+    executor = Local(1, tmp_path, devices=())
+    executor.start(planning.Task(0, str(tmp_path / "run"), {}))
+    worker = executor._slots[0]
+    worker.process.kill()
+    worker.process.wait()
+    worker.answers.put(b'{"number": 0, "sta')
+    (outcome,) = executor.ended()
+    assert outcome.status == "failed" and "signal 9" in outcome.reason
