@@ -24,7 +24,8 @@ def _head(about: Mapping[str, Any]) -> list[str]:
     ways = ", ".join(f"{count} {word}" for word, count in about["statuses"].items())
     lines = [
         f"{about['ended']} of {about['trials']} trials have ended ({ways or 'none'}); each was "
-        f"to be shown {about['images']:,} images{seconds}; {about['seeds']} seeds a setting.",
+        f"to be shown {about['images']:,} images{seconds}; {about['seeds']} "
+        f"seed{'s' if about['seeds'] > 1 else ''} a setting.",
         "",
         f"Survived, which is finite to the end and not collapsed by the last line of its log: "
         f"{_rate(survival)}.",
@@ -80,12 +81,13 @@ def _factors(about: Mapping[str, Any]) -> list[str]:
 def _levels(about: Mapping[str, Any]) -> list[str]:
     rows = [
         [row["option"] or "the base", "" if row["value"] is None else worded(row["value"]),
-         _rate(row["survival"]), _spread(row["score"]),
+         _rate(row["survival"]), _spread(row["score"], "trials"),
          "" if row["against"] is None else f"x{row['against']:.3g}"]
         for row in about["levels"]
     ]  # fmt: skip
     columns = ["option", "value", "survived", about["score"] or "score", "against the base"]
-    return _table("Value by value", columns, rows)
+    shown = len(columns) if any(row[-1] for row in rows) else len(columns) - 1
+    return _table("Value by value", columns[:shown], [row[:shown] for row in rows])
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
@@ -121,12 +123,12 @@ def _rate(rate: Mapping[str, Any]) -> str:
     return f"{counted} ({rate['low']:.0%} to {rate['high']:.0%})"
 
 
-def _spread(each: Mapping[str, Any]) -> str:
+def _spread(each: Mapping[str, Any], of: str = "seeds") -> str:
     if each["mean"] is None:
         return "-"
     if each["low"] is None:
         return _n(each["mean"])
-    return f"{_n(each['mean'])} [{_n(each['low'])}, {_n(each['high'])}], {each['count']} seeds"
+    return f"{_n(each['mean'])} [{_n(each['low'])}, {_n(each['high'])}], {each['count']} {of}"
 
 
 def _n(value: float) -> str:
