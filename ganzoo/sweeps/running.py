@@ -156,9 +156,11 @@ def _check_score(plan: Plan, metrics: list[str]) -> None:
         )
     if not plan.halving:
         return
-    if plan.halving < 2 or plan.seconds or not metrics:
-        needs = "takes a factor of 2 or more, a budget in images alone, and a metric"
-        raise UsageError(f"successive halving {needs}", key="halving", value=plan.halving)
+    needs = "a metric, whose score it weighs" if not metrics else ""
+    needs = "a budget in images alone, and not in seconds" if plan.seconds else needs
+    needs = "a factor of 2 or more" if plan.halving < 2 else needs
+    if needs:
+        raise UsageError(f"successive halving needs {needs}", key="halving", value=plan.halving)
     optuna()
 
 
