@@ -20,7 +20,7 @@ from .components.registry import Registry
 from .config.tree import Config, Tree
 from .contracts import Dataset, Metric, Spec
 from .engine.randomness import derive, forked
-from .errors import BadRun, BrokenPlugin, GanzooError, Incompatible, UsageError, one_line
+from .errors import BadConfig, BadRun, BrokenPlugin, GanzooError, Incompatible, UsageError, one_line
 from .generate import generator_file
 from .generate.images import as_stored
 from .generate.sampling import LoadedGenerator
@@ -240,6 +240,24 @@ def data_name(config: Config, registry: Registry) -> str:
     """The name of data, without the folder that they lie in."""
     name = config.data.name
     return name if is_registered(name, registry) else Path(name).name
+
+
+def check_held(config: Config, trained: Config | None) -> None:
+    """Raises BadConfig where data are held out now that the training of the generator has seen.
+
+    config: how it is measured. trained: how it was trained, where that is known
+    """
+    asked = config.data
+    if trained is None or asked.name != trained.data.name:
+        return
+    if asked.holdout > trained.data.holdout:
+        raise BadConfig(
+            f"was {trained.data.holdout:g} in the training, which has seen what would be held out",
+            section="data",
+            key="holdout",
+            value=asked.holdout,
+            remedy="train with that",
+        )
 
 
 def side_of(dataset: Dataset, held: Dataset | None, split: str) -> tuple[Dataset, str]:

@@ -219,8 +219,10 @@ def _check_packs(augmentations: Mapping[str, Any], parts: Mapping[str, Any]) -> 
     for section, part in parts.items() if packing else ():
         if getattr(part, "conditional", False) and not section.startswith("gen"):
             message = f"makes one of several samples, and {section} reads the label of each"
-            remedy = "leave one of the two out"
-            raise Incompatible(message, section=f"aug.{packing}", remedy=remedy)
+            adapts = getattr(part, "adapts", {}).get("conditional", {})
+            change = {f"{section}.{key}": False for key, to in adapts.items() if to is True}
+            remedy = "leave it out, or set" if change else "leave one of the two out"
+            raise Incompatible(message, section=f"aug.{packing}", remedy=remedy, change=change)
 
 
 def _differentiation(

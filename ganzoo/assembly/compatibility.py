@@ -19,6 +19,7 @@ from ..errors import BrokenPlugin, GanzooError, Incompatible, as_setting
 from .builder import Assembly, said_of
 
 VECTOR = "vector"  # what tables beside pictures give
+NONE = "none installed"  # where no component passes a test
 
 
 def spec_for(build: Assembly, dataset: Dataset, regularizers: Mapping[str, Regularizer]) -> Spec:
@@ -113,7 +114,7 @@ def check_modality(
     if spec.modality not in modalities:
         message = f"handles {' and '.join(modalities)} data, and these are {spec.modality}"
         others = having(build, kind, lambda part: spec.modality in getattr(part, "modalities", ()))
-        raise said_of(Incompatible(message, remedy=f"use one of {others}"), section, name)
+        raise said_of(Incompatible(message, remedy=one_of(others)), section, name)
 
 
 def having(build: Assembly, kind: str, test: Callable[[Any], bool]) -> str:
@@ -125,7 +126,12 @@ def having(build: Assembly, kind: str, test: Callable[[Any], bool]) -> str:
         with contextlib.suppress(GanzooError):
             if test(component.load()):
                 names.append(component.name)
-    return ", ".join(names) or "none installed"
+    return ", ".join(names) or NONE
+
+
+def one_of(names: str) -> str:
+    """The remedy that names them, or says that there are none."""
+    return "none that is installed does" if names == NONE else f"use one of {names}"
 
 
 def build_augmentations(build: Assembly, spec: Spec) -> tuple[dict[str, Augmentation], Spec]:
@@ -206,7 +212,7 @@ def _lacking(
 
     error = Incompatible(
         f"needs a {kind} with the trait {trait!r}, which {name} has not",
-        remedy="set" if giving else f"use one of {having(build, kind, able)}",
+        remedy="set" if giving else one_of(having(build, kind, able)),
         change={f"gen.{key}": to for key, to in giving.items()},
     )
     said_of(error, asker, build.config.loss.name)

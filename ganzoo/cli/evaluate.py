@@ -176,6 +176,7 @@ def _opened(
             raise UsageError(f"{path}: give the real pictures too, after it")
         if _is_generator(path):
             _take_data(layers, given)
+            evaluation.check_held(layers.config, evaluation.config_of(path)[0])
         dataset, held = evaluation.open_data(
             layers.config, registry.meaning(layers.meant), progress
         )

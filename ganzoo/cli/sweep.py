@@ -109,9 +109,9 @@ def command(
     ganzoo sweep --try gen.width=32,64 --seeds 3 --images 20k --metric swd
     ganzoo sweep --try "optim.gen.lr=log(1e-4,1e-2)" --draws 20 --jobs 2
     """
-    from ..sweeps import plan as planning
-    from ..sweeps import running
-
+    with patience():
+        from ..sweeps import plan as planning
+        from ..sweeps import running
     if resume is not None or report_of is not None:
         _refuse_more(given, out, resume, report_of)
         folder = resume or report_of
@@ -122,6 +122,8 @@ def command(
         plan = planning.read(folder)
     else:
         folder = out or Path("sweep")
+        if not dry_run:
+            running.check_new(folder)
         plan = _plan(given)
     if dry_run:
         _list(plan, as_json)
@@ -244,7 +246,7 @@ def _run(folder: Path, jobs: int, executor: Executor | None, as_json: bool) -> i
         say(f"{plan.folder_of(result.trial)}: {_line(result)}")
 
     say(f"sweep folder: {folder}")
-    with _stopping(heard):
+    with _stopping(heard), patience(""):
         done = running.run(
             folder, jobs=jobs, executor=executor, stop=lambda: bool(heard), told=told
         )

@@ -9,6 +9,7 @@ import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from json import JSONDecodeError
 from typing import Any
 
 import torch
@@ -105,6 +106,8 @@ def _rows(source: Source, entry: Entry, where: str) -> list[Row] | None:
         return _json_rows(tree) if ours else []
     except BadData:
         raise
+    except JSONDecodeError as error:
+        raise BadData(f"{where}: no JSON: {printable(str(error))}") from None
     except Exception as error:  # a foreign file may make a codec raise anything
         reason = str(error) if type(error) is ValueError else one_line(error)
         raise BadData(f"{where}: {printable(reason)}") from None

@@ -258,7 +258,7 @@ def check_reads(
         raise Incompatible(
             "measures data that were held out of the training, and there are none",
             section=section,
-            remedy="hold some out",
+            remedy="hold some out of it",
             change={"data.holdout": 0.1},
         )
     if {"classes", "labels"} & {*metric.reads} and len(data.classes) < 2:

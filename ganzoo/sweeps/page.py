@@ -24,7 +24,8 @@ def _head(about: Mapping[str, Any]) -> list[str]:
     ways = ", ".join(f"{count} {word}" for word, count in about["statuses"].items())
     lines = [
         f"{about['ended']} of {about['trials']} trials have ended ({ways or 'none'}); each was "
-        f"to be shown {about['images']:,} images{seconds}; {about['seeds']} of each setting.",
+        f"to be shown {about['images']:,} images{seconds}; {about['seeds']} "
+        f"seed{'s' if about['seeds'] > 1 else ''} a setting.",
         "",
         f"Survived, which is finite to the end and not collapsed by the last line of its log: "
         f"{_rate(survival)}.",
@@ -85,7 +86,8 @@ def _levels(about: Mapping[str, Any]) -> list[str]:
         for row in about["levels"]
     ]  # fmt: skip
     columns = ["option", "value", "survived", about["score"] or "score", "against the base"]
-    return _table("Value by value", columns, rows)
+    shown = len(columns) if any(row[-1] for row in rows) else len(columns) - 1
+    return _table("Value by value", columns[:shown], [row[:shown] for row in rows])
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:

@@ -190,7 +190,7 @@ def read(folder: Path) -> Plan:
     try:
         content = inside.read(path, folder, configuration.SIZE)
     except FileNotFoundError:
-        raise BadRun(f"no sweep there (no {FILE})", key="folder", value=str(folder)) from None
+        raise BadRun(f"{folder}: no sweep there (no {FILE})") from None
     except OSError as error:
         raise BadRun(f"{path}: {error.strerror or one_line(error)}") from None
     tree = configuration.parse(content, str(path))

@@ -16,8 +16,10 @@ from ..components.registry import Registry
 from ..config.tree import Tree
 from ..errors import BadRun, GanzooError, UsageError, nearest, one_line
 from ..io import untrusted_folder as inside
+from ..io.activity import doing
 from ..io.files import check_folder
 from ..library import layered
+from ..measure import scores_file
 from ..training import run_folder
 from . import plan as planning
 from . import report as reporting
@@ -157,21 +159,30 @@ def _check_score(plan: Plan, metrics: list[str]) -> None:
         )
     if not plan.halving:
         return
-    if plan.halving < 2 or plan.seconds or not metrics:
-        needs = "takes a factor of 2 or more, a budget in images alone, and a metric"
-        raise UsageError(f"successive halving {needs}", key="halving", value=plan.halving)
+    needs = "a metric, whose score it weighs" if not metrics else ""
+    needs = "a budget in images alone, and not in seconds" if plan.seconds else needs
+    needs = "a factor of 2 or more" if plan.halving < 2 else needs
+    if needs:
+        raise UsageError(f"successive halving needs {needs}", key="halving", value=plan.halving)
     optuna()
 
 
-def begin(folder: Path, plan: Plan) -> None:
-    """Make a sweep's folder; raises BadRun for one that holds a sweep already, or what is left of
-    one: its trials would be gone on with as if they were this one's.
+def check_new(folder: Path) -> None:
+    """Raises BadRun for a folder that holds a sweep already, or cannot be one, or holds what is
+    left of one: its trials would be gone on with as if they were this one's.
     """
     check_folder(folder, "out")
     for name in (planning.FILE, recording.FILE, planning.TRIALS):
         if (folder / name).exists():
-            what = "a sweep already" if name == planning.FILE else f"{name} of another sweep"
-            raise BadRun(f"holds {what}", key="out", value=str(folder))
+            ours = name == planning.FILE
+            what = "a sweep already" if ours else f"{name} of another sweep"
+            way = "resume that one, or name another folder" if ours else "name another folder"
+            raise BadRun(f"holds {what}", key="out", value=str(folder), remedy=way)
+
+
+def begin(folder: Path, plan: Plan) -> None:
+    """Make a sweep's folder; raises BadRun for one that cannot be new."""
+    check_new(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -237,6 +248,7 @@ class _Course:
         self.pruned: set[int] = set()
         self.halving: Halving | None = None
         self._weighed: dict[int, int] = {}  # images of the last score that was weighed
+        self._told = ""  # the trials that were said to be trained
 
     def replay(self, results: list[Result]) -> None:
         """What was weighed before."""
@@ -252,6 +264,7 @@ class _Course:
                 self._start(waiting.pop())
             for outcome in self.executor.ended():
                 self._end(outcome)
+            self._tell()
             if self.plan.halving:
                 for number in self.running:
                     self._weigh(number)
@@ -259,8 +272,16 @@ class _Course:
                 self._stop()
             time.sleep(POLL)
 
+    def _tell(self) -> None:
+        """What is trained now, where that changed."""
+        names = ", ".join(self.plan.folder_of(number) for number in self.running)
+        if names != self._told:
+            self._told = names
+            doing(f"training {names}" if names else "")
+
     def _start(self, trial: Trial) -> None:
         self.running[trial.number] = trial
+        self._tell()
         self.executor.start(self.plan.task(trial, self.folder))
 
     def _stop(self) -> None:
@@ -278,10 +299,27 @@ class _Course:
             return  # it goes on when the sweep does
         place = self.folder / self.plan.folder_of(trial.number)
         result = recording.result_of(trial, outcome, place, self.plan.score, pruned)
+        if result.status == "finished" and self.plan.score and not result.measures:
+            self._no_figure(place)
         recording.append(self.folder, result)
         if self.halving is not None:
             self.halving.end(result)
+        doing("")  # lines are said with nothing in the way
+        self._told = ""
         self.told(result, self.plan)
+
+    def _no_figure(self, place: Path) -> None:
+        """Raises UsageError for a score of which the first trial to end measured nothing."""
+        known = [f"{each.metric}.{name}" for each in scores_file.read(place)
+                 for name in each.figures]  # fmt: skip
+        names = [*dict.fromkeys(known)]
+        raise UsageError(
+            f"no such figure was measured{nearest(self.plan.score, names)} "
+            f"(there are: {', '.join(names) or 'none'})",
+            key="score",
+            value=self.plan.score,
+            remedy="begin another sweep",
+        )
 
     def _weigh(self, number: int) -> None:
         """Stop a trial that is not among the best at its rung."""

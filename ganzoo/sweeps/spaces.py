@@ -106,7 +106,7 @@ def space_of(value: Any, key: str) -> Space:
     if isinstance(value, Choice | Times | Range | Each):
         return value
     if isinstance(value, list | tuple) and value:
-        return Choice(tuple(value))
+        return _choice(tuple(value), key)
     if isinstance(value, Mapping) and len(value) == 1:
         ((form, given),) = value.items()
         if isinstance(given, list | tuple) and given:
@@ -158,7 +158,15 @@ def parse(text: str, key: str) -> Space:
         if any(calls):
             each = zip(members, calls, strict=True)
             return Each(tuple(_called(call, key) if call else _value(part) for part, call in each))
-    return Choice(tuple(_value(part) for part in parts))
+    return _choice(tuple(_value(part) for part in parts), key)
+
+
+def _choice(values: tuple[Any, ...], key: str) -> Choice:
+    """Values of which none is there twice: it would be trained twice, and count for two."""
+    for place, value in enumerate(values):
+        if repr(value) in map(repr, values[:place]):
+            raise _bad(f"{shown(value)} is there twice", key)
+    return Choice(values)
 
 
 def _called(call: re.Match[str], key: str) -> Space:

@@ -179,7 +179,7 @@ WRONG = {
     "nested deeper": ("labels.json", "[" * 100 + "]" * 100),
     "line 2 is no name and label": ("labels.csv", "0.png,1\nfile\n"),
     "has no rows": ("labels.csv", "\n"),
-    "JSON": ("labels.json", "{"),
+    "labels.json: no JSON: Expecting": ("labels.json", "{"),
 }
 
 

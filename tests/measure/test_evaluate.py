@@ -333,6 +333,8 @@ def test_a_floor_is_of_other_real_samples():
         (["RUN", "--count", "many"], 2, "--count many: give a count"),
         (["RUN", "--seeds", "0"], 2, "--seeds 0"),
         (["RUN", "--weights", "best"], 2, "no best generator"),
+        (["RUN", "--set", "data.holdout=0.5"], 2, "was 0.2 in the training, which has seen"),
+        (["FILE", "--data", "digits", "--set", "data.holdout=0.5"], 2, "train with that"),
         (["RUN", "--truncation", "0.5"], 2, "no such option of sampling"),
         (["RUN", "--set", "gen.width=3"], 2, "metric or data"),
         (["RUN", "--set", "metric.swd.projection=3"], 2, "did you mean 'projections'"),

@@ -160,6 +160,6 @@ def test_without_optuna_it_is_said_how_to_get_it(monkeypatch):
 def test_halving_needs_a_score_and_a_budget_in_images(cli):
     words = ("--data", "ring", "--gen", "mlp", "--device", "cpu", "--try", "gen.width=8,16")
     done = cli("sweep", *words, "--halving", "3", "--dry-run")
-    assert done.code == 2 and "--halving 3: successive halving takes" in done.err
-    with pytest.raises(UsageError):
+    assert done.code == 2 and "--halving 3: successive halving needs a metric" in done.err
+    with pytest.raises(UsageError, match="needs a budget in images alone"):
         running._check_score(plan().__class__(**{**plan().__dict__, "seconds": 3.0}), ["swd"])

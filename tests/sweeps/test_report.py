@@ -57,6 +57,16 @@ def test_survival_and_scores_are_counted():
     assert report.rate(5, 5)["high"] == 1.0 and report.rate(5, 5)["low"] < 0.6
 
 
+def test_a_page_says_what_was_counted():
+    """Values are over trials of several settings, settings over seeds."""
+    results = [result(n, n, float(n), seeds=1, **{"gen.width": 8, "n": n}) for n in range(3)]
+    text = page.page(report.report(plan(), results))
+    assert "1 seed a setting." in text and "], 3 trials |" in text and "3 seeds" not in text
+    assert "against the base" not in text, "an empty column"
+    text = page.page(report.report(plan(seeds=2), [result(n, 0, float(n)) for n in range(2)]))
+    assert "2 seeds a setting." in text and "], 2 seeds |" in text
+
+
 def test_the_best_of_k_settings_is_the_mean_over_all_choices():
     """By listing every choice of k of five settings; smaller is better, one had no score."""
     goodness = [-3.0, -1.0, -4.0, -1.5, -math.inf]
@@ -133,7 +143,8 @@ def test_each_value_by_itself_is_held_against_the_base():
     ]
     assert found["best_of"] == [] and found["factors"] == [], "no settings at random"
     text = page.page(found)
-    assert "[4, 4], 2 trials | x2 |" in text and "2 of each setting" in text
+    assert "[4, 4], 2 trials | x2 |" in text and "2 seeds a setting" in text
+    assert "against the base |" in text
     assert "| the base |  | 2 of 2" in text and "| optim.gen.lr | x0.1 | 2 of 2" in text
 
 

@@ -43,6 +43,7 @@ def test_what_cannot_be_meant_is_refused_with_the_way_out():
         "int(0.5,2)": "int takes whole numbers",
         "uniform(a,1)": "uniform takes numbers",
         "uniform(0,inf)": "uniform takes numbers",
+        "8,16,8": "8 is there twice",
     }
     for text, said in wrong.items():
         with pytest.raises(BadConfig, match=said.replace("(", r"\(")) as raised:
@@ -50,6 +51,8 @@ def test_what_cannot_be_meant_is_refused_with_the_way_out():
         assert (raised.value.section, raised.value.key) == ("gen", "width")
     with pytest.raises(BadConfig, match="no list of values and no range: 3"):
         space_of(3, "gen.width")
+    with pytest.raises(BadConfig, match="True is there twice"):
+        space_of([True, 1, True], "gen.width")
 
 
 def test_draws_fill_their_range_evenly():

@@ -15,6 +15,7 @@ import ganzoo
 from ganzoo.components.loading import zoo
 from ganzoo.errors import BadFile, BadRun, UsageError
 from ganzoo.io import checkpoints
+from ganzoo.io.activity import heard
 from ganzoo.runs.listing import find, read_run
 from ganzoo.sweeps import plan as planning
 from ganzoo.sweeps import results as recording
@@ -232,7 +233,38 @@ def test_wrong_words_are_refused_before_anything_is_made(tmp_path, cli):
         done = cli("sweep", *FLAGS, *words)
         assert done.code == 2 and said in done.err, done.err
     done = cli("sweep", "--resume", tmp_path)
-    assert done.code == 1 and "no sweep there (no sweep.toml)" in done.err
+    assert done.code == 1 and done.err == f"Error: {tmp_path}: no sweep there (no sweep.toml)\n"
+
+
+def test_a_folder_that_cannot_be_the_sweeps_is_refused_before_the_data_are_opened(
+    swept, cli, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(running, "prepare", lambda *given, **about: pytest.fail("it was prepared"))
+    (tmp_path / "file").write_text("")
+    for out, said in {
+        swept[0]: "holds a sweep already; resume that one, or name another folder",
+        tmp_path / "file": "is a file, and a folder is needed there",
+    }.items():
+        done = cli("sweep", *FLAGS, "--try", "gen.width=8", "--out", out)
+        assert done.code == 1 and done.err.startswith(f"Error: --out {out}: ") and said in done.err
+
+
+def test_a_score_that_was_not_measured_ends_the_sweep_at_its_first_trial(tmp_path):
+    """Which figures a metric has is known when it has measured; the rest need not be trained."""
+    executor = Here()
+    with pytest.raises(UsageError) as raised:
+        ganzoo.sweep(SMALL, {"gen.width": [8, 12]}, tmp_path, score="swd.dist", executor=executor)
+    said = str(raised.value)
+    assert "did you mean 'swd.distance'?" in said and "begin another sweep" in said
+    assert len(executor.tasks) == 1 and recording.read(tmp_path) == []
+
+
+def test_what_is_trained_is_said(tmp_path):
+    said = []
+    with heard(lambda what, now: said.append(what)):
+        ganzoo.sweep(SMALL, {"gen.width": [8, 12]}, tmp_path, executor=Here())
+    at = said.index("training trials/000")
+    assert said.index("training trials/001") > at and said[-1] == ""
 
 
 def test_the_command_lists_what_it_would_train(ran):

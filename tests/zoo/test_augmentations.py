@@ -589,23 +589,30 @@ def test_points_are_refused_in_one_line(name, what):
     )
     with pytest.raises(
         Incompatible, match=f"aug.{name}: handles {what} data, and these are points"
-    ):
+    ) as error:
         assemble(configuration.check(tree), REGISTRY)
+    assert error.value.remedy == "none that is installed does"
 
 
 @pytest.mark.parametrize(
-    "layer",
+    ("layer", "remedy"),
     [
-        {"disc": {"labels": True}, "gen": {"labels": True}},
-        {"gen": {"labels": True}, "reg": {"acgan": {}}, "loss": {"name": "hinge"}},
+        (
+            {"disc": {"labels": True}, "gen": {"labels": True}},
+            "leave it out, or set: disc.labels = False",
+        ),
+        (
+            {"gen": {"labels": True}, "reg": {"acgan": {}}, "loss": {"name": "hinge"}},
+            "leave one of the two out",
+        ),
     ],
     ids=["discriminator", "regularizer"],
 )
-def test_packs_before_what_reads_labels_are_one_line(layer):
+def test_packs_before_what_reads_labels_are_one_line(layer, remedy):
     tree = configuration.defaults()
     tiny = {"data": {"resolution": 8}, "gen": {"width": 4}, "disc": {"width": 4}}
     for later in (tiny, layer, {"aug": {"pac": {}}}):
         tree = configuration.merge(tree, later)
     with pytest.raises(Incompatible, match="makes one of several samples") as error:
         assemble(configuration.check(tree), REGISTRY)
-    assert error.value.section == "aug.pac"
+    assert error.value.section == "aug.pac" and str(error.value).endswith(f"; {remedy}")
