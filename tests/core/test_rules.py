@@ -46,6 +46,7 @@ LAYERS = (
     "ladder",
     "averaging",
     "sweeps",
+    "report",
     "cli",
     "__main__",
 )
