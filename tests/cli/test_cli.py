@@ -229,7 +229,7 @@ SECONDS: list[float] = []
     ("words", "offered"),
     [
         (["tr"], {"train"}),
-        (["train", "--gen", "d"], {"dcgan"}),
+        (["train", "--gen", "dc"], {"dcgan"}),
         (["train", "--reg", "n"], {"noise", "none"}),
         (["train", "--recipe", "wgan"], {"wgan", "wgan-gp", "wgan-gp-resnet"}),
         (["train", "--data", "ri"], {"ring"}),

@@ -253,9 +253,10 @@ def test_a_line_is_written_when_its_values_are_here(tiny, monkeypatch):
 
 def test_a_run_on_a_fast_device_keeps_its_files_apart(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(tiny, "folder", tmp_path)
+    monkeypatch.setattr(tiny.gallery, "folder", tmp_path)
     saved, drawn = [], []
     monkeypatch.setattr(tiny, "save", lambda: saved.append(tiny.images))
-    monkeypatch.setattr(tiny, "_picture", lambda name, samples: drawn.append(tiny.images))
+    monkeypatch.setattr(tiny.gallery, "_picture", lambda name, samples: drawn.append(tiny.images))
     tiny.config.checkpoint.__dict__["images"] = tiny.config.samples.__dict__["images"] = 16
     tiny.checkpoints, tiny.pictures = Spacing(1000.0), Spacing(1000.0)
     tiny.run()

@@ -110,6 +110,7 @@ def covering(registry):
         [c.name for c in registry.components(kind) if c.distribution == "ganzoo"]
         for kind in ("generator", "loss", "regularizer")
     )
+    gens = [g for g in gens if "image" in registry.get("generator", g).load().modalities]
     yield from ((gen, "nonsat", ()) for gen in gens if gen not in SMALL)
     for number, loss in enumerate(losses):
         fit = [gen for gen in SMALL if refusal(registry, gen, loss, ()) is None]

@@ -92,11 +92,9 @@ def test_a_combination_is_the_average_that_one_would_have_kept(length):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    from conftest import call
-
+def run(tmp_path_factory, cli):
     folder = tmp_path_factory.mktemp("averages")
-    done = call("train", *SMALL, "--images", "320", "--out", folder)
+    done = cli("train", *SMALL, "--images", "320", "--out", folder)
     assert done.code == 0, done.err
     return next(folder.iterdir())
 
