@@ -15,7 +15,7 @@ from .doctor import remedy
 
 
 @click.command("report", short_help="Write one page about runs.")
-@click.argument("runs", metavar="RUN RUN...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("runs", metavar="RUN...", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -80,8 +80,15 @@ def whole(ran, trained, tmp_path_factory):
 
 def png_claiming(width, height):
     """The beginning of a picture of that size."""
-    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(bytes(9)))]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content))
+        + name
+        + content
+        + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in chunks
+    )
 
 
 def hostile(root):
@@ -134,10 +141,10 @@ def test_links_and_pictures_too_large_are_said_and_not_opened(tmp_path, told):
     run = made(tmp_path, "0001-a")
     (run / "samples").mkdir()
     (run / "samples" / "000001000.png").symlink_to("/dev/zero")
-    (run / "real.png").write_bytes(png_claiming(60_000, 60_000))
+    (run / "real.png").write_bytes(png_claiming(9_000, 9_000))
     page = told(run)
     assert "a link, and nothing in a run folder is followed" in page.text
-    assert "60000x60000 pixels are too many" in page.text or "no picture" in page.text
+    assert "real.png: 9000x9000 pixels are too many" in page.text
 
 
 def test_numbers_of_a_log_stay_numbers(tmp_path, told):
@@ -198,7 +205,7 @@ def test_the_page_of_a_trained_run_has_all_its_pictures(whole, trained):
         "Real samples",
         "Generated samples",
         "Pairs",
-    ] or len(alts) == 5
+    ]
     moments = sorted(int(path.stem) for path in (trained / "samples").glob("*.png"))
     run = page.data["runs"][0]
     assert [*(each["images"] for each in run["moments"]), run["last"]] == moments
@@ -209,13 +216,14 @@ def test_the_page_of_a_trained_run_has_all_its_pictures(whole, trained):
 
 
 def test_other_data_than_those_of_the_training_are_not_shown(trained, told, monkeypatch):
+    at_hand = drawn.open_data
+
     def other(config, registry):
-        data, held = drawn.__dict__["as_it_was"](config, registry)
+        data, held = at_hand(config, registry)
         data.digest = ""
         data.samples = data.samples.flip(0)
         return data, held
 
-    monkeypatch.setattr(drawn, "as_it_was", drawn.open_data, raising=False)
     monkeypatch.setattr(drawn, "open_data", other)
     page = told(trained)
     assert "Not here: the data at hand are not those of the training: as many samples" in page.text
