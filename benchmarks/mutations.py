@@ -127,7 +127,10 @@ class Draw:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        """Instead of pytest's own loop."""
+        """Instead of pytest's own loop; first without a mutant, which nothing may fail on."""
+        with (self.logs / "none.log").open("w") as log:
+            if attempt(lambda: _run(session, "", log)) != "survived":
+                raise session.Failed(f"tests fail without a mutant: {log.name} says which")
         for mutant in self.mutants:
             with (self.logs / f"{mutant}.log").open("w") as log:
                 self.note(mutant, attempt(lambda m=mutant, to=log: _run(session, m, to)))

@@ -1,4 +1,6 @@
-"""Averages of a run's generators whose length is chosen after the training (Karras et al. 2024)."""
+"""Averages of a run's generators and encoders whose length is chosen after the training (Karras et
+al. 2024).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from .generate import generator_file
 from .generate.generator_file import Header
 from .io import untrusted_folder as inside
 from .io.files import write_bytes
-from .library import load
+from .library import load, load_encoder
 from .training import resume
 from .training.average_files import Snapshot, snapshots
 
@@ -25,9 +27,9 @@ SAME = ("component", "plugin", "distribution", "shape", "classes", "given", "alp
 
 
 class Averaged(NamedTuple):
-    """An average of one generator.
+    """An average of one generator, or of an encoder.
 
-    role: of a further generator of a game with several, else nothing
+    role: of a further generator of a game with several, or of its encoder, else nothing
     misfit: how far its profile is from the one that was asked for, as a share
     """
 
@@ -41,7 +43,7 @@ class Averaged(NamedTuple):
 def average(
     run: Path, length: float, at: int | None = None, registry: Registry | None = None
 ) -> list[Averaged]:
-    """The generators of a run, averaged over that length up to a moment.
+    """The generators and encoders of a run, averaged over that length up to a moment.
 
     length: standard deviation of the profile, as a share of the images up to then: 0.01 to 0.25
     at: after how many images, at which there must be snapshots; the last ones by default
@@ -95,8 +97,9 @@ def _combined(
     moments = [Moment(each.images, exponent(LENGTHS[each.length])) for each in own]
     factors, misfit = combination(moments, Moment(end, exponent(length)))
     last = inside.way(own[-1].path, run)
-    net = load(last, registry)  # counts it before it is built, and holds the file to its net
-    header = net.header
+    header = generator_file.read_header(last)
+    # Counts the net before it is built, and holds the file to it.
+    (load_encoder if header.kind else load)(last, registry)
     total: dict[str, Tensor] = {}
     for snapshot, factor in zip(own, factors, strict=True):
         path = inside.way(snapshot.path, run)
@@ -125,8 +128,8 @@ def _check_same(path: Path, header: Header, last: Path) -> None:
 
 
 def write(out: Path, made: Sequence[Averaged]) -> list[Path]:
-    """Write averages as generator files, those of further generators with their role in the
-    name.
+    """Write averages as generator files, those of further generators and encoders with their role
+    in the name.
     """
     written = []
     for each in made:

@@ -59,7 +59,7 @@ def command(recipe: str | None, rungs: str | None, seeds: int, as_json: bool, **
 
     What is tried is a recipe, or what flags and --set say over the recipe that each rung's data
     start from. Data, metric and number of images are the rung's; where nets are for other samples,
-    so are they.
+    so are they. The exit code is 1 where a rung is not passed, or a training diverged.
 
     \b
     ganzoo ladder gan-r1 --rungs dirac,ring
@@ -86,7 +86,7 @@ def command(recipe: str | None, rungs: str | None, seeds: int, as_json: bool, **
     else:
         heads = ["rung", "figure", "reached", "band", "better", "verdict"]
         table("", heads, [_row(each) for each in climbed])
-    return 0
+    return 1 if any(each.verdict in (ladder.MISSED, ladder.FAILED) for each in climbed) else 0
 
 
 def _climbed(

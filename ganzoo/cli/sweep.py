@@ -239,11 +239,8 @@ def _run(folder: Path, jobs: int, executor: Executor | None, as_json: bool) -> i
     from ._report import say
 
     heard: list[int] = []
-    count = 0
 
     def told(result: Result, plan: Plan) -> None:
-        nonlocal count
-        count += 1
         say(f"{plan.folder_of(result.trial)}: {_line(result)}")
 
     say(f"sweep folder: {folder}")

@@ -100,7 +100,8 @@ def _rows(source: Source, entry: Entry, where: str) -> list[Row] | None:
         if not entry.name.endswith(".json"):
             return _csv_rows(content)
         tree = parse_json(content)
-        ours = not entry.name.endswith("dataset.json") or "labels" in tree
+        named = isinstance(tree, dict) and "labels" in tree
+        ours = not entry.name.endswith("dataset.json") or named
         return _json_rows(tree) if ours else []
     except BadData:
         raise

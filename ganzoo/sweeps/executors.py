@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import plain_line
+from ..io import untrusted_folder as inside
 from .trial import Outcome, Task
 
 TAIL = 4096  # bytes of what a process wrote before it died
@@ -52,7 +53,8 @@ class _Worker:
     def __init__(self, log: Path, environment: dict[str, str]) -> None:
         self.task: Task | None = None
         self.log = log
-        with log.open("ab") as errors:
+        flags = os.O_WRONLY | os.O_APPEND
+        with os.fdopen(inside.open_to_change(log, log.parent, flags), "ab") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "ganzoo.sweeps.worker"],
                 stdin=subprocess.PIPE,

@@ -24,7 +24,7 @@ def _head(about: Mapping[str, Any]) -> list[str]:
     ways = ", ".join(f"{count} {word}" for word, count in about["statuses"].items())
     lines = [
         f"{about['ended']} of {about['trials']} trials have ended ({ways or 'none'}); each was "
-        f"to be shown {about['images']:,} images{seconds}; {about['seeds']} seeds a setting.",
+        f"to be shown {about['images']:,} images{seconds}; {about['seeds']} of each setting.",
         "",
         f"Survived, which is finite to the end and not collapsed by the last line of its log: "
         f"{_rate(survival)}.",
@@ -80,7 +80,7 @@ def _factors(about: Mapping[str, Any]) -> list[str]:
 def _levels(about: Mapping[str, Any]) -> list[str]:
     rows = [
         [row["option"] or "the base", "" if row["value"] is None else worded(row["value"]),
-         _rate(row["survival"]), _spread(row["score"]),
+         _rate(row["survival"]), _spread(row["score"], "trials"),
          "" if row["against"] is None else f"x{row['against']:.3g}"]
         for row in about["levels"]
     ]  # fmt: skip
@@ -92,7 +92,8 @@ def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) ->
     lines = [" | ".join(map(_cell, row)) for row in rows]
     if not lines:
         return []
-    head = [f"## {title}", "", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    heads = " | ".join(map(_cell, columns))
+    head = [f"## {title}", "", f"| {heads} |", f"|{'---|' * len(columns)}"]
     return [*head, *(f"| {line} |" for line in lines), ""]
 
 
@@ -121,12 +122,12 @@ def _rate(rate: Mapping[str, Any]) -> str:
     return f"{counted} ({rate['low']:.0%} to {rate['high']:.0%})"
 
 
-def _spread(each: Mapping[str, Any]) -> str:
+def _spread(each: Mapping[str, Any], of: str = "seeds") -> str:
     if each["mean"] is None:
         return "-"
     if each["low"] is None:
         return _n(each["mean"])
-    return f"{_n(each['mean'])} [{_n(each['low'])}, {_n(each['high'])}], {each['count']} seeds"
+    return f"{_n(each['mean'])} [{_n(each['low'])}, {_n(each['high'])}], {each['count']} {of}"
 
 
 def _n(value: float) -> str:

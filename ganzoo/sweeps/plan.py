@@ -71,9 +71,15 @@ class Plan:
         """Every setting, in order."""
         return setting_up.settings_of(self.tries, self.design, self.draws, self.seed)
 
-    @property
+    @cached_property
     def trials(self) -> list[Trial]:
-        """Every trial, in order: all seeds of a setting, then the next."""
+        """Every trial, in order: all seeds of a setting, then the next; raises UsageError for too
+        many.
+        """
+        count, most = len(self.settings) * self.seeds, setting_up.MOST_TRIALS
+        if count > most:
+            raise UsageError(f"{count:,} trials, and a sweep has at most {most:,}", key="seeds",
+                             value=self.seeds)  # fmt: skip
         return [
             Trial(i * self.seeds + k, i, self.seed + k, values)
             for i, values in enumerate(self.settings)
@@ -203,7 +209,10 @@ def _plan(tree: Tree) -> Plan:
     if about.pop("format") != FORMAT:
         raise BadRun(f"{FILE}: of another version of ganzoo")
     meant = {tuple(key.split("/", 1)): str(owner) for key, owner in tree["meant"].items()}
-    if not math.isfinite(about["seconds"]) or type(about["seeds"]) is not int:
+    counts = [about[key] for key in ("draws", "seeds", "halving")]
+    if not math.isfinite(about["seconds"]) or any(type(n) is not int or n < 0 for n in counts):
+        raise ValueError("no plan")
+    if about["design"] not in setting_up.DESIGNS or not isinstance(about["score"], str):
         raise ValueError("no plan")
     config: Config = configuration.check(tree["base"])
     return Plan(

@@ -131,8 +131,8 @@ def _goodness(row: Mapping[str, Any], larger: bool) -> float:
 
 def best_of(goodness: Sequence[float], larger: bool) -> list[dict[str, Any]]:
     """The best of k settings taken at random of those that were tried, for k from 1 on: its mean
-    over all choices of k, and the 5 and 95 % points (Lucic et al. 2018, section 6: what a budget
-    buys). Exact, by counting choices, without drawing any.
+    over all choices of k, and the 5 and 95 % points (Lucic et al. 2018: what a budget buys). Exact,
+    by counting choices, without drawing any.
 
     Settings without a score count as the worst that any had.
     """
@@ -152,9 +152,13 @@ def best_of(goodness: Sequence[float], larger: bool) -> list[dict[str, Any]]:
 
 
 def _chances(total: int, k: int) -> list[float]:
-    """How likely the i-th best of all is the best of k: C(total - 1 - i, k - 1) / C(total, k)."""
-    whole = math.comb(total, k)
-    return [math.comb(total - 1 - i, k - 1) / whole for i in range(total)]
+    """How likely the i-th best of all is the best of k: C(total - 1 - i, k - 1) / C(total, k), each
+    of the one before: binomials of many settings have thousands of digits.
+    """
+    found = [k / total]
+    for i in range(1, total):
+        found.append(found[-1] * max(total - k - i + 1, 0) / (total - i))
+    return found
 
 
 def _quantile(values: Sequence[float], chances: Sequence[float], share: float) -> float:

@@ -15,6 +15,7 @@ from ..components.loading import zoo
 from ..components.registry import Registry
 from ..config.tree import Tree
 from ..errors import BadRun, GanzooError, UsageError, nearest, one_line
+from ..io import untrusted_folder as inside
 from ..io.files import check_folder
 from ..library import layered
 from ..training import run_folder
@@ -163,10 +164,14 @@ def _check_score(plan: Plan, metrics: list[str]) -> None:
 
 
 def begin(folder: Path, plan: Plan) -> None:
-    """Make a sweep's folder; raises BadRun for one that holds a sweep already."""
+    """Make a sweep's folder; raises BadRun for one that holds a sweep already, or what is left of
+    one: its trials would be gone on with as if they were this one's.
+    """
     check_folder(folder, "out")
-    if (folder / planning.FILE).exists():
-        raise BadRun("holds a sweep already", key="out", value=str(folder))
+    for name in (planning.FILE, recording.FILE, planning.TRIALS):
+        if (folder / name).exists():
+            what = "a sweep already" if name == planning.FILE else f"{name} of another sweep"
+            raise BadRun(f"holds {what}", key="out", value=str(folder))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -193,10 +198,12 @@ def run(
         before = recording.read(folder)
         done = {result.trial for result in before if result.status in recording.FINAL}
         todo = [trial for trial in plan.trials if trial.number not in done]
+        for place in (LOGS, *(plan.folder_of(trial.number) for trial in todo)):
+            inside.way(folder / place, folder)  # a stranger's folder may hold links elsewhere
         devices = () if ":" in str(plan.base["train"]["device"]) else None
-        place = executor or Local(min(jobs, max(len(todo), 1)), folder / LOGS, devices)
-        course = _Course(folder, plan, place, told)
-        with contextlib.closing(place):
+        where = executor or Local(min(jobs, max(len(todo), 1)), folder / LOGS, devices)
+        course = _Course(folder, plan, where, told)
+        with contextlib.closing(where):
             course.replay([result for result in before if result.trial in done])
             course.train(todo, stop)
         results = recording.read(folder)

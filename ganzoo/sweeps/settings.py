@@ -16,8 +16,9 @@ from ..errors import BadConfig, GanzooError, UsageError
 from .spaces import Space, Times, is_drawn
 
 MOST = 10_000  # settings of a sweep
+MOST_TRIALS = 100_000  # of all settings and seeds
 Setting = dict[str, Any]  # what is tried, by key; `a.b,c.d` are two options of one value
-EVERY, RANDOM, ALONE = "every", "random", "alone"
+DESIGNS = EVERY, RANDOM, ALONE = "every", "random", "alone"
 
 
 def keys_of(key: str) -> list[str]:
@@ -38,7 +39,8 @@ def settings_of(tries: Mapping[str, Space], design: str, draws: int, seed: int) 
                          remedy="say how many settings to draw")  # fmt: skip
     if design == ALONE:
         single = [{key: value} for key, space in tries.items() for value in _values(space)]
-        return _counted([{}, *single])
+        _check_size(len(single) + 1)
+        return [{}, *single]
     size = 1
     for space in tries.values():
         size *= 1 if is_drawn(space) else len(_values(space))
@@ -68,11 +70,6 @@ def _drawn(tries: Mapping[str, Space], draws: int, seed: int) -> list[Setting]:
             found.append(setting)
     raise UsageError(f"there are fewer settings than that: {len(found):,} were found", key="draws",
                      value=draws)  # fmt: skip
-
-
-def _counted(found: list[Setting]) -> list[Setting]:
-    _check_size(len(found))
-    return found
 
 
 def _check_size(size: int) -> None:

@@ -17,6 +17,7 @@ from ..contracts import Dataset, Metric, Spec
 from ..errors import BadData, one_line
 from ..generate.images import as_stored
 from ..generate.pictures import write_picture
+from ..ladder import rung_of
 from .case import Case, DoesNotApply, Wrong, describe, grouped, on
 
 LINE = {
@@ -218,6 +219,12 @@ def reads(case: Case) -> str:
     case.require(tree.get("paper") or tree.get("source"), "names no source", fix)
     fix = "give the table `suits` as docs/data.md has it"
     case.attempt("reading what it suits", fix, suits, case.component)
+    fix = "give the table `rung` as docs/measures.md has it"
+    rung = case.attempt("reading what rung it is", fix, rung_of, case.component)
+    if rung is not None:
+        metric = rung.figure.partition(".")[0]
+        measured = tree.get("metric", {})
+        case.require(metric in measured, f"its rung's figure is of no metric of it: {metric}", fix)
     return str(tree.get("paper") or "its source is stated")
 
 

@@ -15,12 +15,12 @@ from ..generate import generator_file
 from ..io import untrusted_folder as inside
 
 FOLDER = "averages"
-NAME = re.compile(rf"(\d{{9,15}})\.({'|'.join(LENGTHS)})(?:\.([a-z0-9_-]{{1,40}}))?\.safetensors")
+NAME = re.compile(rf"(\d{{9,15}})\.({'|'.join(LENGTHS)})(?:\.([a-z0-9_.-]{{1,40}}))?\.safetensors")
 
 
 class Snapshot(NamedTuple):
     """One file: after how many images, of which of the two lengths, and of which further
-    generator of a game with several.
+    generator or encoder of a game with several nets.
     """
 
     path: Path
@@ -47,13 +47,16 @@ def writer(pipeline: Pipeline, folder: Path, images: int) -> Callable[[], None]:
 
 
 def snapshots(folder: Path) -> list[Snapshot]:
-    """What lies in a run's folder of averages, by time; what has another name is passed over."""
+    """What lies in a run's folder of averages, by time and role; what has another name is passed
+    over.
+    """
     found = []
     for path in inside.listing(folder / FOLDER, folder):
         if parts := NAME.fullmatch(path.name):
             images, length, role = parts.groups()
             found.append(Snapshot(path, int(images), length, role or ""))
-    return found
+    # By name, ten digits come before nine.
+    return sorted(found, key=lambda each: (each.images, each.role))
 
 
 def forget_after(folder: Path, images: int) -> None:

@@ -177,7 +177,11 @@ class Training:
         try:
             self._restore(state)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            raise BadFile(f"the checkpoint does not fit this run: {one_line(error)}") from error
+            raise BadFile(
+                f"the checkpoint does not fit this run: {one_line(error)}",
+                remedy="go on with the versions that made it, which run.toml names, or begin a new "
+                "run",
+            ) from error
 
     def _restore(self, state: State) -> None:
         self.pipeline.load_state_dict(state)
@@ -458,6 +462,8 @@ class Training:
         early = self.images < self.goal
         if early:  # as at a stop, no line is begun: whoever goes on has the one that is due
             self._finish_lines(wait=True)
+            if self.config.average.snapshots:
+                self._keep_averages()
         else:
             self._log()
         self.save()  # before a metric can fail

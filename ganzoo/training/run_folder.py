@@ -304,6 +304,8 @@ def find_generator(path: Path, name: str = "generator.safetensors") -> Path:
         begun = path.is_dir() and (path / RUN_FILE).exists()
     except OSError as error:  # a name that is too long
         raise GanzooError(f"{path}: {error.strerror}") from None
+    if begun and (path / "generator.safetensors").exists():
+        raise GanzooError(f"{path}: this run has no {name}: its game has no such net")
     raise GanzooError(
         f"{path}: "
         f"{'this run has saved no generator yet' if begun else 'no run or generator file there'}"

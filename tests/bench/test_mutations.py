@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -51,3 +52,18 @@ def test_a_mutant_is_killed_by_a_test_that_fails_and_by_what_ends_its_process() 
     assert mutations.attempt(lambda: 0) == "survived"
     assert mutations.attempt(lambda: 3) == mutations.attempt(fails) == "killed"
     assert mutations.attempt(lambda: os._exit(9)) == "killed"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_tests_that_fail_without_a_mutant_kill_none(tmp_path, monkeypatch, fails) -> None:
+    runs: list[str] = []
+    outcome = iter(["killed" if fails else "survived", "killed"])
+    monkeypatch.setattr(mutations, "attempt", lambda run: next(outcome))
+    draw = mutations.Draw(["a"], tmp_path, lambda name, found: runs.append(f"{name} {found}"))
+    session = SimpleNamespace(Failed=pytest.Session.Failed)
+    if fails:
+        with pytest.raises(pytest.Session.Failed, match="without a mutant"):
+            draw.pytest_runtestloop(session)  # type: ignore[arg-type]
+    else:
+        assert draw.pytest_runtestloop(session)  # type: ignore[arg-type]
+    assert runs == ([] if fails else ["a killed"])

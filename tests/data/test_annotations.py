@@ -126,8 +126,9 @@ def test_stylegans_own_file(tmp_path):
         assert len(found) == 6 and not (wanted is None and found.classes)
 
 
-def test_a_file_of_that_name_of_another_program_is_passed_over(tmp_path):
-    found = load_pictures(folder(tmp_path / "a", "dataset.json", {"name": "faces", "size": 6}))
+@pytest.mark.parametrize("content", [{"name": "faces", "size": 6}, ["labels"], '"labels"', 3, None])
+def test_a_file_of_that_name_of_another_program_is_passed_over(tmp_path, content):
+    found = load_pictures(folder(tmp_path / "a", "dataset.json", content))
     assert len(found) == 6 and found.labels is None
 
 

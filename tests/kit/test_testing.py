@@ -183,6 +183,15 @@ def test_what_a_part_needs_is_looked_for_among_what_takes_the_samples(kind, fact
             'summary = "A recipe"\nsource = "here"\n[loss]\nname = "wgan"\n[reg.smooth]',
             "trait 'labels'",
         ),
+        (
+            'summary = "A rung"\nsource = "here"\n'
+            '[rung]\nname = "a"\nstep = "up"\nfigure = "swd.f"',
+            "rung.step",
+        ),
+        (
+            'summary = "A rung"\nsource = "here"\n[rung]\nname = "a"\nstep = 9\nfigure = "swd.f"',
+            "its rung's figure is of no metric of it: swd",
+        ),
     ],
 )
 def test_a_wrong_recipe_is_named(tmp_path, text, message):

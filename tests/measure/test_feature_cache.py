@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ganzoo.contracts import Dataset, Metric, Spec
+from ganzoo.data import kept
 from ganzoo.measure import feature_cache, measuring
 
 SPEC = Spec((1, 4, 4))
@@ -87,3 +88,17 @@ def test_what_is_quick_or_cannot_be_kept_leaves_no_file(cache, monkeypatch):
     monkeypatch.setattr(feature_cache, "SLOW", 0.0)
     cache.write_text("in the way")
     assert shown(data_of())[0] == shown(data_of())[0] == 20
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.bool, torch.complex64])
+def test_tensors_of_any_type_are_kept(tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("GANZOO_CACHE", str(tmp_path))
+    asked = []
+
+    def make():
+        asked.append(1)
+        return {"some": torch.tensor([[1, 0], [2, 3]]).to(kind), "one": torch.tensor(2).to(kind)}
+
+    found = [kept("any", ["key"], make) for _ in range(2)]
+    assert len(asked) == 1 and found[1]["some"].dtype == kind
+    assert all(torch.equal(found[0][name], found[1][name]) for name in ("some", "one"))

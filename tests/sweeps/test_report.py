@@ -70,6 +70,7 @@ def test_the_best_of_k_settings_is_the_mean_over_all_choices():
         assert sum(b <= row["high"] for b in bests) >= 0.95 * len(bests)
     assert [row["settings"] for row in rows] == [1, 2, 3, 4, 5]
     assert rows[-1]["mean"] == rows[-1]["low"] == rows[-1]["high"] == 1.0
+    assert report._chances(60, 20)[9] == pytest.approx(math.comb(50, 19) / math.comb(60, 20))
     upward = report.best_of([3.0, 1.0], larger=True)
     assert [row["mean"] for row in upward] == [2.0, 3.0]
     assert report.best_of([-math.inf], larger=False) == []
@@ -132,6 +133,7 @@ def test_each_value_by_itself_is_held_against_the_base():
     ]
     assert found["best_of"] == [] and found["factors"] == [], "no settings at random"
     text = page.page(found)
+    assert "[4, 4], 2 trials | x2 |" in text and "2 of each setting" in text
     assert "| the base |  | 2 of 2" in text and "| optim.gen.lr | x0.1 | 2 of 2" in text
 
 
@@ -150,6 +152,8 @@ def test_a_report_of_nothing_and_what_a_reason_holds_are_harmless():
     bad = result(0, 0, None, "refused", False)
     bad.reason = "a | b"
     assert "- 1 x a \\| b" in page.page(report.report(plan(), [bad]))
+    foreign = page.page(report.report(plan(score="s\x1b[2J|\nd"), [result(0, 0, 1.0)]))
+    assert "\x1b" not in foreign and "| s [2J\\| d (smaller is better) |" in foreign
 
 
 def test_a_trial_is_judged_by_what_it_left(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 
 import ganzoo
 from ganzoo.components.loading import zoo
-from ganzoo.errors import BadRun, UsageError
+from ganzoo.errors import BadFile, BadRun, UsageError
 from ganzoo.io import checkpoints
 from ganzoo.runs.listing import find, read_run
 from ganzoo.sweeps import plan as planning
@@ -261,6 +261,42 @@ def test_a_plan_that_was_edited_is_refused(tmp_path):
         with pytest.raises((BadRun, UsageError)) as raised:
             planning.read(tmp_path)
         assert planning.FILE in str(raised.value)
+
+
+@pytest.mark.parametrize("left", ["trials", "results.jsonl"])
+def test_what_is_left_of_another_sweep_is_not_gone_on_with(tmp_path, left):
+    (tmp_path / left).mkdir()
+    with pytest.raises(BadRun, match=f"holds {left} of another sweep"):
+        ganzoo.sweep(SMALL, {"gen.width": [8]}, tmp_path, executor=Here())
+    assert not (tmp_path / planning.FILE).exists()
+
+
+def test_a_plan_of_a_stranger_is_bounded(tmp_path):
+    """With a sum that matches: numbers that no sweep has are no plan, and links lead nowhere."""
+    base, tries = _base(), planning.tries_of({"gen.width": [8, 16]})
+    for wrong in ({"halving": "3"}, {"draws": -1}, {"design": "any"}, {"score": 3}):
+        planning.write(tmp_path, planning.Plan(base, tries, **wrong))
+        with pytest.raises(BadRun, match="is no plan of a sweep"):
+            planning.read(tmp_path)
+    planning.write(tmp_path, planning.Plan(base, tries, seeds=10**12))
+    with pytest.raises(UsageError, match="trials, and a sweep has at most 100,000"):
+        running.run(tmp_path, executor=Here())
+    planning.write(tmp_path, planning.Plan(base, tries))
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("trials", "logs"):
+        (tmp_path / name).symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(BadFile, match="a link"):
+            running.run(tmp_path, executor=Here())
+        (tmp_path / name).unlink()
+    (tmp_path / "worker-0.txt").symlink_to(tmp_path / "elsewhere" / "file")
+    with pytest.raises(BadFile, match="a link"):
+        Local(1, tmp_path, []).start(work_of(tmp_path, base, tries))
+    assert not [*(tmp_path / "elsewhere").iterdir()]
+
+
+def work_of(folder, base, tries):
+    plan = planning.Plan(base, tries)
+    return plan.task(plan.trials[0], folder)
 
 
 def _base():

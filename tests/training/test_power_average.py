@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+import ganzoo
 from ganzoo import averaging
 from ganzoo.cli._shared import loaded
 from ganzoo.engine.power_average import (
@@ -18,6 +19,7 @@ from ganzoo.engine.power_average import (
     product,
 )
 from ganzoo.errors import BadFile, BadOption, BadRun
+from ganzoo.training import average_files
 
 SMALL = (
     *("--gen", "mlp", "--data", "ring", "--loss", "hinge", "--batch-size", "16"),
@@ -151,6 +153,30 @@ def test_the_length_of_a_snapshot_gives_that_snapshot(run):
     kept = load_file(run / "averages" / "000000256.short.safetensors")
     assert all(torch.allclose(made.weights[key], kept[key], atol=1e-6) for key in kept)
     assert made.header.training["average"] == {"length": 0.05} and made.misfit < 1e-6
+
+
+def test_an_encoder_is_averaged_as_its_generator_is(tmp_path):
+    folder = tmp_path / "run"
+    small = {"name": "mlp", "width": 8}
+    config = {"gen": small, "disc": small, "game": {"name": "bigan"}, "data": {"name": "ring"}}
+    config |= {"train": {"images": 64, "batch_size": 16, "device": "cpu"}}
+    ganzoo.train(config | {"average": {"snapshots": 32}}, folder=folder)
+    made = averaging.average(folder, 0.05)
+    assert [(each.role, each.header.kind) for each in made] == [("", ""), ("enc", "encoder")]
+    kept = load_file(folder / "averages" / "000000064.short.enc.safetensors")
+    assert all(torch.allclose(made[1].weights[key], kept[key], atol=1e-6) for key in kept)
+    written = averaging.write(tmp_path / "long.safetensors", made)
+    codes, _ = ganzoo.load_encoder(written[1]).encode(ganzoo.load(written[0]).sample(3))
+    assert codes.shape == (3, ganzoo.load(folder).net.latent_dim)
+
+
+def test_snapshots_are_in_the_order_of_time_however_many_digits_they_have(tmp_path):
+    (tmp_path / "averages").mkdir()
+    for images in ("999999999", "1000000000", "000000064"):
+        (tmp_path / "averages" / f"{images}.long.safetensors").touch()
+    (tmp_path / "averages" / "000000064.long.enc.a.safetensors").touch()
+    found = [(each.images, each.role) for each in average_files.snapshots(tmp_path)]
+    assert found == [(64, ""), (64, "enc.a"), (999_999_999, ""), (1_000_000_000, "")]
 
 
 def test_wrong_use_is_one_line(run, tmp_path, cli):

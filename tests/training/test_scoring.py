@@ -16,6 +16,7 @@ from ganzoo.errors import Incompatible
 from ganzoo.io import checkpoints
 from ganzoo.measure import scores_file
 from ganzoo.measure.measuring import Clock
+from ganzoo.training.average_files import snapshots
 from ganzoo.training.loop import Training
 
 TINY = {
@@ -197,10 +198,12 @@ def test_a_training_that_ended_early_is_finished_for_those_who_list_it(tmp_path,
     flags = ("--data", "ring", "--gen", "mlp", "--images", "1280", "--batch-size", "64")
     settings = ("measure.images=64", "measure.share=1", "measure.patience=1", "gen.width=8")
     flags += (*("--metric", "swd"), *(part for each in settings for part in ("--set", each)))
-    done = cli("train", *flags, "--set", "metric.swd.count=64", "--out", tmp_path)
+    kept = ("--set", "average.snapshots=100k", "--out", tmp_path)
+    done = cli("train", *flags, "--set", "metric.swd.count=64", *kept)
     assert done.code == 0 and "swd.distance got no better in 1 measurements" in done.err
     (run,) = json.loads(ran("runs", tmp_path, "--json"))
     assert run["state"] == "finished" and run["images"] < 1280
+    assert {each.images for each in snapshots(next(tmp_path.iterdir()))} == {run["images"]}
     done = cli("train", *flags, "--set", "measure.images=0", "--out", tmp_path)
     assert done.code == 2 and "measure.patience" in done.err
     assert "measure.images" in done.err.partition(";")[2], "the way out"

@@ -433,6 +433,10 @@ def test_an_encoder_has_a_file_beside_the_generators(case, tmp_path):
     file.write_bytes(bytes(content))
     with pytest.raises(BadFile, match="damaged"):
         ganzoo.load_encoder(file)
+    file.unlink()
+    (tmp_path / "run.toml").touch()
+    with pytest.raises(GanzooError, match=r"has no generator\.enc\.safetensors: its game has no"):
+        ganzoo.load_encoder(tmp_path)
 
 
 @pytest.mark.slow

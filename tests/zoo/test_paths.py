@@ -102,6 +102,25 @@ def test_it_is_that_of_torch_fidelity(weights, monkeypatch, tmp_path):
     assert metric.protocol()["features"] == "lpips-vgg16"
 
 
+def test_the_generator_stays_where_it_is(monkeypatch, tmp_path):
+    """On the CPU beside a GPU, too: torch-fidelity would move what is in training."""
+    from torch_fidelity import metric_ppl
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    told = {}
+
+    def calculate(number, **given):
+        told.update(given)
+        return {metric_ppl.KEY_METRIC_PPL_RAW: np.ones((2, 1), np.float32)}
+
+    monkeypatch.setattr(metric_ppl, "calculate_ppl", calculate)
+    any_ = tmp_path / "any.safetensors"
+    save_file({"a": torch.zeros(1)}, any_)
+    metric = ganzoo.create("metric", "ppl", SPEC, count=2, weights_file=any_, lpips_file=any_)
+    assert metric.of_generator(Bars(SPEC), 0)["length"] == 1 and told["cuda"] is False
+
+
 def test_outer_hundredths_are_left_out_as_torch_fidelity_does():
     distances = torch.rand(777, generator=torch.Generator().manual_seed(0)).double()
     low = np.percentile(distances.numpy(), 1, method="lower")

@@ -143,6 +143,8 @@ def similarity_at(metric: str, files: Mapping[Net, Path]) -> Iterator[None]:
                 else:
                     made.rename(kept / net.file)
             yield
+        except torch.OutOfMemoryError:
+            raise
         except (RuntimeError, KeyError, ValueError, OSError) as error:
             first = str(error).splitlines()[0]
             message = f"no weights of {' and '.join(net.name for net in files)}: {first}"

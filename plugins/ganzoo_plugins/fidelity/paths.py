@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from importlib.metadata import version
 from pathlib import Path
 
@@ -75,7 +76,11 @@ class PathLength(Metric):
         wrapped = GenerativeModelModuleWrapper(
             _Pictures(generator), generator.latent_dim, "normal", classes
         )
-        with similarity_at("ppl", self.files):
+        device = next((each.device for each in generator.parameters()), torch.device("cpu"))
+        cuda = device.type == "cuda"
+        # It moves the generator itself, which somebody trains, to the current GPU.
+        here = torch.cuda.device(device) if cuda else contextlib.nullcontext()
+        with here, similarity_at("ppl", self.files):
             found = metric_ppl.calculate_ppl(
                 1,
                 input1=wrapped,
@@ -87,7 +92,7 @@ class PathLength(Metric):
                 ppl_discard_percentile_lower=None,
                 ppl_discard_percentile_higher=None,
                 rng_seed=seed,
-                cuda=torch.cuda.is_available(),
+                cuda=cuda,
                 verbose=False,
             )
         kept = inner(torch.from_numpy(found[metric_ppl.KEY_METRIC_PPL_RAW]).flatten().double())

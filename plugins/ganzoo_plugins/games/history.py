@@ -11,7 +11,8 @@ class History(nn.Module):
     which takes its place (Shrivastava et al. 2017, section 2.3; Zhu et al. 2017, section 4).
 
     Until it is full, all that comes is kept and given back as it is. Samples of one batch take
-    different places, and what goes beyond these is neither kept nor replaced.
+    different places, and what goes beyond these is neither kept nor replaced. Of a batch that is
+    computed in parts, the last one is kept.
 
     shape: of a sample
     size: samples that are kept
