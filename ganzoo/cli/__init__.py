@@ -28,6 +28,7 @@ COMMANDS = {  # name -> (module, one line)
     "ladder": ("ladder", "Try settings on harder and harder data, against measured bands."),
     "runs": ("runs", "List runs: state, health, scores."),
     "compare": ("compare", "Set runs side by side."),
+    "report": ("report", "Write one page about runs."),
     "sweep": ("sweep", "Train under many settings and seeds, and say what mattered."),
     "doctor": ("doctor", "Say what ails a run, since when, and what to do."),
     "list": ("list", "List the components that are installed."),

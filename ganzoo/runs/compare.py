@@ -240,9 +240,9 @@ def draw(found: Sequence[Group], out: Path) -> list[int]:
     """
     check_folder(out.parent, "out", out)
     named = [(group.label, run) for group in found for run in group.runs]
-    chosen = at_equal([_drawn(run) for _, run in named])
+    chosen = at_equal([drawn(run) for _, run in named])
     tiles = [
-        _picture(run.folder / "samples" / f"{images:09d}.png", run.folder)
+        picture(run.folder / "samples" / f"{images:09d}.png", run.folder)
         for (_, run), images in zip(named, chosen, strict=True)
     ]
     width = sum(tile.width for tile in tiles) + GAP * (len(tiles) + 1)
@@ -262,7 +262,7 @@ def draw(found: Sequence[Group], out: Path) -> list[int]:
     return chosen
 
 
-def _drawn(run: Run) -> list[int]:
+def drawn(run: Run) -> list[int]:
     """The counts of images after which there are pictures; raises GanzooError without any."""
     listed = inside.listing(run.folder / "samples", run.folder)
     found = [int(name[1]) for path in listed if (name := PICTURE.fullmatch(path.name))]
@@ -271,7 +271,7 @@ def _drawn(run: Run) -> list[int]:
     return found
 
 
-def _picture(path: Path, run: Path) -> Image.Image:
+def picture(path: Path, run: Path) -> Image.Image:
     """A picture of a run; raises BadFile for what is none, or larger than any."""
     try:
         with inside.open_file(path, run) as file:

@@ -46,6 +46,7 @@ LAYERS = (
     "averaging",
     "testing",
     "sweeps",
+    "report",
     "cli",
     "__main__",
 )
