@@ -77,6 +77,13 @@ class Page:
         elif method == "Network.requestWillBeSent":
             self.asked.append(told["request"]["url"])
 
+    def until(self, holds):
+        """Wait for what a busy machine draws late."""
+        until = time.monotonic() + PATIENCE
+        while not holds():
+            assert time.monotonic() < until, "it never came"
+            time.sleep(0.1)
+
     def open(self, path, width=1200, height=900, dark=False, phone=False):
         """Show a file, whole."""
         self.call(
@@ -87,7 +94,8 @@ class Page:
             mobile=phone,
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        still = {"name": "prefers-reduced-motion", "value": "reduce"}  # else it scrolls for a while
+        self.call("Emulation.setEmulatedMedia", features=[scheme, still])
         self._events.clear()
         self.call("Page.navigate", url=path.resolve().as_uri())
         while "Page.loadEventFired" not in self._events:

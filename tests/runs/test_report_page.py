@@ -413,19 +413,18 @@ def test_dragging_zooms_all_charts_and_hovering_tells(tmp_path, told, browser):
     browser.mouse("Moved", box[0] + box[2] / 2, box[1] + 20)
     assert browser.value("new Promise(r => requestAnimationFrame(() => r(0)))") == 0
     assert browser.value(ticks) != before
+    browser.mouse("Moved", 2, 2)  # away, as below, where it is compared
+    browser.value("new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
     seen = f"{over}[1].parentElement.querySelector('canvas').toDataURL()"
     was = browser.value(seen)
     left = {"button": "left", "buttons": 1, "clickCount": 1}
     browser.mouse("Pressed", box[0] + box[2] / 2, box[1] + 20, **left)
     browser.mouse("Moved", box[0] + box[2] - 5, box[1] + 20, button="left", buttons=1)
     browser.mouse("Released", box[0] + box[2] - 5, box[1] + 20, **left)
-    browser.value("new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
-    assert browser.value(seen) != was  # another chart than the one that was dragged
+    browser.until(lambda: browser.value(seen) != was)  # another chart than the one dragged
     browser.value("document.getElementById('whole').click()")
-    browser.value("new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
     browser.mouse("Moved", 2, 2)
-    browser.value("new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
-    assert browser.value(seen) == was
+    browser.until(lambda: browser.value(seen) == was)
     assert browser.said == []
 
 
