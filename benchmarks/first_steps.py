@@ -97,10 +97,9 @@ def train(sizes: Sizes, out: Path) -> dict[str, Any]:
     torch._logging.set_logs(recompiles=True)
     said: list[str] = []
     config = sizes.config(out, sizes.small)
-    training = sizes.training(config, tell=said.append)
     folder = runs.new_folder(out / "runs", config)
+    training = sizes.training(config, folder=folder, tell=said.append)
     runs.describe(folder, training.pipeline, "benchmarks.gpu_first")
-    training.folder = folder
     training.run()
     lines = [json.loads(text) for text in (folder / "log.jsonl").read_text("utf-8").splitlines()]
     recordings = sum(len(captured.graphs) for captured in training.engine.captured.values())
@@ -185,9 +184,9 @@ def writer(sizes: Sizes, out: Path) -> dict[str, Any]:
         sections = {"checkpoint": {"images": every}, "samples": {"images": every}}
         config = sizes.config(out, sizes.small, **sections)
         ticking = Ticking(torch.device(sizes.device))
-        training = ticking.training = sizes.training(config, tick=ticking.tick)
-        training.folder = runs.new_folder(out / "runs", config)
-        runs.describe(training.folder, training.pipeline, "benchmarks.gpu_first")
+        folder = runs.new_folder(out / "runs", config)
+        training = ticking.training = sizes.training(config, folder=folder, tick=ticking.tick)
+        runs.describe(folder, training.pipeline, "benchmarks.gpu_first")
         training.checkpoints, training.pictures = Spacing(0.0), Spacing(0.0)
         ticking.run(5)
         ticking.laps.clear()

@@ -48,10 +48,10 @@ class L1(Regularizer):
         super().__init__(weight=weight, every=every)
         self.side = side
 
-    def penalty(self, step: Step) -> Tensor:
-        """Over the net that this update changes."""
+    def penalty(self, step: Step) -> Tensor | None:
+        """Over the net that this update changes; none if it has no such parameter."""
         trained = [p for p in step.net.parameters() if p.dim() >= 2 and p.requires_grad]
-        return torch.stack([self.size(p) for p in trained]).sum()
+        return torch.stack([self.size(p) for p in trained]).sum() if trained else None
 
     def size(self, parameter: Tensor) -> Tensor:
         """One parameter's share, a scalar."""
