@@ -33,7 +33,7 @@ from .contracts import (
     Tracker,
 )
 from .engine.randomness import forked
-from .errors import BadFile, BadOption, BadRun, GanzooError, UnknownComponent, shown
+from .errors import BadFile, BadOption, BadRun, UnknownComponent, shown
 from .generate import generator_file
 from .generate import untrusted_generator as guard
 from .generate.encoding import LoadedEncoder
@@ -129,12 +129,7 @@ def load_encoder(path: str | Path, registry: Registry | None = None) -> LoadedEn
     """The encoder of a `generator.enc.safetensors` or of a run folder, of games that have one;
     raises BadFile as `load` does.
     """
-    folder = Path(path)
-    try:
-        file = runs.find_generator(folder, "generator.enc.safetensors")
-    except GanzooError:
-        runs.find_generator(folder)  # says itself that there is no run, or nothing saved
-        raise GanzooError(f"{folder}: has no encoder; its game trains none") from None
+    file = runs.find_generator(Path(path), "generator.enc.safetensors")
     header = generator_file.read_header(file)
     if header.kind != "encoder":
         raise BadFile(f"{file}: holds a generator, which encodes nothing")
