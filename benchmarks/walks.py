@@ -27,18 +27,19 @@ ARGUMENTS = ("--gen", "mlp", "--data", "ring", "--loss", "nonsat", "--reg", "gp"
 
 def walked(run: Callable[[], object]) -> set[CodeType]:
     """The functions of the core that ran."""
-    found: set[CodeType] = set()
+    ran: set[CodeType] = set()
 
     def profile(frame: FrameType, event: str, _: Any) -> None:
-        if event == "call" and CORE in Path(frame.f_code.co_filename).parents:
-            found.add(frame.f_code)
+        if event == "call":
+            ran.add(frame.f_code)
 
     sys.setprofile(profile)
     try:
         run()
     finally:
         sys.setprofile(None)
-    return {code for code in found if not code.co_name.startswith("<")}
+    named = {code for code in ran if not code.co_name.startswith("<")}
+    return {code for code in named if CORE in Path(code.co_filename).parents}
 
 
 def report(title: str, found: set[CodeType]) -> None:
@@ -66,7 +67,7 @@ def updates() -> None:
         "data": {"name": "ring"},
         "loss": {"name": "nonsat"},
         "reg": {"gp": {}},
-        "train": {"images": 4096, "batch_size": 64, "engine": "eager", "device": "cpu"},
+        "train": {"images": 1024, "batch_size": 64, "engine": "eager", "device": "cpu"},
     }
     try:
         ganzoo.train(config)

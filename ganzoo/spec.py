@@ -117,6 +117,17 @@ class Batch(NamedTuple):
         )
 
 
+class Runs(NamedTuple):
+    """Samples that lie together, as in a shard, and are best read together.
+
+    lengths: how many there are in each run, in the order of the samples
+    window: so many runs are shuffled together
+    """
+
+    lengths: Sequence[int]
+    window: int
+
+
 @dataclass(eq=False)
 class Dataset:
     """Samples in memory or memory-mapped, with what a training must know of them.
@@ -162,6 +173,16 @@ class Dataset:
         if len(known) < len(sizes):
             return None
         return sum(t.numel() * t.element_size() for t in tensors) + sum(known)
+
+    @property
+    def at_hand(self) -> int:
+        """How many of the first samples are to be had soon: what is shown is chosen of them."""
+        return len(self)
+
+    @property
+    def runs(self) -> Runs | None:
+        """Which samples lie together; None where all are equally near."""
+        return None
 
     def to(self, device: torch.device) -> Dataset:
         """The same data on a device."""

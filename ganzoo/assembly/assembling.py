@@ -4,7 +4,7 @@ reads their traits, adapts or refuses with a reason.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ..config.schedules import ends
 from ..config.tree import Config, Optimizer
 from ..contracts import Dataset, Game, GradientPenalty, Metric, Regularizer, Side, Spec
 from ..data.order import check_batch
+from ..distributed.ranks import ALONE, Ranks
 from ..engine.average import Average
 from ..engine.devices import (
     choose_device,
@@ -28,14 +29,15 @@ from ..engine.devices import (
     settle,
 )
 from ..engine.losses import Parts, arrange, choose_differentiation
-from ..engine.moving import MovingSetting
+from ..engine.moving import Moving, MovingSetting
 from ..engine.power_average import LENGTHS, PowerAverage
-from ..engine.randomness import derive, forked
+from ..engine.randomness import derive, forked, reseed
 from ..engine.sizes import check_samples
 from ..errors import BrokenPlugin, GanzooError, Incompatible, one_line
 from ..io.activity import doing
 from ..measure.measuring import check_reads, labels_drawn
 from ..nn import use_native_layers
+from ..nn.shares import asked_in_slopes, share_batch_norms
 from .builder import Assembly, Progress, open_split
 from .compatibility import (
     build_augmentations,
@@ -54,20 +56,26 @@ CALIBRATING = 100_000  # points that nets see the data's scale in
 WAYS = {"forward_over_reverse": "forward over reverse", "double_backward": "double backward"}
 
 
-def assemble(config: Config, registry: Registry, progress: Progress | None = None) -> Pipeline:
-    """Build and check everything; raises UsageError,
-    BadData, DeviceError or BrokenPlugin with one line.
-    """
+def assemble(
+    config: Config,
+    registry: Registry,
+    progress: Progress | None = None,
+    ranks: Ranks = ALONE,
+) -> Pipeline:
+    """Build and check everything; raises UsageError, BadData, DeviceError or BrokenPlugin."""
     build = Assembly(config, registry)
-    device = choose_device(config.train.device)
+    device = ranks.device or choose_device(config.train.device)
     with off_stdout(), forked(device):
         doing("opening the data")
         dataset, held = open_split(build, progress)
         build.spec = dataset.spec
         check_batch(config.train.batch_size, len(dataset))
         _check_accumulation(config)
+        _check_shares(config, ranks)
         _check_turns(config)
-        parts, spec, dataset = _parts(build, dataset, device)
+        asked = asked_in_slopes()
+        parts, spec, dataset = _parts(build, dataset, device, ranks)
+        asked = asked_in_slopes() - asked
         for module in parts.sections().values():
             module.to(device).train()
         arrange(parts, spec, device)
@@ -77,17 +85,10 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
             name: build.build(f"tracker.{name}", "tracker", c)
             for name, c in build.family("tracker").items()
         }
-    counts = {"samples": config.samples.count}
-    counts |= {f"metric.{name}": metric.count for name, metric in metrics.items()}
-    for section, count in counts.items():
-        check_samples(count, spec.numel, device=torch.device("cpu"), section=section)
+    _check_counts(config, metrics, spec)
     doing("")
-    engine, reason = choose_engine(config.train.engine, device)
     moving = [mover for movers in build.moving.values() for mover in movers]
-    if engine == "captured" and config.train.updates == "simultaneous":
-        engine, reason = "compiled", "simultaneous updates are not recorded"
-    elif engine == "captured" and any(isinstance(each, MovingSetting) for each in moving):
-        engine, reason = "compiled", "a recording holds an optimizer's settings as they were"
+    engine, reason = _engine(config, device, moving, ranks, bool(asked))
     slopes = (
         f"; slopes by {WAYS[parts.differentiation]}" if _shared_slopes(parts.regularizers) else ""
     )
@@ -112,7 +113,26 @@ def assemble(config: Config, registry: Registry, progress: Progress | None = Non
         [*dataset.notes, *build.notes],
         held,
         powers,
+        ranks,
     )
+
+
+def _engine(
+    config: Config, device: torch.device, moving: Sequence[Moving], ranks: Ranks, slopes: bool
+) -> tuple[str, str]:
+    """How updates run, and why; slopes: whether one is taken through statistics of a batch."""
+    engine, reason = choose_engine(config.train.engine, device)
+    if ranks.count > 1 and slopes and engine != "eager":  # the compiler loses them (torch 2.15)
+        return "eager", "a slope is taken through statistics of the ranks' whole batch"
+    if engine != "captured":
+        return engine, reason
+    if config.train.updates == "simultaneous":
+        return "compiled", "simultaneous updates are not recorded"
+    if any(isinstance(each, MovingSetting) for each in moving):
+        return "compiled", "a recording holds an optimizer's settings as they were"
+    if ranks.count > 1:
+        return "compiled", "updates of several ranks are not recorded"
+    return engine, reason
 
 
 def _metrics(
@@ -127,6 +147,14 @@ def _metrics(
         check_modality(build, f"metric.{name}", "metric", name, metric, spec)
         check_reads(name, metric, dataset, held, labels is not None)
     return metrics
+
+
+def _check_counts(config: Config, metrics: Mapping[str, Metric], spec: Spec) -> None:
+    """Raises Incompatible for more samples than the memory takes."""
+    counts = {"samples": config.samples.count}
+    counts |= {f"metric.{name}": metric.count for name, metric in metrics.items()}
+    for section, count in counts.items():
+        check_samples(count, spec.numel, device=torch.device("cpu"), section=section)
 
 
 def _check_accumulation(config: Config) -> None:
@@ -145,6 +173,24 @@ def _check_accumulation(config: Config) -> None:
             )
 
 
+def _check_shares(config: Config, ranks: Ranks) -> None:
+    """Raises Incompatible for a batch that the ranks cannot share."""
+    train = config.train
+    for key in ("batch_size", "gen_batch"):
+        whole = getattr(train, key)
+        unit = ranks.count * train.accumulate
+        if whole % unit:
+            parts = f" in {train.accumulate} parts" if train.accumulate > 1 else ""
+            raise Incompatible(
+                f"does not divide among {ranks.count} ranks{parts}",
+                section="train",
+                key=key,
+                value=whole,
+                remedy="take",
+                change={f"train.{key}": max(whole // unit, 1) * unit},
+            )
+
+
 def _check_turns(config: Config) -> None:
     """Raises Incompatible for several updates of one player at once."""
     for key in ("n_critic", "n_gen"):
@@ -154,7 +200,9 @@ def _check_turns(config: Config) -> None:
             raise Incompatible(message, section="train", key=key, value=value)
 
 
-def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Parts, Spec, Dataset]:
+def _parts(
+    build: Assembly, dataset: Dataset, device: torch.device, ranks: Ranks
+) -> tuple[Parts, Spec, Dataset]:
     """What takes part in an update, checked and rehearsed; the spec of a sample, and of the data
     what is read.
     """
@@ -200,17 +248,27 @@ def _parts(build: Assembly, dataset: Dataset, device: torch.device) -> tuple[Par
         conditions,
         config.train.label_dropout,
     )
-    doing(f"rehearsing an update of each net with a batch of {config.train.part:,}")
+    _rehearse(build, parts, dataset, spec, ranks)
+    if device.type == "cpu":
+        _settle_precision(build, parts, spec, ranks)
+    return parts, spec, dataset
+
+
+def _rehearse(build: Assembly, parts: Parts, dataset: Dataset, spec: Spec, ranks: Ranks) -> None:
+    """An update of each side, as large as a rank's."""
+    config = build.config
+    if ranks.count > 1:
+        for net in parts.nets.values():
+            share_batch_norms(net)
+    own = config.train.part // ranks.count
+    doing(f"rehearsing an update of each net with a batch of {own:,}")
     rehearse(
         parts,
         dataset,
         spec,
-        {side: config.train.part_of(side) for side in SIDES},
+        {side: config.train.part_of(side) // ranks.count for side in SIDES},
         lambda section: f"{section} of {build.owners[section]}",
     )
-    if device.type == "cpu":
-        _settle_precision(build, parts, spec)
-    return parts, spec, dataset
 
 
 def _check_packs(augmentations: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
@@ -282,7 +340,7 @@ def _calibrate(build: Assembly, dataset: Dataset, nets: Mapping[str, Any]) -> No
         build.notes.append(f"points: slopes and gamma are counted over {unit:.3g}, their deviation")
 
 
-def _settle_precision(build: Assembly, parts: Parts, spec: Spec) -> None:
+def _settle_precision(build: Assembly, parts: Parts, spec: Spec, ranks: Ranks) -> None:
     """On a CPU: bf16 where it is left open, the processor has it and a trial finds it quicker."""
     train = build.config.train
     if train.precision == "bf16" and not computes_in_bf16():
@@ -292,7 +350,8 @@ def _settle_precision(build: Assembly, parts: Parts, spec: Spec) -> None:
     if train.deterministic:  # a trial may end otherwise the next time
         build.notes.append("precision fp32, without a trial of bf16, since runs are to be equal")
         return
-    gain = bf16_gain(parts, spec, train.part)
+    own = train.part // ranks.count
+    gain = ranks.tell(bf16_gain(parts, spec, own) if ranks.first else None)
     parts.precision = "bf16" if gain >= MARGIN else "fp32"
     found = f"bf16 is {gain:.1f} times as fast here" if gain else "updates fail in bf16"
     build.notes.append(f"precision {parts.precision}: {found}, by a trial; this run keeps it")
@@ -310,7 +369,7 @@ def _prepare(
     discriminator: nn.Module,
 ) -> None:
     for name, regularizer in regularizers.items():
-        torch.manual_seed(derive(build.config.train.seed, "prepare", name))
+        reseed(derive(build.config.train.seed, "prepare", name))
         try:
             with contained():
                 regularizer.prepare(generator, discriminator)

@@ -20,11 +20,11 @@ from ..components.registry import Component, Registry
 from ..config.schedules import ends, followed, is_schedule, moves
 from ..config.tree import Choice, Config, Tree
 from ..contracts import Dataset, Spec
-from ..data import form_of, holdout, load_pictures, parse_resolution, resize
+from ..data import form_of, holdout, is_pattern, load_pictures, parse_resolution, resize
 from ..data.pairs import layout_of, load_two, split
 from ..engine import sizes
 from ..engine.moving import Moving, as_buffer, as_setting_of
-from ..engine.randomness import derive
+from ..engine.randomness import derive, reseed
 from ..errors import (
     BadConfig,
     BadData,
@@ -69,7 +69,7 @@ class Assembly:
         """
         component = self.component(section, kind, choice.name)
         choice = self._automatic(component, section, choice)
-        torch.manual_seed(derive(self.config.train.seed, "init", section))
+        reseed(derive(self.config.train.seed, "init", section))
         try:
             built = self._built(component, section, choice, arguments)
         except GanzooError as error:
@@ -207,27 +207,38 @@ def _pictures(
 
 
 def _read(
-    build: Assembly, path: Path, resolution: tuple[int, int] | None, progress: Progress | None
+    build: Assembly,
+    path: Path | str,
+    resolution: tuple[int, int] | None,
+    progress: Progress | None,
 ) -> Dataset:
-    """The samples of a file, or the videos of a folder or zip; else pictures."""
+    """The samples of a file or of shards, or the videos of a folder or zip; else pictures."""
     data = build.config.data
     form = form_of(path, data.options)
     if form is None:
-        return _pictures(build, path, resolution, progress)
-    if data.lazy:
+        return _pictures(build, Path(path), resolution, progress)
+    if data.lazy and not form.lazy:
         message = f"{data.name} is {form.name}, which is read once and kept"
         change = {"data.lazy": False}
         raise Incompatible(
             message, section="data", key="lazy", value=True, remedy="set", change=change
         )
-    settings: dict[str, Any] = {}
-    if form.scaled:
-        settings = {"resolution": resolution, "background": data.background, "progress": progress}
-        settings["channels"] = None if data.channels == "auto" else int(data.channels)
-    elif resolution or data.channels != "auto":
+    if data.split == 2:
+        message = f"{data.name} is {form.name}, of which no picture is halved"
+        raise Incompatible(message, section="data", key="split", value=2)
+    if not form.scaled and (resolution or data.channels != "auto"):
         key = "resolution" if resolution else "channels"
         message = f"{data.name} is {form.name}, without pictures"
         raise Incompatible(message, section="data", key=key, value=getattr(data, key))
+    offered: dict[str, Any] = {
+        "resolution": resolution,
+        "channels": None if data.channels == "auto" else int(data.channels),
+        "background": data.background,
+        "progress": progress,
+        "lazy": data.lazy,
+        "given": data.given,
+    }
+    settings = {name: offered[name] for name in form.takes}
     options = check(form.load, data.options, "data")
     try:
         dataset = form.load(path, **settings, **options)
@@ -255,8 +266,8 @@ def open_dataset(build: Assembly, progress: Progress | None) -> Dataset:
     try:
         component = build.component("data", "dataset", data.name)
     except UnknownComponent as error:
-        path = _expanded("name", data.name)
-        if not path.exists():
+        path = data.name if is_pattern(data.name) else _expanded("name", data.name)
+        if isinstance(path, Path) and not path.exists():
             error.message += ", and there is no such folder or zip, nor a file"
             raise error from None
         return _read(build, path, resolution, progress)

@@ -2,7 +2,8 @@
 work together, and how much memory does it take?
 
 What can be found without arithmetic is found on tensors without storage; the update of each side
-then runs once for real, on a few samples. Nets are tried by themselves first, since regularizers
+then runs once for real, on a few samples. What is quicker done than simulated, as updates of small
+nets are, is only done. Nets are tried by themselves first, since regularizers
 prepare them, and would be blamed for one that is broken.
 """
 
@@ -24,9 +25,12 @@ from ..engine.simulation import (
     FEW,
     device_of,
     fork,
+    light,
+    light_update,
     one_update,
+    quick_peak,
+    real_call,
     simulated_call,
-    simulated_peak,
     update_peak,
     within_memory,
 )
@@ -49,7 +53,7 @@ def try_nets(
         call, expected = _trial(about.kind, specs[role], net)
         who = f"{type(net).__name__} of {say(role)}"
         try:
-            found, peak = _called(net, call)
+            found, peak = _called(net, call, specs[role])
         except Exception as error:
             raise BrokenPlugin(f"{who} fails: {one_line(error)}", section=role) from error
         check_call(role, peak)
@@ -61,10 +65,13 @@ def try_nets(
             raise BrokenPlugin(f"{who} {problem}", section=role)
 
 
-def _called(net: nn.Module, call: Callable[[Any], Any]) -> tuple[Any, int | None]:
-    """What a call of a copy gives, and the bytes that it takes; not known where it reads values."""
+def _called(net: nn.Module, call: Callable[[Any], Any], spec: Spec) -> tuple[Any, int | None]:
+    """What a call of a copy on two samples gives, and the bytes that it
+    takes; not known where it reads values, and is too much to be just done.
+    """
     try:
-        return simulated_call(net, lambda copied: call(copied.train()))
+        tried = real_call if light([net], 2, spec) else simulated_call
+        return tried(net, lambda copied: call(copied.train()))
     except Exception:  # perhaps only because it reads values
         with contained():
             return call(copy.deepcopy(net).train()), None
@@ -118,21 +125,14 @@ def rehearse(
     """Updates of both sides on copies of the parts, so
     that what does not work is a line before the training.
 
-    Once at full size on tensors without storage, which costs no arithmetic,
-    and once on a few real samples, hooks after the update included; on a whole
-    batch where a part cannot do with less. `say` words a section ("reg.gp")
-    for the person. Raises BrokenPlugin naming the part that failed.
+    Once at full size on tensors without storage, which costs no arithmetic, and once on a few real
+    samples, hooks after the update included; on a whole batch where a part cannot do with less, and
+    nothing but this where that is quicker. `say` words a section ("reg.gp") for the person. Raises
+    BrokenPlugin naming the part that failed.
     """
     for side in SIDES:
         batch = batches[side]
-        few = min(batch, FEW)
-        try:
-            simulated_peak(parts, spec, batch, side)
-        except GanzooError:
-            raise
-        except Exception:  # perhaps only because a part reads values, which these tensors have not
-            few = batch
-            _check_room(parts, spec, batch, side)
+        few = batch if light_update(parts, spec, batch) else _few(parts, spec, batch, side)
         for count in dict.fromkeys((few, batch)):
             error = _tried(parts, dataset, spec, count, side)
             if error is None:
@@ -144,6 +144,18 @@ def rehearse(
             raise BrokenPlugin(
                 f"{who} fails in the {side}'s update with a batch of {batch}: {problem}"
             )
+
+
+def _few(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
+    """Samples of the trial that follows on an update of the whole batch without storage."""
+    try:
+        quick_peak(parts, spec, batch, side)
+    except GanzooError:
+        raise
+    except Exception:  # perhaps only because a part reads values, which these tensors have not
+        _check_room(parts, spec, batch, side)
+        return batch
+    return min(batch, FEW)
 
 
 def _check_room(parts: Parts, spec: Spec, batch: int, side: Side) -> None:
@@ -191,11 +203,11 @@ def _samples(parts: Parts, dataset: Dataset, spec: Spec, count: int) -> tuple[Ba
     """Samples from all over the data, which are often sorted
     by class, with what belongs to them, and latents.
     """
-    chosen = torch.linspace(0, len(dataset) - 1, count).long()
+    chosen = torch.linspace(0, dataset.at_hand - 1, count).long()
     batch, device = dataset.gather(chosen), device_of(parts)
     given = dict(batch.given)
     for name, other in dataset.others.items():
-        given[name] = other.gather(torch.linspace(0, len(other) - 1, count).long()).samples
+        given[name] = other.gather(torch.linspace(0, other.at_hand - 1, count).long()).samples
     batch = batch._replace(
         labels=batch.labels if spec.classes else None,
         given={name: each for name, each in given.items() if name in spec.given},

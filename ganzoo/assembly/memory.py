@@ -61,8 +61,9 @@ def estimate(
 def _part(pipeline: Pipeline, side: Side, batch: int | None) -> int:
     """Samples that a side computes at once, where the discriminator computes so many."""
     train = pipeline.config.train
-    own = train.part_of(side)
-    return own if batch is None else max(own * batch // train.part, 1)
+    own = train.part_of(side) // pipeline.ranks.count
+    whole = train.part // pipeline.ranks.count
+    return own if batch is None else max(own * batch // whole, 1)
 
 
 def _update(pipeline: Pipeline, side: Side, batch: int, engine: str) -> int:
@@ -140,7 +141,7 @@ def advice(pipeline: Pipeline, free: int) -> DeviceError:
     """An error that says what is needed, what there is, and the
     largest batch that fits, from a line through two estimates.
     """
-    batch = pipeline.config.train.part
+    batch = pipeline.config.train.part // pipeline.ranks.count
     half = max(batch // 2, 1)
     whole, less = (needed(pipeline, estimate(pipeline, size)) for size in (batch, half))
     per_sample = (whole - less) / max(batch - half, 1)

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..config.schedules import ends, followed, moves
 from ..config.tree import Config
 from ..contracts import Dataset, Metric, Side, Spec, Tracker
+from ..distributed.ranks import ALONE, Ranks
 from ..engine.average import Average
 from ..engine.blame import reason
 from ..engine.losses import Parts
@@ -48,6 +49,7 @@ class Pipeline:
     notes: list[str] = field(default_factory=list)  # what assembly adapted and why
     held: Dataset | None = None  # samples that the training does not see
     powers: Mapping[str, PowerAverage] = field(default_factory=dict)  # averages for snapshots
+    ranks: Ranks = ALONE  # who computes shares of each batch
 
     def clips(self, side: Side) -> tuple[float, float]:
         """(largest gradient norm, largest gradient entry) of a side; 0 is off."""

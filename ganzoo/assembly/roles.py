@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import nn
 
 from ..components.kinds import ROLES
 from ..config.tree import Net
 from ..contracts import Condition, Dataset, Game, Role, Side, Spec
 from ..contracts.game import Nets
-from ..engine.randomness import derive
+from ..engine.randomness import derive, reseed
 from ..errors import BadConfig, BrokenPlugin, Incompatible
 from ..nn import initialise
 from .builder import Assembly
@@ -84,7 +83,7 @@ def build_nets(
         if choice.init != "auto":
             # by the kind's name, as runs of one generator and one discriminator always were
             stream = role.kind if name == ROLES[role.kind] else name
-            torch.manual_seed(derive(build.config.train.seed, "init", stream))
+            reseed(derive(build.config.train.seed, "init", stream))
             initialise(nets[name], choice.init)
     return nets, specs
 

@@ -17,6 +17,7 @@ import click
 from .. import __version__
 from ..errors import GanzooError, UsageError, nearest, one_line
 from ._echo import echo
+from ._ranks import let_the_first_speak, speaks
 from ._words import Words
 
 COMMANDS = {  # name -> (module, one line)
@@ -47,6 +48,9 @@ COMMANDS = {  # name -> (module, one line)
         "Hold a plugin's components to the contracts, and say how to fix them.",
     ),
 }
+
+
+SHARED = "train"  # the command that ranks of torchrun run together
 
 
 class LazyGroup(click.Group):
@@ -124,8 +128,20 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; an error is one
     line on stderr, a traceback only where GANZOO_DEBUG is 1.
     """
+    if speaks():
+        return _run(arguments)
+    if [*arguments][:1] != [SHARED]:
+        return 0  # the first rank does it
+    code = _run(arguments)
+    if code in (1, 2):  # 128 and more: a signal that all ranks had
+        let_the_first_speak()
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
     debug = os.environ.get("GANZOO_DEBUG") == "1"
     words = Words()
+    who = "" if speaks() else f"rank {os.environ['RANK']}: "
     try:
         result = group.main([*arguments], prog_name="ganzoo", standalone_mode=False, obj=words)
         return result if isinstance(result, int) else 0
@@ -134,13 +150,15 @@ def run(arguments: Sequence[str]) -> int:
             echo(line, err=True)
         return error.exit_code
     except click.ClickException as error:
-        _fail(_explain(error, arguments))
+        if speaks():
+            _fail(_explain(error, arguments))
         return error.exit_code
     except GanzooError as error:
         if debug:
             raise
         words.parameters = _parameters(arguments)
-        _fail(error.line(words.place, words.setting))
+        if speaks() or not isinstance(error, UsageError):  # which all ranks find alike
+            _fail(who + error.line(words.place, words.setting))
         return 2 if isinstance(error, UsageError) else 1
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted")
@@ -153,7 +171,7 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if debug:
             raise
-        _fail(f"unexpected {one_line(error)}; GANZOO_DEBUG=1 shows where")
+        _fail(f"{who}unexpected {one_line(error)}; GANZOO_DEBUG=1 shows where")
         return 1
 
 

@@ -78,9 +78,9 @@ _told = [-math.inf]  # when something was said now and then
 
 def now_and_then(text: str, now: bool = False) -> None:
     """One line on stderr of what takes long in a training, beside its bar: the first, and another
-    after some seconds.
+    after some seconds; what is to be said now, always.
     """
-    if text and time.monotonic() - _told[0] >= PLAIN_EVERY:
+    if text and (now or time.monotonic() - _told[0] >= PLAIN_EVERY):
         _told[0] = time.monotonic()
         say(text)
 
@@ -223,7 +223,7 @@ class Reporter(Tracker):
         if self.bar is not None:
             self.bar.figures = text
         else:
-            _write(f"{printable(text)}\n".encode())
+            write_now(f"{printable(text)}\n".encode())
 
     def finish(self) -> None:
         """Leave the last figures on the screen."""
@@ -266,7 +266,7 @@ def data_progress(what: str = "reading pictures") -> Iterator[Callable[[int, int
             bar.stop()
 
 
-def _write(content: bytes) -> None:
+def write_now(content: bytes) -> None:
     """Bytes on standard error from a signal handler, where an error would end the training."""
     with contextlib.suppress(OSError):
         os.write(2, content)
@@ -279,21 +279,34 @@ STOPS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 @contextlib.contextmanager
 def stopping(training: Training, announce: Callable[[str], None]) -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP ask the training to finish its update, save and leave; a second
-    one quits at once. What the process was told to ignore (nohup) stays ignored.
-    """
+    """A signal to stop asks the training to finish its update, save and leave."""
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        if training.stop is not None:
-            if CONSOLE.is_terminal:
-                _write(b"\x1b[?25h\n")  # the bar hides the cursor
-            os._exit(128 + number)
+    def ask(number: int) -> None:
         training.stop = number
         announce("stopping after this update, then saving; once more quits at once")
 
+    with stops(ask):
+        yield
+
+
+@contextlib.contextmanager
+def stops(ask: Callable[[int], None]) -> Iterator[None]:
+    """Within, `ask` is told of the first SIGINT, SIGTERM or SIGHUP, and a second one quits at
+    once. What the process was told to ignore (nohup) stays ignored.
+    """
+    asked: list[int] = []
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        if asked:
+            if CONSOLE.is_terminal:
+                write_now(b"\x1b[?25h\n")  # a bar hides the cursor
+            os._exit(128 + number)
+        asked.append(number)
+        ask(number)
+
     numbers = [getattr(signal, name) for name in STOPS if hasattr(signal, name)]
     heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, ask) for number in heard}
+    before = {number: signal.signal(number, hear) for number in heard}
     try:
         yield
     finally:

@@ -1,5 +1,5 @@
-"""`ganzoo data inspect PATH`: what a folder, zip or file
-holds, and what training would do with it.
+"""`ganzoo data inspect PATH`: what a folder, zip or file holds, and what training would do with it;
+`ganzoo data shard PATH`: its pictures as shards.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 NAMED = 20  # classes and broken files that are named one by one
 
 
-@click.group("data", short_help="Look at data before training on it.")
+@click.group("data", short_help="Look at data before training on it, or write them as shards.")
 def command() -> None:
-    """Look at data before training on it."""
+    """Look at data before training on it, or write them as shards."""
 
 
 @command.command("inspect", short_help="Say what a folder, zip or file of data holds.")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=click.Path())
 @click.option("--resolution", metavar="N|HxW", help="As for ganzoo train.")
 @click.option(
     "--set",
@@ -37,13 +37,13 @@ def command() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect_command(
-    path: Path, resolution: str | None, settings: tuple[str, ...], as_json: bool
+    path: str, resolution: str | None, settings: tuple[str, ...], as_json: bool
 ) -> None:
     """Say what PATH holds, and what training would do: of pictures the sizes, channels, classes and
     broken files; of a table its columns, of texts the letters, of videos and arrays the samples.
     """
-    if not path.exists() and any(
-        c.name == str(path) for c in loaded().registry.components("dataset")
+    if not Path(path).exists() and any(
+        c.name == path for c in loaded().registry.components("dataset")
     ):
         raise UsageError(f"{path}: a data set, and not a folder or zip; see ganzoo info {path}")
     options = _options(settings)
@@ -76,6 +76,37 @@ def inspect_command(
     echo(f"  {found['training']['memory_mib']:,} MiB of pixels")
 
 
+@command.command("shard", short_help="Write a folder or zip of pictures as shards.")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Their folder.")
+@click.option(
+    "--size", default="1GB", show_default=True, metavar="SIZE", help="Of each, at most about."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def shard_command(path: Path, out: Path, size: str, as_json: bool) -> None:
+    """Write the pictures of PATH, a folder or zip, as shards: tars of some samples each, which
+    `ganzoo train --data OUT` reads one after the other. Labels, vectors and pairs go with them.
+    """
+    with patience():
+        from ..data import write_shards
+        from ..io.device_memory import parse_bytes
+        from ._report import data_progress
+
+    limit = parse_bytes(size)
+    if not limit:
+        raise UsageError(f"--size {size}: no size; write 200MB or 1GB")
+    with patience("listing what is there"), data_progress() as progress:
+        found = write_shards(path, out, size=limit, progress=progress)
+    index = found.index
+    if as_json:
+        print_json({"out": str(out), "notes": list(found.notes), **index.model_dump()})
+        return
+    for note in found.notes:
+        echo(plain(note))
+    samples, written = (sum(getattr(each, n) for each in index.shards) for n in ("count", "size"))
+    echo(f"{samples:,} samples in {len(index.shards):,} shards, {written:,} bytes: {out}")
+
+
 def _options(settings: tuple[str, ...]) -> dict[str, Any]:
     """The options of data that --set gives, by name."""
     from ..config import setting
@@ -90,7 +121,7 @@ def _options(settings: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _inspect_form(
-    path: Path, form: Form, options: dict[str, Any], resolution: str | None, as_json: bool
+    path: str, form: Form, options: dict[str, Any], resolution: str | None, as_json: bool
 ) -> None:
     """Say what is read in another form than pictures."""
     from ..components.options import check

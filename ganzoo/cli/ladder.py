@@ -10,12 +10,12 @@ import click
 
 from ..components.kinds import KINDS
 from ..errors import BadConfig, UsageError
-from ._complete import components, settings
+from ._complete import components
 from ._echo import echo
 from ._patience import patience
 from ._shared import Whole, loaded, plain, print_json, table
 from ._words import FLAGS, MANY
-from .train import part_flags
+from .train import BATCH_SIZE, SETTINGS, machine_flags, part_flags
 
 if TYPE_CHECKING:
     from ..components.registry import Registry
@@ -29,18 +29,9 @@ OURS = ("data", "metric", "measure", "samples", "checkpoint", "log", "tracker")
 @click.command("ladder", short_help="Try settings on harder and harder data.")
 @click.argument("recipe", required=False, shell_complete=components("recipe"))
 @functools.partial(part_flags, without=FIXED)
-@click.option(
-    "--set",
-    "settings",
-    metavar="SECTION.KEY=VALUE",
-    multiple=True,
-    shell_complete=settings,
-    help="Any option of the parts and the training: --set gen.width=64.",
-)
-@click.option("--batch-size", metavar="N", help="Real images in one update.")
-@click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")
-@click.option("--precision", metavar="NAME", help="auto, fp32, tf32, bf16.")
-@click.option("--engine", metavar="NAME", help="How updates run: auto, eager, compiled, captured.")
+@SETTINGS
+@BATCH_SIZE
+@machine_flags
 @click.option(
     "--rungs",
     metavar="NAME,NAME",
@@ -125,7 +116,9 @@ def _row(found: Climb) -> list[str]:
     reached = "" if found.value is None else f"{found.value:.3g}"
     if len(found.values) > 1:
         reached += f" ({min(found.values):.3g} to {max(found.values):.3g})"
-    better = ("high" if found.larger else "low") if found.values else ""
+    better = ""
+    if found.values:
+        better = "high" if found.larger else "low"
     return [found.rung.name, found.rung.figure, reached, ends, better, found.verdict]
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shlex
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -238,15 +235,19 @@ def _list(plan: Plan, as_json: bool) -> None:
 def _run(folder: Path, jobs: int, executor: Executor | None, as_json: bool) -> int:
     """Train what is not trained yet, and show the report; returns the exit code."""
     from ..sweeps import running
-    from ._report import say
+    from ._report import say, stops, write_now
 
     heard: list[int] = []
+
+    def ask(number: int) -> None:
+        heard.append(number)
+        write_now(b"stopping: trials save and leave; once more quits at once\n")
 
     def told(result: Result, plan: Plan) -> None:
         say(f"{plan.folder_of(result.trial)}: {_line(result)}")
 
     say(f"sweep folder: {folder}")
-    with _stopping(heard), patience(""):
+    with stops(ask), patience(""):
         done = running.run(
             folder, jobs=jobs, executor=executor, stop=lambda: bool(heard), told=told
         )
@@ -255,7 +256,7 @@ def _run(folder: Path, jobs: int, executor: Executor | None, as_json: bool) -> i
             f"stopped; {counted(len(done.results), 'trial')} ended, the others are saved; continue "
             f"with: ganzoo sweep --resume {shlex.quote(str(folder))}"
         )
-        return 128 + heard[0]
+        return 128 + next(iter(heard), signal.SIGTERM)  # if not we, a trial was asked to
     _show(done, as_json)
     return 0
 
@@ -285,25 +286,3 @@ def _show(done: Sweep, as_json: bool) -> None:
     failed = sum(result.status == "failed" for result in done.results)
     if failed:
         echo(f"failed     {counted(failed, 'trial')}, which --resume tries again")
-
-
-@contextlib.contextmanager
-def _stopping(heard: list[int]) -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP let trials save and leave; a second one quits at once."""
-    from ._report import STOPS, _write
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if heard:
-            os._exit(128 + number)
-        heard.append(number)
-        _write(b"stopping: trials save and leave; once more quits at once\n")
-
-    numbers = [getattr(signal, name) for name in STOPS if hasattr(signal, name)]
-    kept = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    before: dict[int, Callable[..., Any] | int | None] = {}
-    before = {number: signal.signal(number, ask) for number in kept}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -14,6 +14,7 @@ import click
 from .. import config as configuration
 from ..components.kinds import KINDS
 from ..errors import UsageError
+from . import _ranks
 from ._complete import components, settings
 from ._echo import echo
 from ._patience import patience
@@ -22,6 +23,7 @@ from ._shared import counted, loaded, plain, print_json
 if TYPE_CHECKING:
     from ..assembly.pipeline import Pipeline
     from ..components.registry import Registry
+    from ..distributed.ranks import Ranks
     from ..training.loop import Training
     from ..training.resume import Opened
     from ._layers import Layers
@@ -42,6 +44,31 @@ def part_flags(function: Callable[..., int], without: Sequence[str] = ()) -> Cal
     return function
 
 
+BATCH_SIZE = click.option("--batch-size", metavar="N", help="Real images in one update.")
+MACHINE = (
+    click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps."),
+    click.option("--precision", metavar="NAME", help="auto, fp32, tf32, bf16."),
+    click.option(
+        "--engine", metavar="NAME", help="How updates run: auto, eager, compiled, captured."
+    ),
+)
+SETTINGS = click.option(
+    "--set",
+    "settings",
+    metavar="SECTION.KEY=VALUE",
+    multiple=True,
+    shell_complete=settings,
+    help="Any option: --set gen.width=64.",
+)
+
+
+def machine_flags(function: Callable[..., int]) -> Callable[..., int]:
+    """Where and how updates run."""
+    for flag in reversed(MACHINE):
+        function = flag(function)
+    return function
+
+
 @click.command("train", short_help="Train a GAN from named parts.")
 @part_flags
 @click.option(
@@ -55,20 +82,11 @@ def part_flags(function: Callable[..., int], without: Sequence[str] = ()) -> Cal
     metavar="FILE",
     help="A run file, over the recipe; - reads it from stdin.",
 )
-@click.option(
-    "--set",
-    "settings",
-    metavar="SECTION.KEY=VALUE",
-    multiple=True,
-    shell_complete=settings,
-    help="Any option: --set gen.width=64.",
-)
+@SETTINGS
 @click.option("--images", metavar="COUNT", help="Real images to show, for instance 200k.")
-@click.option("--batch-size", metavar="N", help="Real images in one update.")
+@BATCH_SIZE
 @click.option("--seed", metavar="N", help="Of everything random; the same seed gives the same run.")
-@click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")
-@click.option("--precision", metavar="NAME", help="auto, fp32, tf32, bf16.")
-@click.option("--engine", metavar="NAME", help="How updates run: auto, eager, compiled, captured.")
+@machine_flags
 @click.option("--keep", metavar="N", help="Checkpoints to keep.")
 @click.option(
     "--on-nan",
@@ -123,6 +141,12 @@ def command(
     """
     if as_json and not dry_run:
         raise UsageError("--json: goes with --dry-run; a training's figures are in its log.jsonl")
+    ranks = _ranks.join(given["device"])
+    if ranks is not None and not ranks.first:
+        return _ranks.follow(ranks)
+    if ranks is not None and dry_run:
+        _ranks.dismiss(ranks)
+        ranks = None
     if resume is not None:
         if given["recipe"] or given["config_file"] or out or save_recipe:
             raise UsageError(
@@ -130,20 +154,37 @@ def command(
                 "--config, --out and --save-recipe"
             )
         insists = {"from_scratch": from_scratch, "accept_data": accept_data}
-        return _resume(resume, given, insists, dry_run, as_json)
+        return _resume(resume, given, insists, dry_run, as_json, ranks)
     if from_scratch or accept_data:
         flag = "--from-scratch" if from_scratch else "--accept-data"
         raise UsageError(f"{flag}: goes with --resume RUN")
+    return _begin(out or Path("runs"), given, save_recipe, dry_run, as_json, ranks)
+
+
+def _begin(
+    root: Path,
+    given: dict[str, Any],
+    save_recipe: Path | None,
+    dry_run: bool,
+    as_json: bool,
+    ranks: Ranks | None,
+) -> int:
+    """Assemble what the flags say, and train it in a new folder; returns the exit code."""
     from ..training import run_folder as runs
     from ._layers import configure, words
 
+    begun = None if dry_run else _ranks.begun(root)
+    if begun is not None:  # this job of torchrun was restarted
+        nothing = {name: () if isinstance(value, tuple) else None for name, value in given.items()}
+        insists = {"from_scratch": False, "accept_data": False}
+        return _resume(begun, nothing, insists, ranks=ranks)
     registry = loaded().registry
     layers = configure(registry, given, words=words())
     if not dry_run:
-        runs.check_root(out or Path("runs"))
+        runs.check_root(root)
     if save_recipe is not None:
         _check_recipe(save_recipe)
-    pipeline = _assembled(layers, registry)
+    pipeline = _assembled(layers, registry, ranks)
     if save_recipe is not None:
         _save_recipe(save_recipe, pipeline)
     if dry_run:
@@ -153,20 +194,29 @@ def command(
 
     with patience():
         memory.check_fits(pipeline)
-    folder = runs.new_folder(out or Path("runs"), pipeline.config)
+    folder = runs.new_folder(root, pipeline.config)
     with contextlib.ExitStack() as stack:
         stack.callback(runs.Lock(folder).release)
+        _ranks.remember(root, folder)
         return run(pipeline, folder, pipeline.notes)
 
 
-def _assembled(layers: Layers, registry: Registry) -> Pipeline:
-    """The pipeline of a configuration, with a bar while its pictures are read."""
+def _assembled(layers: Layers, registry: Registry, ranks: Ranks | None = None) -> Pipeline:
+    """The pipeline of a configuration, with a bar while its pictures are read; ranks: who trains it
+    together.
+    """
     with patience():
         from ..assembly.assembling import assemble
         from ._report import data_progress
 
+    from ..distributed.ranks import ALONE
+    from ..training import following
+
+    ranks = ranks or ALONE
+    following.invite(ranks, layers.config, layers.meant)
     with patience("opening the data"), data_progress() as progress:
-        pipeline = assemble(layers.config, registry.meaning(layers.meant), progress)
+        pipeline = assemble(layers.config, registry.meaning(layers.meant), progress, ranks)
+    ranks.compare(following.identity(pipeline))
     pipeline.notes[:0] = layers.notes
     return pipeline
 
@@ -216,7 +266,12 @@ def _tell(notes: Iterable[str]) -> None:
 
 
 def _resume(
-    folder: Path, given: dict[str, Any], insists: dict[str, bool], dry_run: bool, as_json: bool
+    folder: Path,
+    given: dict[str, Any],
+    insists: dict[str, bool],
+    dry_run: bool = False,
+    as_json: bool = False,
+    ranks: Ranks | None = None,
 ) -> int:
     """Go on with a run in its folder, or show how it would; returns the exit code."""
     from ..assembly import memory
@@ -238,7 +293,7 @@ def _resume(
         meant = configuration.recorded(tree, opened.about.get("plugins"))
         layers = configure(registry, given, tree, words(), meant)
         runs.check_same(opened.config, layers.config, folder)
-        pipeline = _assembled(layers, registry)
+        pipeline = _assembled(layers, registry, ranks)
         accept = insists["accept_data"]
         changed = resuming.check_data(opened, pipeline.dataset, accept=accept)
         notes = [*opened.notes, *runs.check_versions(opened.about, pipeline), *changed]
@@ -259,7 +314,9 @@ def run(
     import torch
 
     from ..assembly import memory
+    from ..doctor.live import Watch
     from ..io.activity import heard
+    from ..training import following
     from ..training import resume as resuming
     from ..training import rollback as recovery
     from ..training import run_folder as runs
@@ -268,10 +325,12 @@ def run(
 
     reporter = Reporter(pipeline)
     try:
-        training = Training(pipeline, folder, [reporter], reporter.tick, say)
+        watch = Watch(pipeline, say)
+        training = Training(pipeline, folder, [reporter, watch], reporter.tick, say)
         if opened is not None:
             resuming.restore(opened, training, say)
             reporter.start_from(training.images)
+        following.meet(training, opened is not None and opened.manifest is not None)
         _tell(notes)
         runs.describe(folder, pipeline, shlex.join(["ganzoo", *sys.argv[1:]]))
         goal = training.config.train.images

@@ -110,6 +110,7 @@ class Train(Section):
     label_dropout: Annotated[float, Field(ge=0, lt=1)]
     deterministic: bool
     on_nan: Literal["stop", "rollback"]
+    reduce: Literal["fp32", "bf16"]
 
     @property
     def part(self) -> int:

@@ -351,6 +351,8 @@ class Metric(nn.Module):
     # `measure` and `compare` get too; "labels": of the samples, which `features` gets too;
     # "classes": labels of the data, which `learn` sees; "generator": the net itself, and no samples
     reads: tuple[str, ...] = ("real",)
+    # ailments that it tells -> the figure that is above 0 where there is one: {"memorising": ...}
+    signs: ClassVar[Mapping[str, str]] = {}
     # whether the order of the data matters to it; else samples come in that of their contents
     in_order: ClassVar[bool] = False
 

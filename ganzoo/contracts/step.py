@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.func import vjp
 
-from ..nn import full
+from ..nn import full, ranks, whole_mean
 from ..spec import as_samples
 from .gradients import Pull, gradient_penalty
 from .values import scalar
@@ -269,7 +269,7 @@ class Step:
             return real.lerp(self.fake if seen else self.drawn, mix)
         if at == "around":
             # DRAGAN: uniform noise of half the batch's deviation, a random part of the way
-            return real + mix * 0.5 * real.std() * torch.rand_like(real)
+            return real + mix * 0.5 * deviation(real) * torch.rand_like(real)
         raise ValueError(f"no place {at!r} for a slope: real, fake, between or around")
 
     def penalise(
@@ -377,6 +377,15 @@ class Step:
         """
         judged = self._judge(samples)
         return mean_of(judged[0]), judged
+
+
+def deviation(samples: Tensor) -> Tensor:
+    """The standard deviation of all numbers of the whole batch, unbiased, a scalar."""
+    if ranks() == 1:
+        return samples.std()
+    mean = whole_mean(samples.mean())
+    count = ranks() * samples.numel()
+    return (whole_mean((samples - mean).square().mean()) * count / (count - 1)).sqrt()
 
 
 def as_judges(logits: Tensor | Sequence[Tensor]) -> Judges:

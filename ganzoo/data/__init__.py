@@ -12,6 +12,9 @@ from .order import Order
 from .pictures import load_pictures
 from .resizing import parse_resolution, resize
 from .scanning import Scan, scan
+from .shard_pictures import load_shards
+from .sharding import write_shards
+from .shards import is_pattern
 from .tables import load_table
 from .texts import load_texts
 from .videos import load_videos
@@ -24,9 +27,11 @@ __all__ = [
     "from_torch",
     "inspect",
     "inspect_samples",
+    "is_pattern",
     "kept",
     "load_array",
     "load_pictures",
+    "load_shards",
     "load_table",
     "load_texts",
     "load_videos",
@@ -34,4 +39,5 @@ __all__ = [
     "resize",
     "scan",
     "sum_of",
+    "write_shards",
 ]

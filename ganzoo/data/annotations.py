@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import BadData, one_line, printable
 from ..io.untrusted_files import parse_json
-from .source import Entry, Source
+from .source import Entry, Source, folder_of
 
 MAX_TABLE = 64 << 20  # bytes
 MAX_CLASSES = 100_000
@@ -43,7 +43,8 @@ class Told:
 def read_annotations(source: Source, names: Sequence[str], broken: Sequence[str]) -> Told:
     """What the tables of a folder or zip say of the pictures of these names.
 
-    A table lies above all of its pictures, and names them as they lie below it. In labels.json,
+    A table lies above all of its pictures, and names them as they lie below it; above two sets, it
+    may say nothing of one, and of pairs give the name that both have. In labels.json,
     {"labels": [["a.png", 3], ...]} gives classes by number, and lists in the place of numbers give
     vectors; null in the place of the list says that there are no labels, whatever the folders. A
     dataset.json is read likewise, and passed over where it has no "labels": other programs write
@@ -66,7 +67,9 @@ def read_annotations(source: Source, names: Sequence[str], broken: Sequence[str]
             continue
         if not rows:
             continue
-        of_each, unknown = _in_order(rows, entry.name, names, broken, where)
+        of_each, unknown = _in_order(rows, entry.name, source, names, broken, where)
+        if not of_each:
+            continue
         vectors = entry.name.endswith("vectors.csv") or _are_vectors(of_each)
         kind = "vectors" if vectors else "labels"
         if kind in found:
@@ -144,24 +147,36 @@ def _csv_rows(content: bytes) -> list[Row]:
 
 
 def _in_order(
-    rows: list[Row], table: str, names: Sequence[str], broken: Sequence[str], where: str
+    rows: list[Row],
+    table: str,
+    source: Source,
+    names: Sequence[str],
+    broken: Sequence[str],
+    where: str,
 ) -> tuple[list[list[Any]], list[str]]:
-    """What is said of each picture, and the names of no picture."""
-    above = table.rpartition("/")[0]
-    start = f"{above}/" if above else ""
+    """What is said of each picture, of none where a table speaks of the other set alone; and the
+    names of no picture.
+    """
+    start = folder_of(table)
+    known = {source.within + name for name in (*names, *broken)}
+    pictures = known | source.beside
     said: dict[str, list[Any]] = {}
     for name, values in rows:
-        path = start + name.replace("\\", "/").removeprefix("./")
+        below = name.replace("\\", "/").removeprefix("./")
+        path, shared = start + below, source.within + below
+        if source.paired and shared in known and path not in pictures:
+            path = shared
         if path in said:
             raise BadData(f"{where}: names {printable(name)} twice")
         said[path] = values
-    missing = [name for name in names if name not in said]
+    unknown = [path.removeprefix(start) for path in said if path not in pictures]
+    if known.isdisjoint(said) and not source.beside.isdisjoint(said):
+        return [], unknown
+    missing = [name for name in names if source.within + name not in said]
     if missing:
         first = f"{len(missing):,} pictures, as {printable(missing[0])}"
         raise BadData(f"{where}: says nothing of {first}; name every picture, or take it away")
-    known = {*names, *broken}
-    unknown = [name.removeprefix(start) for name in said if name not in known]
-    return [said[name] for name in names], unknown
+    return [said[source.within + name] for name in names], unknown
 
 
 def _are_vectors(of_each: list[list[Any]]) -> bool:

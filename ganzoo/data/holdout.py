@@ -14,7 +14,7 @@ from torch import Tensor
 from ..contracts import Batch, Dataset
 from ..errors import Incompatible
 from ..io.activity import doing
-from ..spec import digest
+from ..spec import Runs, digest
 from .contents import marks
 
 BLOCK = 1 << 24  # numbers of samples that are read at once
@@ -39,6 +39,21 @@ class Part(Dataset):
         """Bytes that the samples take where they are all in memory; None where they cannot be."""
         whole = self.base.size
         return None if whole is None else whole * len(self) // max(len(self.base), 1)
+
+    @property
+    def at_hand(self) -> int:
+        """How many of the first samples are to be had soon, at least one."""
+        return max(int((self.chosen < self.base.at_hand).sum()), 1)
+
+    @property
+    def runs(self) -> Runs | None:
+        """Which samples of the part lie together."""
+        whole = self.base.runs
+        if whole is None:
+            return None
+        ends = torch.tensor(whole.lengths).cumsum(0)
+        run = torch.searchsorted(ends, self.chosen, right=True)
+        return Runs(run.bincount(minlength=len(ends)).tolist(), whole.window)
 
     def to(self, device: torch.device) -> Dataset:
         """The same data on a device; on the host they stay in what they are a part of."""

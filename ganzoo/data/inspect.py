@@ -99,7 +99,8 @@ def inspect_samples(path: Path | str, form: str, data: Dataset) -> dict[str, Any
         "modality": spec.modality,
         "samples": len(data),
         "shape": list(spec.shape),
-        "classes": {name: per_class[i] for i, name in enumerate(data.classes)},
+        # Labels that are read with their samples are not counted.
+        "classes": {name: per_class[i] for i, name in enumerate(data.classes) if labels},
     }
     if spec.columns:
         found["columns"] = _columns(data)

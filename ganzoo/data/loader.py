@@ -5,9 +5,10 @@ they fit there, else streamed to it ahead of need.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -48,13 +49,16 @@ class Feed:
         resident: str = "auto",
         budget: int | None = None,
         others: Mapping[str, Order] | None = None,
+        share: Callable[[Tensor], Tensor] = lambda whole: whole,
     ) -> None:
         """`resident` "gpu" keeps the samples on the device, "host"
         streams them, "auto" decides by the budget in bytes.
 
-        others: the orders of what is given in one of its own.
+        others: the orders of what is given in one of its own. share: what this process reads of
+            each batch.
         """
         self.order, self.device, self.others = order, device, dict(others or {})
+        self.share = share
         size = dataset.size
         self.resident = size is not None and (
             resident == "gpu" or (resident == "auto" and (budget is None or size <= budget))
@@ -84,10 +88,12 @@ class Feed:
     def _gather(self) -> Raw:
         """The next batch where the samples are."""
         indices, flips = self.order.next()
-        batch = self.dataset.gather(indices)
+        flips = None if flips is None else self.share(flips)
+        batch = self.dataset.gather(self.share(indices))
         given = dict(batch.given)
         for name, order in self.others.items():
-            given[name] = self.dataset.others[name].gather(order.next()[0]).samples
+            other = self.share(order.next()[0])
+            given[name] = self.dataset.others[name].gather(other).samples
         return batch._replace(flips=flips, given=given), self._state()
 
     def _orders(self) -> dict[str, Order]:
@@ -168,7 +174,10 @@ class _Stream:
         self.ring: Ring | None = None
         self.ready: queue.Queue[Placed | BaseException] = queue.Queue(AHEAD)
         self.closed = threading.Event()
-        self.thread = threading.Thread(target=self._run, name="ganzoo-feed", daemon=True)
+        heard = contextvars.copy_context()  # who listens to what is done hears the thread, too
+        self.thread = threading.Thread(
+            target=heard.run, args=(self._run,), name="ganzoo-feed", daemon=True
+        )
         self.thread.start()
 
     def _run(self) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import BadRun, Incompatible, shown
+from ..spec import Runs
 
 LARGE = 1 << 16  # samples whose order takes long enough to be drawn beside the training
 Epoch = tuple[int, Tensor, Tensor | None]  # its number, permutation and flips
@@ -35,12 +36,17 @@ class Order:
 
     Batches run across the border of two epochs, so that none is dropped or short. With `flip`, a
     fair coin lies beside each sample of each epoch. `device` is where both are given; it does not
-    change them. Raises Incompatible when a batch is larger than the data.
+    change them. Of samples that lie together in more `runs` than a window, the runs are shuffled,
+    and then the samples of each window of them. Raises Incompatible when a batch is larger than the
+    data.
     """
 
-    def __init__(self, n: int, batch: int, seed: int, flip: bool = False) -> None:
+    def __init__(
+        self, n: int, batch: int, seed: int, flip: bool = False, runs: Runs | None = None
+    ) -> None:
         check_batch(batch, n)
         self.n, self.batch, self.seed, self.flip = n, batch, seed, flip
+        self.runs = runs if runs and len(runs.lengths) > runs.window else None
         self.device = torch.device("cpu")
         self.epoch, self.position = 0, 0  # of the next sample
         self._drawn: Epoch | None = None
@@ -107,7 +113,11 @@ class Order:
 
     def _draw(self, epoch: int) -> Epoch:
         """An epoch's permutation and flips, in the host's memory; pinned if a GPU is to read it."""
-        indices = torch.randperm(self.n, generator=self._stream("order", epoch))
+        stream = self._stream("order", epoch)
+        if self.runs is None:
+            indices = torch.randperm(self.n, generator=stream)
+        else:
+            indices = _by_window(self.runs, stream)
         flips = None
         if self.flip:
             flips = torch.rand(self.n, generator=self._stream("flip", epoch)).lt(0.5)
@@ -122,3 +132,14 @@ class Order:
         """
         digest = hashlib.sha256(f"{self.seed} {purpose} {epoch}".encode()).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+def _by_window(runs: Runs, stream: torch.Generator) -> Tensor:
+    """A permutation of all samples in which a window of runs comes before the next."""
+    lengths = list(runs.lengths)
+    members = torch.arange(sum(lengths)).split(lengths)
+    found = []
+    for window in torch.randperm(len(lengths), generator=stream).split(runs.window):
+        near = torch.cat([members[i] for i in window.tolist()])
+        found.append(near[torch.randperm(len(near), generator=stream)])
+    return torch.cat(found)

@@ -79,7 +79,7 @@ def load_two(load: Load, layout: Layout, given: str) -> Dataset:
     first = load(within=layout.a, whole=layout.paired)
     second = load(within=layout.b, whole=layout.paired)
     source, drawn = (first, second) if given == "A" else (second, first)
-    notes = [*source.notes, *drawn.notes]
+    notes = list(dict.fromkeys([*source.notes, *drawn.notes]))  # of one table above both, once
     if not layout.paired:
         notes.append(f"unpaired: {len(source):,} pictures given, {len(drawn):,} to draw")
         return replace(drawn, labels=None, classes=(), notes=notes, others={"other": source})

@@ -86,7 +86,7 @@ def load_pictures(
     channels = None if channels is None else check_channels(channels)
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(open_source(path))
-        source.keep_within(within)
+        source.keep_within(within, paired=whole)
         key = [resolution, channels, colour, *([within] if within else []), *([True] * whole)]
         store = store_path(source.identity, key)
         ready = None if lazy else read_store(store)

@@ -77,6 +77,9 @@ class Source:
         self.refused: list[Broken] = []
         self.others = 0  # files that do not claim to be pictures
         self.tables: list[tuple[Entry, str | None]] = []  # with why one cannot be read
+        self.within = ""  # the folder that alone is kept, with its slash
+        self.beside: frozenset[str] = frozenset()  # pictures of other folders
+        self.paired = False  # whether those have the names of these
 
     def open(self, entry: Entry) -> BinaryIO:
         """The bytes of one entry."""
@@ -110,21 +113,33 @@ class Source:
             f"{self.kind}\n{listing}".encode("utf-8", "surrogatepass")
         ).hexdigest()
 
-    def keep_within(self, folder: str) -> None:
-        """Forget what is not in that folder, and its name in the others'; nothing if empty."""
-        if folder:
-            start = f"{folder}/"
-            self.tables = [
-                (table._replace(name=table.name.removeprefix(start)), reason)
-                for table, reason in self.tables
-                if table.name.startswith(start)
-            ]
-            self.entries = [
-                entry._replace(name=entry.name.removeprefix(start))
-                for entry in self.entries
-                if entry.name.startswith(start)
-            ]
-            self.refused = [broken for broken in self.refused if broken.name.startswith(start)]
+    def keep_within(self, folder: str, *, paired: bool = False) -> None:
+        """Forget the pictures that are not in that folder, and its name in the others'; nothing if
+        empty. Tables that lie in it or above it stay, and keep their names.
+
+        paired: whether a table above may say once what holds for pictures of one name
+        """
+        if not folder:
+            return
+        start = f"{folder}/"
+        self.within, self.paired = start, paired
+        self.tables = [
+            (table, reason)
+            for table, reason in self.tables
+            if table.name.startswith(start) or start.startswith(folder_of(table.name))
+        ]
+        named = [entry.name for entry in self.entries] + [each.name for each in self.refused]
+        self.beside = frozenset(name for name in named if not name.startswith(start))
+        self.entries = [
+            entry._replace(name=entry.name.removeprefix(start))
+            for entry in self.entries
+            if entry.name.startswith(start)
+        ]
+        self.refused = [
+            broken._replace(name=broken.name.removeprefix(start))
+            for broken in self.refused
+            if broken.name.startswith(start)
+        ]
 
     def _take(self, entry: Entry, reason: str | None) -> None:
         """File an entry under pictures, refused or others."""
@@ -233,6 +248,11 @@ class Zip(Source):
 
     def close(self) -> None:
         self._zip.close()
+
+
+def folder_of(name: str) -> str:
+    """The folder that a file lies in, with its slash; empty for none."""
+    return name[: name.rfind("/") + 1]
 
 
 def open_source(path: Path | str) -> Source:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from ..contracts import Dataset
 from ..errors import BadData, printable
 from ..io.device_memory import planned_memory
 from .decoding import Pixels, count_frames, decode, decode_frames, parse_background
+from .lazy import from_torch
 from .scanning import NAMED, Progress, Scan, class_folders, reason, survey
 from .source import Broken, Entry, Source, open_source
 from .threads import in_chunks, processors
@@ -60,6 +62,7 @@ def load_videos(
     channels: int | None = None,
     background: str = "white",
     progress: Progress | None = None,
+    lazy: bool = False,
 ) -> Dataset:
     """The videos of a folder or zip, [n, channels, frames, *resolution] uint8, in memory.
 
@@ -69,18 +72,24 @@ def load_videos(
     frames: of each video the first so many, and shorter ones are left out; "auto" is for videos
         that all have the same number
     resolution, channels, background: as of `load_pictures`
+    lazy: whether videos are decoded each time that they are asked for; so are those that do not
+        fit in memory
 
     Raises BadData for videos of several lengths where `frames` is "auto", and for what
     `load_pictures` refuses.
     """
     parse_background(background)
-    with open_source(path) as source:
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(open_source(path))
         found = survey(source)
         clips, broken = _clips(source, found)
         count = _count(found.path, clips, frames)
         plan = _Plan(count, found.resolution(resolution), found.channels(channels), background)
         kept = [clip for clip in clips if clip.frames >= count]
-        _check_room(found, plan, len(kept))
+        _check_size(found, plan)
+        if lazy or not _fit(plan, len(kept)):
+            stack.pop_all()  # the source stays open
+            return _lazily(source, kept, plan, len(clips) - len(kept), broken)
         samples, good, failed = _decoded(source, kept, plan, progress)
     broken += failed
     if not len(samples):
@@ -151,22 +160,60 @@ def _count(path: Path, clips: Sequence[_Clip], frames: int | str) -> int:
     return only
 
 
-def _check_room(found: Scan, plan: _Plan, count: int) -> None:
-    """Raises BadData where the videos do not fit in memory, before any is decoded."""
+def _check_size(found: Scan, plan: _Plan) -> None:
+    """Raises BadData where a video is larger than any that is read, before one is decoded."""
     largest = max(header.height * header.width for header in found.headers)
     if largest > MAX_FRAME or largest * plan.frames > MAX_PIXELS:
         raise BadData(
             f"{found.path}: videos of more than {MAX_PIXELS >> 20} Mpixel, or {MAX_FRAME >> 20} a "
             f"frame"
         )
-    numel = math.prod(plan.shape)
+    size = math.prod(plan.shape)
     free = planned_memory(torch.device("cpu"))
-    if numel > LARGEST or (free is not None and count * numel > free):
-        size = count * numel / 2**30
+    if size > LARGEST or (free is not None and size > free):
         raise BadData(
-            f"{found.path}: {size:.1f} GiB of pixels do not fit in memory; take a smaller "
-            f"resolution, or fewer frames"
+            f"{found.path}: a video of {size / 2**20:.1f} MiB of pixels does not fit in memory; "
+            f"take a smaller resolution, or fewer frames"
         )
+
+
+def _fit(plan: _Plan, count: int) -> bool:
+    """Whether so many videos fit in memory."""
+    free = planned_memory(torch.device("cpu"))
+    return free is None or count * math.prod(plan.shape) <= free
+
+
+class _Videos:
+    """Videos that are decoded when they are asked for."""
+
+    def __init__(
+        self, source: Source, clips: Sequence[_Clip], plan: _Plan, labels: Sequence[int] | None
+    ) -> None:
+        self.source, self.clips, self.plan, self.labels = source, clips, plan, labels
+        self.colour = parse_background(plan.background)
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, place: int) -> Any:
+        clip = self.clips[place]
+        found = _decode(self.source, clip, self.plan, self.colour)
+        if isinstance(found, str):
+            raise BadData(f"{self.source.path}: {clip.name}: {found}")
+        label = None if self.labels is None else self.labels[place]
+        return torch.from_numpy(found), label
+
+
+def _lazily(
+    source: Source, clips: Sequence[_Clip], plan: _Plan, short: int, broken: Sequence[Broken]
+) -> Dataset:
+    """Videos that stay in their files; one that cannot be decoded ends what asks for it."""
+    classes, labels = class_folders([clip.name for clip in clips])
+    items = _Videos(source, clips, plan, labels)
+    made = from_torch(items, classes=classes, digest=source.identity)
+    notes = _notes(plan, len(clips), short, broken, classes)
+    made.notes = [*notes, "videos are decoded each time that they are asked for"]
+    return made
 
 
 def _decoded(

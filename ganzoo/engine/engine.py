@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ..contracts import Batch, Discriminator, Generator, Side
+from ..distributed.ranks import ALONE, Ranks
+from ..nn import whole
 from ..spec import as_samples
 from .capture import Captured, Recorder
 from .health import figures
@@ -44,7 +46,8 @@ class Engine:
     `progress`, a tensor in 0..1, is the training's, so that schedules go on inside recorded
     updates. `quiet` returns when the training's other threads leave the device alone; `rewrite`
     writes the learning rates once more, which a tensor holds to seven digits only. `accumulate`:
-    equal parts that each batch is computed in, one after another.
+    equal parts that each batch is computed in, one after another. `ranks`: who computes the shares
+    of a batch; gradients are averaged over them in `reduce`, a type of numbers.
     """
 
     def __init__(
@@ -58,9 +61,11 @@ class Engine:
         quiet: Callable[[], None] = lambda: None,
         rewrite: Callable[[], None] = lambda: None,
         accumulate: int = 1,
+        ranks: Ranks = ALONE,
+        reduce: torch.dtype = torch.float32,
     ) -> None:
         self.parts, self.optimizers, self.clips, self.mode = parts, optimizers, clips, mode
-        self.accumulate = accumulate
+        self.accumulate, self.ranks, self.reduce = accumulate, ranks, reduce
         self.progress, self.tell, self.rewrite = progress, tell, rewrite
         self.plain = {side: losses(parts, side) for side in SIDES}
         self.losses = dict(self.plain)
@@ -120,14 +125,35 @@ class Engine:
     def _finish(self, side: Side, inputs: Inputs, computed: Computed, measure: bool) -> Report:
         """Measure, and change the net by its gradients; never done twice."""
         names, values, judged = computed
-        if measure and judged:
-            real = judged[3] if len(judged) > 3 else inputs[0].samples
-            more, numbers = figures(judged[:3], real)
-            names, values = names + more, torch.cat([values, numbers])
-        report = Report(names, values)
-        self._step(side, report, measure)
-        self._observe(side, inputs)
+        self._average(side, values)
+        with self._as_one(inputs, 1):
+            if measure and judged:
+                real = judged[3] if len(judged) > 3 else inputs[0].samples
+                more, numbers = figures(tuple(map(whole, judged[:3])), whole(real))
+                names, values = names + more, torch.cat([values, numbers])
+            report = Report(names, values)
+            self._step(side, report, measure)
+            self._observe(side, inputs)
         return report
+
+    def _average(self, side: Side, values: Tensor) -> None:
+        """Average gradients and what is reported over the ranks, in one message."""
+        if self.ranks.count == 1:
+            return
+        gradients = [p.grad for p in self.parts.net(side).parameters() if p.grad is not None]
+        self.ranks.average([*gradients, values], self.reduce)
+
+    def _drawing(self, inputs: Inputs) -> contextlib.AbstractContextManager[None]:
+        """Within, losses see the statistics of all ranks, and draw for them where they can."""
+        if self.mode == "eager":
+            return self._as_one(inputs, self.accumulate)
+        return self.ranks.with_own_draws()
+
+    def _as_one(self, inputs: Inputs, parts: int) -> contextlib.AbstractContextManager[None]:
+        """Within, the statistics and random numbers of a batch that is computed in so many parts
+        are those of all ranks together.
+        """
+        return self.ranks.as_one(len(inputs[1]) // parts)
 
     def _gradients(self, side: Side, inputs: Inputs, due: tuple[str, ...]) -> Computed:
         """Losses and gradients, which change nothing but the state that
@@ -157,7 +183,8 @@ class Engine:
 
     def _backward(self, side: Side, inputs: Inputs, due: tuple[str, ...]) -> Computed:
         found: list[Computed] = []
-        with only(self.parts.net(side), self.parts.rival(side)):
+        frozen = only(self.parts.net(side), self.parts.rival(side))
+        with frozen, self._drawing(inputs):
             # To None: a recorded update then makes its
             # gradients in its own memory, and adds nothing up.
             self.optimizers[side].zero_grad()

@@ -12,6 +12,8 @@ from torch import Tensor
 from ..spec import as_samples
 
 FIGURES = ("D(real)", "D(fake)", "rank", "spread", "variety")  # that every pipeline has
+SATURATED = "saturated"  # that images have beside them
+END = 0.99  # of a range of -1 to 1: a tanh that is beyond has a slope below 0.02
 COMPARED = 64  # samples of a batch whose distances to each other are taken: 2,016 pairs
 
 # The figures below are MNIST's, of batches of 64. A tenth is chosen: a
@@ -40,13 +42,17 @@ def figures(judged: tuple[Tensor, ...], data: Tensor) -> tuple[tuple[str, ...], 
     variety: the median distance from a generated sample to its nearest
         neighbour in the batch, against that of real ones; near 0 there
         are only a few, each many times over, however far these lie apart.
+    saturated: of images, the share of values at the ends of the range, less that of real ones.
     """
     real, fake, drawn = judged
+    image = data.dtype == torch.uint8 and data.dim() == 4
     drawn, data = drawn.float(), as_samples(data)
     found = {"D(real)": real.mean(), "D(fake)": fake.mean()}
     found["rank"] = (real > fake).float().mean()
     found["spread"] = _deviation(drawn) / _deviation(data).clamp_min(1e-6)
     found["variety"] = variety(drawn, data)
+    if image:
+        found[SATURATED] = _at_the_ends(drawn) - _at_the_ends(data)
     return tuple(found), torch.stack(list(found.values()))
 
 
@@ -64,6 +70,11 @@ def variety(drawn: Tensor, data: Tensor) -> Tensor:
     itself = torch.full((count,), torch.inf, device=drawn.device).diag()
     nearest = (distances + itself).amin(-1).sort().values[:, count // 2]
     return nearest[0] / nearest[1].clamp_min(1e-6)
+
+
+def _at_the_ends(samples: Tensor) -> Tensor:
+    """The share of values that are at an end of the range."""
+    return (samples.abs() > END).float().mean()
 
 
 def _deviation(samples: Tensor) -> Tensor:

@@ -20,6 +20,16 @@ def derive(seed: int, *use: object) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
+def reseed(seed: int) -> None:
+    """torch.manual_seed; on a machine without an accelerator that of the CPU alone, for each kind
+    that is not there would keep a trace of the stack, which takes milliseconds.
+    """
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
+
+
 def forked(device: torch.device) -> contextlib.AbstractContextManager[None]:
     """torch's global random state, the CPU's and the
     device's, is as before when the context is left.
@@ -40,7 +50,7 @@ class Streams:
     def __init__(self, seed: int, device: torch.device) -> None:
         self.seed, self.device = seed, device
         self.latents = torch.Generator(device).manual_seed(derive(seed, "latents"))
-        torch.manual_seed(derive(seed, "updates"))
+        reseed(derive(seed, "updates"))
 
     def state_dict(self) -> dict[str, Any]:
         state = {"latents": self.latents.get_state(), "updates": torch.get_rng_state()}
@@ -55,7 +65,7 @@ class Streams:
         """
         if len(state["latents"]) != len(self.latents.get_state()):
             self.latents.manual_seed(derive(self.seed, "latents", images))
-            torch.manual_seed(derive(self.seed, "updates", images))
+            reseed(derive(self.seed, "updates", images))
             return False
         self.latents.set_state(state["latents"])
         torch.set_rng_state(state["updates"])

@@ -11,7 +11,7 @@ import torch
 from ..contracts import Spec
 from .engine import SIDES
 from .losses import Parts
-from .simulation import device_of, simulated_peak
+from .simulation import device_of, quick_peak
 
 # What an update holds, up to which one thread is quicker than two; above it two are. On two cores
 # of an AMD EPYC (2026-11-21, images/s with two threads over one): 2.8 MiB 0.49, 5.5 MiB 0.67,
@@ -39,6 +39,6 @@ def small(parts: Parts, spec: Spec, batch: int) -> bool:
     if device_of(parts).type != "cpu":
         return False
     try:
-        return max(simulated_peak(parts, spec, batch, side) for side in SIDES) <= SMALL
+        return max(quick_peak(parts, spec, batch, side) for side in SIDES) <= SMALL
     except Exception:  # cannot be known without running the parts
         return False

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..contracts import Condition, Spec, Update
-from ..engine.randomness import derive, forked
+from ..engine.randomness import derive, forked, reseed
 from .generator_file import generators, spec_of
 from .sampling import sample
 
@@ -51,11 +51,11 @@ def draw(pipeline: Pipeline, role: str, indices: Tensor, seed: int) -> Drawn:
     batch = dataset.gather(indices)
     others = dict(batch.given)
     for name, other in dataset.others.items():
-        chosen = indices_of(len(other), len(indices), derive(seed, name))
+        chosen = indices_of(other.at_hand, len(indices), derive(seed, name))
         others[name] = other.gather(chosen).samples
     batch = batch._replace(labels=None, given=others)
     with forked(pipeline.device), torch.no_grad():
-        torch.manual_seed(seed)
+        reseed(seed)
         nets = {**parts.nets, **generators(pipeline)}
         conditions = [*parts.conditions.values()]
         latents = torch.zeros(len(indices), 0)
@@ -74,7 +74,7 @@ def tiles(pipeline: Pipeline, count: int, seed: int, real_seed: int) -> Tensor:
     """What a picture of a run shows: samples, or, where pictures are given, these, samples and, if
     there is one, the right answer side by side, [n, c, h, columns w].
     """
-    indices = indices_of(len(pipeline.dataset), count, real_seed)
+    indices = indices_of(pipeline.dataset.at_hand, count, real_seed)
     shown: list[Tensor] = []
     for role in generators(pipeline):
         drawn = draw(pipeline, role, indices, seed)

@@ -14,7 +14,7 @@ from ..components.isolation import contained
 from ..components.options import convert
 from ..contracts import Condition, Spec
 from ..contracts.game import conditioned
-from ..engine.randomness import forked
+from ..engine.randomness import forked, reseed
 from ..engine.simulation import peak_of
 from ..engine.sizes import check_samples
 from ..errors import BrokenPlugin, UsageError, one_line, shown
@@ -60,7 +60,7 @@ def _at_rest(net: nn.Module, seed: int) -> Iterator[None]:
     """
     was_training = net.training
     with forked(_device_of(net)):
-        torch.manual_seed(seed)
+        reseed(seed)
         net.eval()
         try:
             yield
@@ -124,7 +124,7 @@ class LoadedGenerator:
         if not conditions:
             return {"image": samples}
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            reseed(seed)
             return conditioned(conditions, samples)
 
     def _check_given(self, count: int, given: Mapping[str, Tensor]) -> None:

@@ -30,10 +30,16 @@ def insisted() -> int | None:
     text = os.environ.get(VARIABLE, "")
     if not text:
         return None
-    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,3})?)([kmgt]?)(?:i?b)?", text.strip().lower())
-    if match is None:
+    size = parse_bytes(text)
+    if size is None:
         raise UsageError(f"{VARIABLE}={shown(text)}: no size", remedy="write 900M or 64G")
-    return int(float(match[1]) * 2 ** UNITS[match[2]])
+    return size
+
+
+def parse_bytes(text: str) -> int | None:
+    """Bytes as a person writes them, 900M or 64GB, in powers of 1024; None for what is no size."""
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,3})?)([kmgt]?)(?:i?b)?", text.strip().lower())
+    return int(float(match[1]) * 2 ** UNITS[match[2]]) if match else None
 
 
 def planned_memory(device: torch.device) -> int | None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..contracts import Batch, Dataset, Generator, Metric, Spec
 from ..data.contents import marks
 from ..data.kept import digest_of
-from ..engine.randomness import derive, forked
+from ..engine.randomness import derive, forked, reseed
 from ..engine.sizes import check_samples
 from ..errors import Incompatible
 from ..io.activity import doing
@@ -171,7 +171,7 @@ class Asked:
         device = next((each.device for each in generator.parameters()), torch.device("cpu"))
         was_training = generator.training
         with forked(device), torch.no_grad():
-            torch.manual_seed(seed)
+            reseed(seed)
             generator.eval()
             try:
                 found = self.metric.of_generator(cast("Generator", generator), seed)

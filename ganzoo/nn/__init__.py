@@ -23,6 +23,7 @@ from .outputs import finished, gumbel_noise, relaxed, straight_through, table_ro
 from .precision import full
 from .resampling import downsample, upsample
 from .residual import BottleneckDown, BottleneckUp, ResidualDown, ResidualUp
+from .shares import own, ranks, whole, whole_mean
 from .stages import Stages, attention_stage, stages_of
 from .tokens import FeedForward, MultiHeadAttention, heads_of, rms_norm
 
@@ -62,7 +63,9 @@ __all__ = [
     "label_head",
     "norm",
     "normal",
+    "own",
     "pixel_norm",
+    "ranks",
     "relaxed",
     "rms_norm",
     "scaled_leaky_relu",
@@ -72,4 +75,6 @@ __all__ = [
     "truncated_normal",
     "upsample",
     "use_native_layers",
+    "whole",
+    "whole_mean",
 ]

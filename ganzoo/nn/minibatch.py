@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .precision import full
+from .shares import own, whole
 
 EPS = 1e-8
 
@@ -23,13 +24,18 @@ class MinibatchDeviation(nn.Module):
         self.group = group
 
     def forward(self, x: Tensor) -> Tensor:
+        told = own(self.told(whole(x)))
+        return torch.cat([x, told[:, None, None, None].expand(-1, 1, *x.shape[2:])], 1)
+
+    def told(self, x: Tensor) -> Tensor:
+        """What each sample is told of its group, [n]."""
         count = len(x)
         size = max(d for d in range(1, min(self.group, count) + 1) if count % d == 0)
         groups = full(x).unflatten(0, (size, count // size))
         variance = (groups - groups.mean(0)).square().mean(0)
         deviation = (variance + EPS).sqrt().mean((1, 2, 3)).to(x.dtype)  # [groups]
-        told = deviation.repeat(size)[:, None, None, None].expand(-1, 1, *x.shape[2:])
-        return torch.cat([x, told], 1)
+        told: Tensor = deviation.repeat(size)
+        return told
 
 
 class MinibatchDiscrimination(nn.Module):
@@ -51,5 +57,5 @@ class MinibatchDiscrimination(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         seen = full(self.project(x)).unflatten(1, (self.count, -1))
-        distances = (seen[:, None] - seen[None]).abs().sum(3)  # [n, n, count]
+        distances = (seen[:, None] - whole(seen)[None]).abs().sum(3)  # [n, whole n, count]
         return torch.cat([x, (-distances).exp().sum(1).to(x.dtype)], 1)

@@ -9,12 +9,14 @@ from typing import Any
 
 from .. import config as configuration
 from ..components.registry import Registry
+from ..doctor import rules
+from ..doctor.case import open_case
+from ..doctor.finding import Finding
 from ..errors import GanzooError, UsageError, shown
 from ..io import untrusted_folder as inside
 from ..io.activity import doing
 from ..measure import scores_file
 from ..measure.records import text_of
-from ..runs import doctor
 from ..runs import log as run_log
 from ..runs.listing import Run, whole_run
 from ..training.run_folder import RUN_FILE
@@ -31,7 +33,7 @@ class Commands:
     """
 
     repeat: Callable[[Path], str]
-    remedy: Callable[[Path, doctor.Finding], str]
+    remedy: Callable[[Path, Finding], str]
 
 
 def of_runs(
@@ -109,11 +111,11 @@ def _health(run: Run, registry: Registry, commands: Commands) -> dict[str, Any]:
     """The verdict, what the doctor finds, or why it cannot judge."""
     about: dict[str, Any] = {"verdict": run.health, "findings": [], "why": ""}
     try:
-        found = doctor.examine(doctor.open_case(run.folder, registry))
+        found = rules.of_log(open_case(run.folder, registry))
     except GanzooError as error:
         return about | {"why": str(error)}
     findings = [{**each.values(), "command": commands.remedy(run.folder, each)} for each in found]
-    return about | {"findings": findings, "rules": len(doctor.RULES)}
+    return about | {"findings": findings, "rules": len(rules.LOG)}
 
 
 def _made_by(folder: Path) -> tuple[str, dict[str, str]]:

@@ -112,9 +112,17 @@ def worded(value: Any) -> str:
     """A value that is tried, as a person reads it."""
     if isinstance(value, Mapping) and value.keys() == {"times"}:
         return f"x{value['times']:g}"
+    if isinstance(value, Mapping) and all(isinstance(own, Mapping) for own in value.values()):
+        return "+".join(name + _options(own) for name, own in value.items())
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _options(own: Mapping[str, Any]) -> str:
+    """The options of a part that is tried, as in r1(weight=0.1)."""
+    given = ", ".join(f"{key}={worded(value)}" for key, value in own.items())
+    return f"({given})" if given else ""
 
 
 def _rate(rate: Mapping[str, Any]) -> str:

@@ -214,7 +214,9 @@ def _plan(tree: Tree) -> Plan:
         raise ValueError("no plan")
     if about["design"] not in setting_up.DESIGNS or not isinstance(about["score"], str):
         raise ValueError("no plan")
-    config: Config = configuration.check(tree["base"])
+    # A setting that came after the sweep was begun has its default.
+    whole = configuration.merge(configuration.defaults(), tree["base"])
+    config: Config = configuration.check(whole)
     return Plan(
         config.tree(),
         tries_of(tree["try"]),

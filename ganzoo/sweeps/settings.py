@@ -91,9 +91,10 @@ def laid(base: Tree, setting: Setting, numbers: Mapping[str, float]) -> Tree:
 
 
 def _lay(tree: Tree, key: str, value: Any, numbers: Mapping[str, float]) -> Tree:
-    if key in configuration.FAMILIES:  # this one alone, or none
+    if key in configuration.FAMILIES:  # this one alone, or those of a table, or none
         tree = configuration.merge(tree, {key: False})
-        return tree if value == "none" else configuration.merge(tree, {key: {str(value): {}}})
+        chosen = value if isinstance(value, Mapping) else {str(value): {}}
+        return tree if value == "none" else configuration.merge(tree, {key: chosen})
     if isinstance(value, Mapping) and value.keys() == {"times"}:
         own = numbers[key]
         value = own * value["times"]

@@ -22,6 +22,7 @@ from ..components.kinds import KINDS
 from ..components.loading import zoo
 from ..components.registry import Component, Registry
 from ..contracts import Column, Discriminator, Spec
+from ..engine.randomness import reseed
 from ..errors import BadData, BrokenPlugin, GanzooError, Incompatible, one_line
 from ..nn import straight_through, table_rows
 
@@ -157,7 +158,7 @@ class Case:
 
     def build(self, *arguments: Any, seed: int = 0) -> Any:
         """A new instance, its random numbers drawn from the seed."""
-        torch.manual_seed(seed)
+        reseed(seed)
         return self.component.create(*arguments, **self.options)
 
     def made(self, spec: Spec | None = None) -> Any:
@@ -196,7 +197,7 @@ class Case:
         rightly begin at zero and block what others do.
         """
         net = self.copy(spec)
-        torch.manual_seed(5)
+        reseed(5)
         with torch.no_grad():
             for parameter in net.parameters():
                 parameter.add_(0.02 * torch.randn_like(parameter))
@@ -329,7 +330,7 @@ def on(specs: Sequence[Spec]) -> str:
 
 def samples_of(spec: Spec, count: int = BATCH, seed: int = 2) -> Tensor:
     """Samples that are always the same, in a generator's range."""
-    torch.manual_seed(seed)
+    reseed(seed)
     return _meant(torch.randn(count, *spec.shape).clamp(-1, 1), spec)
 
 
@@ -342,7 +343,7 @@ def _meant(numbers: Tensor, spec: Spec) -> Tensor:
 
 def grouped(spec: Spec, count: int, seed: int = 3) -> Tensor:
     """Samples in two groups far apart, in a generator's range: some metrics count the groups."""
-    torch.manual_seed(seed)
+    reseed(seed)
     sides = torch.arange(count).remainder(2).mul(1.5).sub(0.75)
     numbers = sides.view(-1, *[1] * len(spec.shape)) + 0.05 * torch.randn(count, *spec.shape)
     return _meant(numbers, spec)
@@ -391,7 +392,7 @@ def judging(net: Callable[..., Any]) -> Callable[..., Tensor]:
 
 def seeded(net: Callable[..., Any], *arguments: Any) -> Tensor:
     """A call whose random numbers are always the same."""
-    torch.manual_seed(7)
+    reseed(7)
     result: Tensor = net(*arguments)
     return result
 

@@ -14,6 +14,7 @@ from ..components.kinds import ROLES
 from ..contracts import Batch, Game, Side, Spec
 from ..contracts.game import Nets
 from ..engine.losses import Parts, losses
+from ..engine.randomness import reseed
 from ..engine.simulation import one_update
 from .case import BATCH, Case, describe, gradients, on, samples_of, seeded
 from .stand_ins import PlainDiscriminator, PlainEncoder, PlainGenerator, PlainLoss
@@ -119,7 +120,7 @@ def plays(case: Case) -> str:
             fix = "steps and terms must be tensors of the update's own samples and nets"
             for net in parts.nets.values():
                 net.zero_grad()
-            torch.manual_seed(3)
+            reseed(3)
             case.attempt(f"the {side}'s update", fix, one_update, parts, side, *inputs)
             for role, net in parts.nets.items():
                 mine = role in parts.nets_of(side)
@@ -140,7 +141,7 @@ def plays_compiled(case: Case) -> str:
             graph = torch.compile(function, fullgraph=True, backend="aot_eager")
             found = []
             for compute in (function, graph):
-                torch.manual_seed(3)
+                reseed(3)
                 fix = "no .item(), no branch on a tensor's value in steps and terms"
                 given = (*inputs, progress, ())
                 found.append(case.attempt(f"the {side}'s update", fix, compute, *given)[0])
@@ -154,7 +155,7 @@ def use_game(case: Case, game: Game) -> Tensor:
     parts, inputs = stage(case, game.spec, game)
     totals = []
     for side in SIDES:
-        torch.manual_seed(3)
+        reseed(3)
         totals.append(losses(parts, side)(*inputs, torch.tensor(0.2), ())[0].detach())
     return torch.stack(totals)
 
@@ -162,7 +163,7 @@ def use_game(case: Case, game: Game) -> Tensor:
 def stage(case: Case, spec: Spec, game: Game | None = None) -> tuple[Parts, tuple[Batch, Tensor]]:
     """A game with stand-ins for all its nets, a batch and latents."""
     game = game or case.made(spec)
-    torch.manual_seed(0)
+    reseed(0)
     nets: dict[str, nn.Module] = {}
     for name, role in game.roles().items():
         own = role.spec if isinstance(role.spec, Spec) else role.spec(nets)

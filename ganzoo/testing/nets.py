@@ -15,6 +15,7 @@ from torch import Tensor
 from ..contracts import Spec
 from ..contracts.step import as_judges, mean_of
 from ..engine.losses import choose_differentiation
+from ..engine.randomness import reseed
 from ..errors import GanzooError
 from .case import (
     BATCH,
@@ -258,7 +259,7 @@ def bends(case: Case) -> str:
         latents_of(case, spec).double(),
         labels_for(case.made(spec), spec),
     )
-    torch.manual_seed(6)
+    reseed(6)
     noise = torch.randn(BATCH, *spec.shape, dtype=torch.float64)
     try:
         require_slope(

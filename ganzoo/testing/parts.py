@@ -15,6 +15,7 @@ from ..assembly.pipeline import SIDES
 from ..components.traits import has, wants
 from ..contracts import GradientPenalty, Loss, Regularizer, Side, Spec, Step
 from ..contracts.gradients import gradient_penalty
+from ..engine.randomness import reseed
 from ..errors import GanzooError, Incompatible
 from .case import BATCH, Case, DoesNotApply, describe, firsts, gradients, on, samples_of, seeded
 from .stand_ins import GivenLogits, PlainDiscriminator, PlainGenerator, step_of
@@ -165,7 +166,7 @@ def nets_for(case: Case, part: Loss | Regularizer, spec: Spec) -> tuple[Any, Any
 
     Raises Incompatible where those that are installed do not take such samples.
     """
-    torch.manual_seed(1)
+    reseed(1)
     nets: dict[str, Any] = {
         "generator": PlainGenerator(spec),
         "discriminator": PlainDiscriminator(spec),
@@ -188,7 +189,7 @@ def _able(case: Case, kind: str, traits: Sequence[str], spec: Spec) -> Any:
     key = kind, tuple(traits), spec, tuple(sorted(spec.given))
     if key not in case.companions:
         case.companions[key] = _smallest(case, kind, traits, spec)
-    torch.manual_seed(2)  # the same weights, whether it was looked for or known
+    reseed(2)  # the same weights, whether it was looked for or known
     return case.companions[key]()
 
 
@@ -361,10 +362,10 @@ def _slope_gradient(
 
 def _slope_of(penalty: GradientPenalty, step: Step, form: str) -> Tensor:
     def height(x: Tensor) -> tuple[Tensor, Any]:
-        torch.manual_seed(9)
+        reseed(9)
         return penalty.height(step, x)
 
-    torch.manual_seed(10)
+    reseed(10)
     point = penalty.point(step).detach()
     if form != "plain":
         return gradient_penalty(

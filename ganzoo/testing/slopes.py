@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..contracts.gradients import gradient_penalty
+from ..engine.randomness import reseed
 from .case import Case, gradients
 
 # Of finite differences, in float64: so small that hardly a rectifier changes sides. Of millions
@@ -34,7 +35,7 @@ def require_slope(
     fix = "use operations that can be differentiated twice, and change nothing in place"
     found = case.attempt(f"taking its slope {what}", fix, lambda: gradients(size(), net))
     parameters: list[Tensor] = [p for p in net.parameters() if p.requires_grad]
-    torch.manual_seed(8)
+    reseed(8)
     direction = [torch.randn_like(p) for p in parameters]
     along = torch.dot(found, torch.cat([d.flatten() for d in direction]))
     close = False

@@ -16,6 +16,7 @@ from ..assembly.pipeline import SIDES
 from ..contracts import Batch, GradientPenalty, Side, Spec
 from ..engine.engine import Engine, only
 from ..engine.losses import Parts, choose_differentiation, losses
+from ..engine.randomness import reseed
 from .case import BATCH, Case, DoesNotApply, on, samples_of, standing
 from .nets import single
 from .parts import IMAGE, home, nets_for
@@ -44,7 +45,7 @@ class Setting:
 
     def given(self) -> tuple[Batch, Tensor, Tensor]:
         """A batch, latents and progress, of the weights' type and on their device."""
-        torch.manual_seed(4)
+        reseed(4)
         like = next(
             p for net in (self.parts.discriminator, self.parts.generator) for p in net.parameters()
         )
@@ -79,7 +80,7 @@ def setting(case: Case, spec: Spec) -> Setting:
     """An update with the component in it, and stand-ins for the
     rest; a discriminator meets a gradient penalty if it can.
     """
-    torch.manual_seed(0)
+    reseed(0)
     loss, name = PlainLoss(), case.component.name
     if case.kind in ("generator", "discriminator"):
         spec = case.made(spec).spec  # with what it is given

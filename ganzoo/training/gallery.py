@@ -69,7 +69,7 @@ class Gallery:
         """Real samples, as many as a picture has, and always the same."""
         dataset = self.pipeline.dataset
         count = min(self._count, len(dataset))
-        return dataset.batch(drawing.indices_of(len(dataset), count, self._chosen))[0]
+        return dataset.batch(drawing.indices_of(dataset.at_hand, count, self._chosen))[0]
 
     def _picture(self, name: str, samples: Tensor) -> None:
         assert self.folder is not None

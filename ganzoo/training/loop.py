@@ -4,10 +4,12 @@ step (through the engine), and the state that it goes on from.
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from ..contracts import Batch, Side, Tracker
 from ..data import Order
 from ..data.loader import Feed, budget_bytes
 from ..engine.engine import Engine
+from ..engine.losses import Report
 from ..engine.optimizer_state import optimizer_state, restore_optimizer
 from ..engine.randomness import Streams, derive
 from ..engine.threads import fitting_threads
@@ -44,6 +47,14 @@ PICTURES = 8  # of a run, at least, beside the one at its start
 Line = tuple[Reading, dict[str, Any]]  # what was measured, and what is known already
 
 
+class Verdict(IntEnum):
+    """What the first rank found beside the updates; the larger one counts."""
+
+    GO_ON = 0
+    ENOUGH = 1
+    NOT_FINITE = 2
+
+
 class Interrupted(GanzooError):
     """The person or the machine asked for a stop; the run was saved."""
 
@@ -53,15 +64,16 @@ class Interrupted(GanzooError):
 
 
 def feed_of(pipeline: Pipeline) -> Feed:
-    """The batches of a training, in the order of its seed."""
+    """The batches of a training, or a rank's shares of them, in the order of its seed."""
     config, dataset = pipeline.config, pipeline.dataset
     batch, seed = config.train.batch_size, config.train.seed
-    order = Order(len(dataset), batch, derive(seed, "order"), flip=config.data.flip)
+    order = Order(len(dataset), batch, derive(seed, "order"), config.data.flip, dataset.runs)
     others = {
         name: Order(len(other), batch, derive(seed, name)) for name, other in dataset.others.items()
     }
     budget = budget_bytes(config.data.budget, pipeline.device)
-    return Feed(dataset, order, pipeline.device, config.data.resident, budget, others)
+    share = functools.partial(pipeline.ranks.share, parts=config.train.accumulate)
+    return Feed(dataset, order, pipeline.device, config.data.resident, budget, others, share)
 
 
 def sized(batch: Batch, size: int) -> Batch:
@@ -78,7 +90,8 @@ class Training:
 
     listeners hear every log line and picture, and so do the pipeline's trackers, of which a failure
     is told and stops nothing; `tick` is called after every update with the images
-    done, and must be quick; `tell` gets lines for the person.
+    done, and must be quick; `tell` gets lines for the person. Of several ranks the first alone
+    has a folder and listeners.
     """
 
     def __init__(
@@ -90,9 +103,11 @@ class Training:
         tell: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.pipeline, self.folder, self.tick, self.tell = pipeline, folder, tick, tell
+        self.ranks = pipeline.ranks
         trackers = [
             Forgiven(tracker, f"tracker.{name} of {pipeline.owners.get(f'tracker.{name}')}", tell)
             for name, tracker in pipeline.trackers.items()
+            if self.ranks.first
         ]
         self.listeners = [*listeners, *trackers]
         config = pipeline.config
@@ -118,6 +133,8 @@ class Training:
             lambda: self.writer.settle(),
             self._write_rates,
             train.accumulate,
+            self.ranks,
+            {"fp32": torch.float32, "bf16": torch.bfloat16}[train.reduce],
         )
         self.meters = Meters()
         self.writer = Writer()
@@ -234,7 +251,7 @@ class Training:
         training (else pinned memory would belong to the first), and as many threads as it is worth.
         """
         pipeline = self.pipeline
-        batch = self.config.train.part
+        batch = self.config.train.part // self.ranks.count
         with on(pipeline.device), fitting_threads(pipeline.parts, pipeline.spec, batch):
             self._run()
 
@@ -266,6 +283,7 @@ class Training:
                 self.seconds += (
                     time.perf_counter() - clock
                 )  # a GPU is waited for here, not where it is given work
+                self._stop_if_asked()
             self._end()
         finally:
             self.writer.close()
@@ -280,22 +298,35 @@ class Training:
         for player, fresh in self.turns:
             if fresh:
                 self._batch = self.feed.next()
-                self.images += len(self._batch.samples)
+                self.images += len(self._batch.samples) * self.ranks.count
                 if not self.pipeline.spec.classes:
                     self._batch = self._batch._replace(labels=None)
             number = self.updates * self._times[player] + done[player]
             done[player] += 1
-            size = self.config.train.batch_of(player)
-            latents = self.pipeline.parts.draw_latents(size, self.streams.latents)
+            size, latents = self._latents(player)
             batch = sized(self._batch, size)
             if self.config.train.updates == "simultaneous":
                 waiting.append((player, batch, latents, number))
             else:
-                report = self.engine.update(player, batch, latents, number, measure)
-                self.meters.add(player, report)
+                self._take(player, self.engine.update(player, batch, latents, number, measure))
         if waiting:
             for update, report in zip(waiting, self.engine.together(waiting, measure), strict=True):
-                self.meters.add(update[0], report)
+                self._take(update[0], report)
+
+    def _take(self, player: Side, report: Report) -> None:
+        """Keep what was found for the log, which the first rank writes."""
+        if self.ranks.first:
+            self.meters.add(player, report)
+
+    def _latents(self, player: Side) -> tuple[int, Tensor]:
+        """This rank's samples in an update of a player, and their latents: its share of those that
+        are drawn for the whole batch, on every rank alike.
+        """
+        train = self.config.train
+        size = train.batch_of(player)
+        latents = self.pipeline.parts.draw_latents(size, self.streams.latents)
+        again = max(size // train.batch_size, 1)  # the batch is taken so often
+        return size // self.ranks.count, self.ranks.share(latents, train.accumulate * again)
 
     def _measured(self) -> bool:
         """Whether the next updates take what only log lines want:
@@ -352,6 +383,11 @@ class Training:
         crossed = self._crosses(config.checkpoint.images, self.images, before)
         if self.checkpoints.due(crossed) or by_time:
             self.save()
+
+    def _stop_if_asked(self) -> None:
+        """Save and raise Interrupted where a rank was told to stop; all ranks take the same way."""
+        if self.ranks.count > 1:
+            self._agree()
         if self.stop is not None and self.images < self.goal:
             self.gallery.draw(self.images)
             self.save()
@@ -359,6 +395,21 @@ class Training:
             self.writer.wait()
             where = " and saved" if self.folder else ""
             raise Interrupted(self.stop, f"stopped after {self.images:,} images{where}")
+
+    def _agree(self) -> None:
+        """Go on, stop, or raise NotFinite as another rank has found or was told."""
+        own = Verdict.ENOUGH if self.enough else Verdict.GO_ON
+        stop, verdict = self.ranks.agree(self.stop or 0, own)
+        self.stop = stop or None
+        if verdict == Verdict.NOT_FINITE:
+            raise NotFinite("rank 0 found a value that is not finite")
+        if verdict == Verdict.ENOUGH:
+            self.enough = self.enough or "rank 0 found it to be enough"
+
+    def announce(self, verdict: Verdict) -> None:
+        """Tell the other ranks, which wait for it after their updates, what the first has found."""
+        if self.ranks.count > 1:
+            self.ranks.agree(0, verdict)
 
     def _begin_line(self) -> None:
         """Send for the values of a log line."""
@@ -369,8 +420,17 @@ class Training:
             "images_per_second": round(self.images / max(self.seconds, 1e-9), 1),
             **{f"lr_{side}": rate for side, rate in self._rates.items()},
         }
-        self._lines.append((self.meters.take(), head))
+        self._lines.append((self.meters.take(self._weights()), head))
         self._logged = self.images
+
+    def _weights(self) -> dict[Side, Tensor]:
+        """The norm of each side's weights, on the device."""
+        nets = {side: list(self.pipeline.parts.net(side).parameters()) for side in SIDES}
+        return {
+            side: torch.nn.utils.get_total_norm(weights).detach()
+            for side, weights in nets.items()
+            if weights
+        }
 
     def _finish_lines(self, wait: bool) -> None:
         """Write the lines that were begun, or without `wait`
@@ -473,8 +533,10 @@ class Training:
             self.writer.submit(self._generator())
         self.gallery.strip(self.images)
         self.writer.wait()
-        if early:
+        if early and self.ranks.first:
             self._say_why()
+        if self.ranks.count > 1:
+            self._agree()  # the others wait here for what the first rank writes
 
     def _say_why(self) -> None:
         """Tell, and write into the log, why the training ended before its goal."""
@@ -485,6 +547,8 @@ class Training:
 
     def _score(self, before: int) -> None:
         """Measure during the training, where that is asked for and due."""
+        if not self.ranks.first:
+            return
         crossed = self._crosses(self.config.measure.images, self.images, before)
         if self.images < self.goal and self.scoring.due(crossed, self.seconds):
             self._measure()
@@ -492,7 +556,8 @@ class Training:
 
     def _measure(self) -> None:
         """Score the averaged generator, tell the listeners, and keep it if it is the best."""
-        if not self.pipeline.metrics or self.scoring.images == self.images:
+        known = self.scoring.images == self.images
+        if known or not (self.pipeline.metrics and self.ranks.first):
             return
         best = self.scoring.measure(self.images)
         scores = {name: round(value, 6) for name, value in self.scores.items()}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
 from ..contracts import Side
-from ..engine.health import FIGURES, verdict
+from ..engine.health import FIGURES, SATURATED, verdict
 from ..engine.losses import Report
 from ..errors import GanzooError, shown
 
@@ -69,10 +70,10 @@ class Meters:
                 raise ValueError(f"a gradient of {shown(side)}")
             self._gradients[side] = state[f"gradient.{side}"].to(device)
 
-    def take(self) -> Reading:
-        """All that came in, sent to the host, and start anew."""
+    def take(self, weights: Mapping[Side, Tensor] = MappingProxyType({})) -> Reading:
+        """All that came in, and the norms of the weights, sent to the host, and start anew."""
         found, self._rows, gradients, self._gradients = self._rows, {}, self._gradients, {}
-        return Reading(found, gradients, self._count)
+        return Reading(found, gradients, self._count, weights)
 
 
 class Reading:
@@ -85,12 +86,14 @@ class Reading:
         rows: dict[tuple[Side, tuple[str, ...]], list[tuple[int, Tensor]]],
         gradients: dict[Side, Tensor],
         count: int,
+        weights: Mapping[Side, Tensor] = MappingProxyType({}),
     ) -> None:
         self._numbers = {key: [number for number, _ in found] for key, found in rows.items()}
         self._values = {
             key: _sent(torch.stack([value for _, value in found])) for key, found in rows.items()
         }
         self._gradients = {side: _sent(gradient) for side, gradient in gradients.items()}
+        self._weights = {side: _sent(norm) for side, norm in weights.items()}
         self._count = count
         self._arrived: Any = None
         device = next((value.device for found in rows.values() for _, value in found), None)
@@ -129,6 +132,8 @@ class Reading:
             means[side]["gradient"] = float(gradient)
             if first is None and not math.isfinite(means[side]["gradient"]):
                 first = (self._count, side, "gradient")
+        for side, norm in self._weights.items():
+            means[side]["weights"] = float(norm)
         if first is not None:
             raise NotFinite(_diagnosis(first[1], first[2], images))
         return means
@@ -156,7 +161,9 @@ def _diagnosis(side: Side, what: str, images: int) -> str:
 def record(means: dict[Side, dict[str, float]]) -> dict[str, Any]:
     """A log line's measured part: signs at the top, losses by side."""
     line: dict[str, Any] = {
-        name: means["discriminator"].pop(name) for name in FIGURES if name in means["discriminator"]
+        name: means["discriminator"].pop(name)
+        for name in (*FIGURES, SATURATED)
+        if name in means["discriminator"]
     }
     sides = {"discriminator": means["discriminator"], "generator": means["generator"]}
     return {**line, **sides, **({"health": verdict(line)} if line else {})}

@@ -8,10 +8,13 @@ from collections.abc import Callable
 import torch
 
 from ..components.isolation import contained
+from ..distributed.ranks import gone
+from ..distributed.states import given_state
 from ..errors import BadRun, GanzooError
 from ..io import checkpoints as checkpoint
+from ..io.checkpoints import State
 from . import log_file as logbook
-from .loop import Training
+from .loop import Training, Verdict
 from .meters import NotFinite
 
 # Rollbacks in one run; one that still diverges at an eighth of its learning rate needs a person
@@ -28,24 +31,33 @@ def run(training: Training, tell: Callable[[str], None]) -> None:
             _train(training)
             return
         except NotFinite as error:
-            _note(training, error)
-            if training.config.train.on_nan != "rollback" or training.folder is None:
-                raise
-            if training.rollbacks >= LIMIT:
-                raise NotFinite(f"{error} (after {LIMIT} rollbacks)") from None
-            try:
-                found = checkpoint.newest(training.folder, tell, training.largest_state)
-            except BadRun as broken:
-                raise NotFinite(f"{error} (no checkpoint to go back to: {broken})") from None
-            if found is None:
-                raise NotFinite(f"{error} (no checkpoint to go back to)") from None
+            state = None
+            if training.ranks.first:
+                _note(training, error)
+                state = _good_state(training, error, tell)
+                training.announce(Verdict.NOT_FINITE)
             rollbacks = training.rollbacks + 1
-            training.load_state_dict(found[0])
+            training.load_state_dict(given_state(training.ranks, state))
             training.roll_back(rollbacks, str(error))
             tell(
                 f"{error}; went back to {training.images:,} images with half the learning rates "
                 f"(rollback {rollbacks} of {LIMIT})"
             )
+
+
+def _good_state(training: Training, error: NotFinite, tell: Callable[[str], None]) -> State:
+    """What the last good checkpoint holds; raises NotFinite where there is no way back."""
+    if training.config.train.on_nan != "rollback" or training.folder is None:
+        raise error
+    if training.rollbacks >= LIMIT:
+        raise NotFinite(f"{error} (after {LIMIT} rollbacks)") from None
+    try:
+        found = checkpoint.newest(training.folder, tell, training.largest_state)
+    except BadRun as broken:
+        raise NotFinite(f"{error} (no checkpoint to go back to: {broken})") from None
+    if found is None:
+        raise NotFinite(f"{error} (no checkpoint to go back to)") from None
+    return found[0]
 
 
 def _note(training: Training, error: NotFinite) -> None:
@@ -66,6 +78,8 @@ def _train(training: Training) -> None:
     except (GanzooError, torch.OutOfMemoryError):
         raise
     except Exception as error:
+        if training.ranks.count > 1 and (lost := gone(error)):
+            raise lost from None
         blamed = training.pipeline.blame(error)
         if blamed is error:
             raise

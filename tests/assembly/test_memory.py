@@ -16,6 +16,7 @@ from ganzoo.assembly.compiled_memory import graph_peak
 from ganzoo.bench import machine_limits as ceiling
 from ganzoo.components.loading import zoo
 from ganzoo.contracts import Batch, Regularizer
+from ganzoo.engine import simulation
 from ganzoo.engine.engine import SIDES, only
 from ganzoo.engine.losses import choose_differentiation, losses
 from ganzoo.engine.simulation import Peak
@@ -57,6 +58,18 @@ def really(built):
 def test_estimate_is_within_a_fifth(regs, batch):
     built = pipeline(*regs, batch=batch)
     assert memory.estimate(built)["update"] == pytest.approx(really(built), rel=0.2)
+
+
+@pytest.mark.parametrize("regs", [(), ("gp",), ("r1", "r2"), ("sn", "noise")], ids=str)
+def test_a_light_update_that_is_done_holds_what_it_holds_simulated(regs):
+    parts = (built := pipeline(*regs, resolution=8, width=8)).parts
+    assert simulation.light_update(parts, built.spec, 16)
+    for side in SIDES:
+        done, simulated = (
+            find(parts, built.spec, 16, side)
+            for find in (simulation._real_peak, simulation._simulated_peak)
+        )
+        assert done == simulated == simulation.quick_peak(parts, built.spec, 16, side)
 
 
 def graph_of(function, *shapes):

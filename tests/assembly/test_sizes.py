@@ -10,6 +10,7 @@ import pytest
 import torch
 from fuzzing import little_memory
 from hostile import two_runs
+from torch._subclasses.fake_tensor import FakeTensor
 
 import ganzoo
 from ganzoo import config as configuration
@@ -84,6 +85,7 @@ def test_samples_too_large_to_draw_are_counted(monkeypatch):
 
 
 def test_two_samples_that_do_not_fit_are_not_tried(monkeypatch):
+    monkeypatch.setattr(dry_run, "light", lambda *_: False)
     monkeypatch.setattr(dry_run, "simulated_call", lambda net, call: (None, 5 * GIB))
     with refused(DeviceError, "gen: .*5.0 GiB, and 4.0 GiB are free for two samples"):
         assembled()
@@ -112,6 +114,34 @@ class Reads(Regularizer):
         positive = float(mean.detach()) >= 0
         self.seen.append(len(step.fake_logits))
         return mean if positive else -mean
+
+
+class Sees(Regularizer):
+    """`seen` are the sizes of the batches that it was given, and whether they had storage."""
+
+    seen: ClassVar[list[tuple[int, bool]]] = []
+
+    def penalty(self, step):
+        self.seen.append((len(step.fake_logits), not isinstance(step.fake_logits, FakeTensor)))
+        return step.fake_logits.square().mean()
+
+
+@pytest.mark.parametrize(
+    ("batch", "seen"), [(16, [(16, True)]), (1200, [(1200, False), (4, True)])], ids=str
+)
+def test_what_is_light_is_done_and_what_is_not_is_simulated(batch, seen):
+    """An update of 1,200 samples of 64 numbers takes a few samples."""
+    sees = Component("regularizer", "sees", Sees, "tests", "tests", "1")
+    Sees.seen.clear()
+    assembled(
+        Registry([*zoo().registry.components(), sees]),
+        data={"name": "digits", "resolution": 8},
+        gen={"name": "dcgan", "width": 4},
+        disc={"width": 4},
+        reg={"sees": {}},
+        train={"batch_size": batch},
+    )
+    assert Sees.seen == seen
 
 
 class NeedsAll(Reads):

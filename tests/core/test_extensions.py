@@ -7,24 +7,16 @@ import math
 
 import pytest
 import torch
-from ideas import IDEAS, TINY, pipeline, registry_of
+from ideas import IDEAS, TINY, Heard, pipeline, registry_of
 from torch.nn.functional import cross_entropy
 
 from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.assembly.memory import estimate
 from ganzoo.components.kinds import KINDS
-from ganzoo.contracts import Batch, Step, Tracker
+from ganzoo.contracts import Batch, Step
 from ganzoo.engine.losses import losses
 from ganzoo.training.loop import Training
-
-
-class Heard(Tracker):
-    def __init__(self):
-        self.lines = []
-
-    def log(self, record):
-        self.lines.append(record)
 
 
 @pytest.fixture(scope="module")

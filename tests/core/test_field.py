@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from field import FIELD, pipeline, registry_of
+from ideas import Heard
 from one_graph import check_one_graph
 
-from ganzoo.contracts import Batch, Tracker
+from ganzoo.contracts import Batch
 from ganzoo.training.loop import Training
 
 ALONE = ("GLO", "IMLE")  # nobody moves the judge
@@ -35,14 +36,6 @@ ONE_GRAPH = (
     "denoising diffusion GAN",
     "LOGAN",
 )
-
-
-class Heard(Tracker):
-    def __init__(self):
-        self.lines = []
-
-    def log(self, record):
-        self.lines.append(record)
 
 
 @pytest.fixture(scope="module")

@@ -125,6 +125,9 @@ class FakeMps(io.IOBase):
     def __init__(self):
         self.generator = torch.Generator()
 
+    def is_available(self):
+        return False  # to PyTorch's own functions, which would look for more than this
+
     def get_rng_state(self, device="mps"):
         return self.generator.get_state()
 

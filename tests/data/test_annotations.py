@@ -152,6 +152,86 @@ def test_tables_within_pairs(tmp_path, lazy):
     }
 
 
+def two_sets(path, first="A", second="B"):
+    """Two folders of the same names, below a folder of their own, without a table."""
+    (path / "top").mkdir(parents=True)
+    for side in (first, second):
+        folder(path / "top" / side)
+    return path / "top"
+
+
+def both(here, lazy=False, given="A"):
+    return load_two(partial(load_pictures, here, lazy=lazy), layout_of(here, "auto"), given)
+
+
+TABLES_ABOVE = {
+    "names that both have": rows("xyzxyz"),
+    "names of one set": rows("xyzxyz", start="").replace("\n", "\nB/", 5).join(["B/", ""]),
+    "names of the other": rows("xyzxyz", start="").replace("\n", "\nA/", 5).join(["A/", ""]),
+}
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("form", TABLES_ABOVE)
+def test_one_table_above_pairs(form, lazy, tmp_path):
+    here = two_sets(tmp_path)
+    (here / "labels.csv").write_text(TABLES_ABOVE[form])
+    vectors = [[f"A/{name}", vector] for name, vector in zip(NAMES, VECTORS, strict=True)]
+    (here / "labels.json").write_text(json.dumps({"labels": [*vectors, ["B/gone.png", [0.0]]]}))
+    for path in (here, zipped_as(here, tmp_path / "a.zip")):
+        found = both(path, lazy)
+        batch = found.gather(torch.tensor([0, 3, 4]))
+        assert list(found.classes) == ["x", "y", "z"] and batch.labels.tolist() == [0, 0, 1]
+        assert batch.given["vector"].tolist() == [VECTORS[i] for i in (0, 3, 4)]
+        (unknown,) = [note for note in found.notes if "of no picture" in note]
+        assert unknown.startswith("1 names in ") and unknown.endswith("as B/gone.png")
+
+
+def zipped_as(here, path):
+    """A zip of a folder, below a folder of its own."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(here.rglob("*.*")):
+            archive.write(file, f"top/{file.relative_to(here)}")
+    return path
+
+
+def test_one_table_above_sets_that_are_no_pairs(tmp_path):
+    """Each set has its own vectors, in names with the folder; the drawn one's count."""
+    here = two_sets(tmp_path, "trainA", "trainB")
+    lines = [
+        f"train{side}/{name},{i},{side == 'B':d}" for side in "AB" for i, name in enumerate(NAMES)
+    ]
+    (here / "vectors.csv").write_text("\n".join(lines))
+    found = both(here)
+    assert found.given["vector"].tolist() == [[i, 1] for i in range(6)]
+    assert found.others["other"].given["vector"].tolist() == [[i, 0] for i in range(6)]
+    (here / "vectors.csv").write_text(rows([1] * 6))  # of which set?
+    with pytest.raises(BadData, match=r"vectors.csv: says nothing of 6 pictures, as 0.png"):
+        both(here)
+
+
+ABOVE_WRONG = {
+    "A/labels.csv: labels.csv has labels already; keep one|"
+    "labels.csv: A/labels.csv has labels already; keep one": {
+        "labels.csv": rows("xyzxyz"),
+        "A/labels.csv": rows("xyzxyz"),
+    },
+    "labels.csv: names 0.png twice": {"labels.csv": "A/0.png,x\n0.png,x\n"},
+    "labels.csv: says nothing of 5 pictures, as 1.png": {"labels.csv": "A/0.png,x\n"},
+    "labels.csv: says nothing of 6 pictures": {"labels.csv": "C/0.png,x\n"},
+}
+
+
+@pytest.mark.parametrize("says", ABOVE_WRONG)
+def test_what_is_wrong_with_a_table_above_is_one_line(says, tmp_path):
+    here = two_sets(tmp_path)
+    for name, content in ABOVE_WRONG[says].items():
+        (here / name).write_text(content)
+    with pytest.raises(BadData, match=says) as caught:
+        both(here)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("lazy", [False, True])
 def test_tables_beside_pictures_that_hold_a_pair(tmp_path, lazy):
     whole = load_pictures(folder(tmp_path / "a", "labels.csv", rows("xyzxyz")), lazy=lazy)

@@ -3,6 +3,7 @@ and a resumed feed gives the batch that would have come.
 """
 
 import statistics
+import threading
 import time
 from dataclasses import replace
 
@@ -109,6 +110,16 @@ def test_samples_lie_where_they_are_gathered():
         found = Feed(data(), order, there, resident)
         held = found.dataset
         assert {held.samples.device.type, held.labels.device.type, order.device.type} == {where}
+
+
+def test_a_stream_does_not_keep_its_process_alive():
+    before, found = set(threading.enumerate()), feed("host")
+    found.next()
+    (reading,) = set(threading.enumerate()) - before
+    assert reading.daemon
+    for _ in range(2):  # as often as one likes
+        found.close()
+        assert not reading.is_alive()
 
 
 def test_an_error_in_the_stream_reaches_the_training():

@@ -4,6 +4,7 @@ what is refused.
 
 import csv
 import io
+import shutil
 import zipfile
 
 import numpy as np
@@ -251,7 +252,7 @@ def frames(count, side=8, start=0):
 
 
 def gif(path, count, **about):
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     first, *rest = frames(count, **about)
     first.save(path, save_all=True, append_images=rest, duration=50)
 
@@ -312,8 +313,62 @@ def test_a_damaged_video_is_left_out_and_named(tmp_path):
 def test_videos_must_fit_in_memory(tmp_path, monkeypatch):
     gif(tmp_path / "a.gif", 6, side=64)
     monkeypatch.setenv("GANZOO_MEMORY", "4K")
-    with pytest.raises(GanzooError, match="do not fit in memory"):
+    with pytest.raises(GanzooError, match="does not fit in memory"):
         load_videos(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["animated", "frames", "a zip of frames"])
+def test_videos_beyond_memory_are_decoded_when_they_are_asked_for(form, tmp_path, monkeypatch):
+    place = tmp_path / "v"
+    for number, clip in enumerate(("a/x", "a/y", "b/z")):
+        if form == "animated":
+            gif(place / f"{clip}.gif", 4, start=number)
+            continue
+        (place / clip).mkdir(parents=True)
+        for i, frame in enumerate(frames(4, start=number)):
+            frame.save(place / clip / f"f{i}.png")
+    if form == "a zip of frames":
+        shutil.make_archive(str(place), "zip", place)
+        place = tmp_path / "v.zip"
+    kept = load_videos(place)
+    monkeypatch.setenv("GANZOO_MEMORY", "600")  # bytes: two videos, and there are three
+    read = load_videos(place)
+    assert kept.size == 768 and read.size is None and read.spec == kept.spec
+    some = torch.tensor([2, 0, 2])
+    assert torch.equal(read.gather(some).samples, kept.samples[some])
+    assert torch.equal(read.gather(some).labels, kept.labels[some])
+    assert read.notes == [*kept.notes, "videos are decoded each time that they are asked for"]
+
+
+def test_a_lazy_video_that_is_damaged_ends_what_asks_for_it(tmp_path):
+    for number in range(3):
+        (tmp_path / str(number)).mkdir()
+        frames(1)[0].save(tmp_path / str(number) / "f0.png")
+        frames(1)[0].save(tmp_path / str(number) / "f1.png")
+    data = load_videos(tmp_path, lazy=True)
+    (tmp_path / "1" / "f1.png").write_bytes(b"gone")
+    assert len(data.gather(torch.tensor([0, 2])).samples) == 2
+    with pytest.raises(BadData, match=r"1: not a picture"):
+        data.gather(torch.tensor([1]))
+
+
+def test_a_training_on_lazy_videos_is_that_on_kept_ones(tmp_path):
+    import ganzoo
+
+    for name in "abcd":
+        gif(tmp_path / "v" / f"{name}.gif", 3)
+    ends = []
+    for lazy in (False, True):
+        layers = {
+            "data": {"name": str(tmp_path / "v"), "frames": 3, "lazy": lazy},
+            "gen": {"name": "mlp", "width": 4},
+            "disc": {"name": "mlp", "width": 4},
+            "train": {"batch_size": 2, "images": 4, "device": "cpu"},
+        }
+        ganzoo.train(layers, tmp_path / str(lazy))
+        loaded = ganzoo.load(tmp_path / str(lazy) / "generator.safetensors")
+        ends.append(loaded.sample(2, seed=0))
+    assert torch.equal(*ends)
 
 
 # Arrays.

@@ -53,6 +53,14 @@ class Told:
         return lambda *given: self.lines.append(given[0]) if name == "log" else None
 
 
+def test_a_training_computes_its_updates_in_as_many_parts_as_asked():
+    run, sizes = training(3, reg={"r1": False}), []
+    layer = next(m for m in run.pipeline.parts.discriminator.modules() if hasattr(m, "weight"))
+    layer.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    run.run()
+    assert set(sizes) == {12 // 3}
+
+
 @pytest.mark.parametrize("parts", [2, 3, 12])
 def test_parts_make_the_gradient_of_the_whole(parts):
     """No norm, no pairing, no random number: a batch in parts is the batch."""

@@ -266,6 +266,20 @@ def with_part(part, engine, tell=print):
     return Training(built, tell=tell)
 
 
+def test_an_eager_update_that_fails_is_not_tried_again():
+    tries, told = [], []
+
+    def fail():
+        tries.append(1)
+        raise ValueError("not this way")
+
+    run = with_part(Failing(fail), "eager", told.append)
+    batch, latents = run.feed.next(), run.pipeline.parts.generator.draw_latents(8)
+    with pytest.raises(ValueError, match="not this way"):
+        run.engine.update("discriminator", batch, latents, 0)
+    assert tries == [1] and not told
+
+
 def steps(run):
     """How often each side's optimizer has stepped."""
     return {

@@ -108,6 +108,18 @@ def test_one_image_over_and_over_is_narrow(digits):
     assert health._deviation(one) / health._deviation(digits[64:128]) < NARROW
 
 
+def test_pictures_at_the_ends_of_their_range_are_counted_against_real_ones():
+    """Three values of four at an end, against one of two; points have no ends."""
+    data = torch.tensor([0, 255, 100, 100], dtype=torch.uint8).repeat(64, 1).view(64, 1, 2, 2)
+    drawn = torch.tensor([-1.0, 0.995, 1.0, 0.9]).repeat(64, 1).view(64, 1, 2, 2)
+    logits = torch.zeros(64)
+    names, values = health.figures((logits, logits, drawn), data)
+    assert names == (*health.FIGURES, health.SATURATED)
+    assert values[-1] == pytest.approx(0.25)
+    names, _ = health.figures((logits, logits, drawn.flatten(1)), drawn.flatten(1))
+    assert names == health.FIGURES
+
+
 # What a person sees.
 
 

@@ -118,6 +118,66 @@ def test_the_trial_of_a_conditional_discriminator_is_given_labels():
     assert choose_differentiation(Labelled(spec, nn.Identity()), spec) == "forward_over_reverse"
 
 
+class Reading(Judge):
+    """One that reads a mask."""
+
+    reads = ("mask",)
+
+    def features(self, samples, mask):
+        return samples * mask
+
+
+def test_the_trial_of_a_discriminator_that_reads_is_given_what_it_reads():
+    torch.manual_seed(0)
+    spec = Spec((3,), given={"mask": Spec((3,))})
+    assert choose_differentiation(Reading(spec, nn.Identity()), spec) == "forward_over_reverse"
+
+
+def test_each_net_is_given_what_it_reads_and_no_more():
+    class Repeating(nn.Module):
+        """Draws what it is given."""
+
+        reads = ("hint",)
+
+        def forward(self, latents, labels=None, *, hint):
+            return hint
+
+    torch.manual_seed(0)
+    judge = Reading(Spec((3,), given={"mask": Spec((3,))}), nn.Identity())
+    given = {name: torch.randn(5, 3) for name in ("mask", "hint")}
+    data = torch.randn(5, 3)
+    step = Step("discriminator", Repeating(), judge, data, torch.randn(5, 1), given=given)
+    assert torch.equal(step.drawn, given["hint"])
+    assert torch.equal(step.real_logits, judge.score(data * given["mask"]))
+
+
+class Pair(Labelled):
+    """Two judges, of which the second is the first upside down."""
+
+    def score(self, features, labels=None):
+        logits = super().score(features, labels)
+        return [logits, -logits]
+
+
+@pytest.mark.parametrize("made", ["for one judge", "before another"])
+def test_a_step_made_of_another_has_all_that_it_had(made):
+    torch.manual_seed(0)
+    spec = Spec((3,), 2)
+    one, other = Pair(spec, nn.Identity()), Pair(spec, nn.Identity())
+    data, latents, labels = torch.randn(5, 3), torch.randn(5, 1), torch.arange(5) % 2
+    more = {"given": {"mask": data}, "progress": 0.5, "from_latents": False, "weight": 2.0}
+    step = Step("discriminator", lambda z, y: data, one, data, latents, labels, **more)
+    again = step.judges[1] if made == "for one judge" else step.against(other)
+    judge = one if made == "for one judge" else other
+    assert again.discriminator is judge and again.generator is step.generator
+    assert again.latents is latents and again.labels is labels and again.side == step.side
+    for name, value in more.items():
+        assert getattr(again, name) == value, name
+    logits = judge(data, labels)
+    wanted = logits[1] if made == "for one judge" else torch.stack(logits, 1)
+    assert torch.equal(again.real_logits, wanted)
+
+
 def test_the_way_is_dual_where_it_is_exact_and_double_where_it_is_not():
     spec = Spec((3,))
     assert choose_differentiation(Judge(spec, nn.Identity()), spec) == "forward_over_reverse"

@@ -15,9 +15,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+import ganzoo
 from ganzoo.components.loading import zoo
 from ganzoo.components.registry import Component
 from ganzoo.contracts import Dataset, Generator, Spec
+from ganzoo.errors import BadOption, UsageError
 from ganzoo.generate.sampling import LoadedGenerator
 
 Run = Callable[..., str]
@@ -153,3 +155,28 @@ def test_what_a_net_draws_by_chance_stays_the_same_along_a_walk() -> None:
     torch.testing.assert_close(walk[::4, :2], corners)
     half = (corners + corners.roll(-1, 0)) * 0.5**0.5
     torch.testing.assert_close(walk[2::4, :2], half)
+
+
+def test_a_label_that_the_generator_has_is_drawn_and_another_refused(trained: Path) -> None:
+    loaded = ganzoo.load(trained)
+    last = loaded.spec.classes - 1
+    drawn = [loaded.sample(2, seed=1, label=label) for label in (0, last, None)]
+    assert not torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[1], drawn[2])
+    with pytest.raises(UsageError, match=f"has classes 0 to {last}"):
+        loaded.sample(2, label=last + 1)
+
+
+def test_options_of_sampling_are_those_that_the_generator_lists() -> None:
+    net = Noisy(Spec((5,)), latent_dim=2)
+    header = SimpleNamespace(component="noisy", spec=lambda: net.spec)
+    loaded = LoadedGenerator(net, header)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"noisy has no such option of sampling; it takes none$"):
+        loaded.sampling_options({"cut": 1})
+    net.sampling = {"cut": float, "seed": int}  # type: ignore[misc]
+    assert loaded.sampling_options({"cut": "0.5", "seed": None}) == {"cut": 0.5}
+    with pytest.raises(UsageError, match=r"it takes cut, seed$") as caught:
+        loaded.sampling_options({"psi": 1})
+    assert (caught.value.key, caught.value.value) == ("psi", 1)
+    with pytest.raises(BadOption) as bad:
+        loaded.sampling_options({"cut": "deep"})
+    assert (bad.value.section, bad.value.key, bad.value.value) == ("", "cut", "deep")

@@ -6,12 +6,14 @@ import random
 import pytest
 import torch
 from hostile import opened, two_runs, written
+from PIL import Image
 
 import ganzoo
 from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.errors import BadFile
+from ganzoo.generate.generator_file import generator_writer
 from ganzoo.training.loop import Training
 
 SMALL = {
@@ -38,6 +40,18 @@ def test_spectral_norm_on_the_generator_is_saved_again_and_again(tmp_path, name)
     )
     assert not any("parametrizations" in key for key in loaded.net.state_dict())
     assert any("parametrizations" in key for key in training.pipeline.average.net.state_dict())
+
+
+@pytest.mark.parametrize("lies", ["the data", "their root"])
+def test_a_file_to_be_given_away_names_no_folder_of_this_machine(tmp_path, lies):
+    for number in range(20):
+        Image.new("L", (8, 8), 10 * number).save(tmp_path / f"{number}.png")
+    data = {"name": str(tmp_path)} if lies == "the data" else {"root": str(tmp_path)}
+    own = {"gen": {"name": "mlp", "width": 4}, "data": {"resolution": 8, **data}}
+    tree = configuration.merge(configuration.defaults(), SMALL | own)
+    path = tmp_path / "generator.safetensors"
+    generator_writer(assemble(configuration.check(tree), zoo().registry), 0, {})(path)
+    assert ganzoo.load(path) and str(tmp_path).encode() not in path.read_bytes()
 
 
 def meaning(generator):

@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import struct
+import tarfile
 import tomllib
 import warnings
 import zipfile
@@ -382,7 +383,53 @@ def form(chance, material):
     return lambda: load(where).batch(torch.tensor([0]))
 
 
-KINDS = {"generator": generator, "run": run, "manifest": manifest, "zip": zips, "form": form}
+ENDS = ("png", "jpg", "a.png", "b.png", "cls", "json", "txt")
+
+
+def shards(chance, material):
+    """A shard and perhaps an index: members' names, kinds, headers and bytes."""
+    folder = material.scratch / "shards"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    pictures = list(material.pictures.values())
+    form = chance.choice((tarfile.PAX_FORMAT, tarfile.GNU_FORMAT))
+    with tarfile.open(folder / "0.tar", "w", format=form) as archive:
+        for number in range(chance.choice((2, 4))):
+            ends = ["png", *chance.sample(ENDS, chance.choice((0, 0, 1, 2)))]
+            for end in dict.fromkeys(ends):
+                content = {"cls": b"3", "json": b'{"label": 1}'}.get(end, chance.choice(pictures))
+                if chance.random() < 0.2:
+                    content = mutate_bytes(chance, content)
+                info = tarfile.TarInfo(f"{'k' * chance.choice((1, 1, 200))}{number}.{end}")
+                if chance.random() < 0.05:
+                    info.name = chance.choice(NAMES)
+                info.size, info.mtime = len(content), chance.choice((0, 1.5))
+                info.type = chance.choice((tarfile.REGTYPE,) * 30 + (b"1", b"2", b"6", b"S", b"Z"))
+                archive.addfile(info, io.BytesIO(content))
+    content = (folder / "0.tar").read_bytes()
+    if chance.random() < 0.5:
+        (folder / "0.tar").write_bytes(mutate_bytes(chance, content))
+    if chance.random() < 0.3:
+        listed = {"name": "0.tar", "size": len(content), "count": 2, "sha256": "0" * 64}
+        index = {"format": "ganzoo-shards-1", "classes": ["a"] * 4, "shards": [listed]}
+        (folder / "index.json").write_text(dump_json(mutate_tree(chance, index, JSON_RAWS)))
+    skip = chance.choice((0.0, 0.9))
+
+    def read():
+        found = data.load_shards(folder, resolution=(8, 8), skip=skip)
+        found.batch(torch.arange(len(found)))
+
+    return read
+
+
+KINDS = {
+    "generator": generator,
+    "run": run,
+    "manifest": manifest,
+    "zip": zips,
+    "form": form,
+    "shards": shards,
+}
 
 
 def warm_up(material):

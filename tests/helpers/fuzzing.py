@@ -2,9 +2,9 @@
 only one-line errors of ours, or success, come of it.
 
 Run it: python tests/helpers/fuzzing.py KIND[,KIND...] COUNT [FIRST], KIND being generator, run,
-manifest or zip. Input number i of a kind is the same in every run, whatever FIRST is, so a failure
-is repeated with `python tests/helpers/fuzzing.py KIND 1 i`. Memory is limited to 1 GiB beyond what
-the process has after its imports, and one input to 5 s. Prints JSON reports.
+manifest, zip, form or shards. Input number i of a kind is the same in every run, whatever FIRST is,
+so a failure is repeated with `python tests/helpers/fuzzing.py KIND 1 i`. Memory is limited to 1 GiB
+beyond what the process has after its imports, and one input to 5 s. Prints JSON reports.
 """
 
 import contextlib

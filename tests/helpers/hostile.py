@@ -92,12 +92,12 @@ def two_runs():
         "train": {"images": 32, "batch_size": 16, "device": "cpu", "engine": "eager"},
         "samples": {"count": 4},
     }
+    folder = Path(tempfile.mkdtemp(dir=SCRATCH.name))  # of this process, which may be a fork
     for name in ("mlp", "dcgan"):
         net = {"gen": {"name": name, "width": 4, "latent_dim": 4}, "disc": {"width": 4}}
-        ganzoo.train(
-            {**small, **net, "data": {"name": "digits", "resolution": 8}}, Path(SCRATCH.name) / name
-        )
-    return Path(SCRATCH.name)
+        data = {"name": "digits", "resolution": 8}
+        ganzoo.train({**small, **net, "data": data}, folder / name)
+    return folder
 
 
 def opened(path):

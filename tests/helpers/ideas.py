@@ -9,7 +9,18 @@ from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components import loading as plugins
 from ganzoo.components.registry import Component, Registry
-from ganzoo.contracts import Dataset
+from ganzoo.contracts import Dataset, Tracker
+
+
+class Heard(Tracker):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.lines = []
+
+    def log(self, record):
+        self.lines.append(record)
+
 
 PARTS = (
     "conditional",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[1] / "helpers" / "fuzzing.py"
-KINDS = ("generator", "run", "manifest", "zip", "form")
+KINDS = ("generator", "run", "manifest", "zip", "form", "shards")
 
 
 def fuzz(kinds, count, first, seconds):

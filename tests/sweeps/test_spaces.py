@@ -8,6 +8,7 @@ import pytest
 from ganzoo import config as configuration
 from ganzoo.components.loading import zoo
 from ganzoo.errors import BadConfig, UsageError
+from ganzoo.sweeps import page
 from ganzoo.sweeps import preset as presets
 from ganzoo.sweeps import settings as setting_up
 from ganzoo.sweeps.spaces import Choice, Each, Range, Times, parse, space_of
@@ -22,6 +23,7 @@ def test_what_people_type_is_read():
         "true,false": Choice((True, False)),
         "[0.0,0.9],[0.5,0.999]": Choice(([0.0, 0.9], [0.5, 0.999])),
         '{from=1,to=0},"a,b"': Choice(({"from": 1, "to": 0}, "a,b")),
+        "{r1={weight=0.1},r2={}},none": Choice(({"r1": {"weight": 0.1}, "r2": {}}, "none")),
         "log(1e-4,1e-2)": Range("log", 1e-4, 1e-2),
         "uniform(0, 1)": Range("uniform", 0, 1),
         "int(1,5)": Range("int", 1, 5),
@@ -107,6 +109,8 @@ def test_a_setting_is_laid_over_the_base():
     both = configuration.merge(TREE, {"reg": {"gp": {"weight": 3.0}, "r1": {}}})
     assert laid(both, {"reg": "gp"}, {})["reg"] == {"gp": {}}, "this one alone, as it comes"
     assert laid(both, {"reg": "none"}, {}).get("reg", {}) == {}
+    two = {"r1": {"weight": 0.1}, "r2": {}}
+    assert laid(both, {"reg": two}, {})["reg"] == two, "these alone, with their options"
     assert laid(both, {"reg.r1": False}, {})["reg"] == {"gp": {"weight": 3.0}}
     half = laid(TREE, {"train.batch_size": {"times": 0.5}}, {"train.batch_size": 65})
     assert half["train"]["batch_size"] == 32, "a whole number stays one"
@@ -114,11 +118,19 @@ def test_a_setting_is_laid_over_the_base():
         laid(TREE, {"reg.gp.weight": 1.0}, {})
 
 
+def test_what_is_tried_is_said_as_a_person_reads_it():
+    two = {"r1": {"weight": 0.1}, "r2": {}}
+    said = page.tried({"loss.name": "hinge", "reg": two, "optim.gen.lr": {"times": 10.0}})
+    assert said == "loss.name=hinge, reg=r1(weight=0.1)+r2, optim.gen.lr=x10"
+    assert page.worded({"from": 1, "to": 0}) == "{'from': 1, 'to': 0}", "a number that moves"
+
+
 def test_a_wrong_name_or_value_is_found_without_building_anything():
     registry = zoo().registry
     wrong = {
         "gen.widht": (8, "did you mean 'width'"),
         "disc.widht": (8, "did you mean 'width'"),  # of the generator's partner
+        "reg": ({"r1": {"wieght": 1.0}}, "did you mean 'weight'"),
         "gen.width": ("many", "give a whole number|does not fit"),
         "loss.name": ("hinje", "did you mean 'hinge'"),
         "trian.batch_size": (8, "did you mean 'train'"),

@@ -2,6 +2,7 @@
 the first trial.
 """
 
+import dataclasses
 import json
 import os
 import signal
@@ -281,6 +282,13 @@ def test_the_command_lists_what_it_would_train(ran):
         assert "reg.gp.weight" not in values, "the recipe has no such penalty"
 
 
+def test_a_plan_of_before_a_setting_was_there_has_its_default(tmp_path):
+    plan = planning.Plan(_base(), planning.tries_of({"gen.width": [8, 16]}))
+    train = {key: value for key, value in plan.base["train"].items() if key != "label_dropout"}
+    planning.write(tmp_path, dataclasses.replace(plan, base={**plan.base, "train": train}))
+    assert planning.same(planning.read(tmp_path), plan)
+
+
 def test_a_plan_that_was_edited_is_refused(tmp_path):
     """It says what the trials that there are were trained with."""
     running.begin(tmp_path, planning.Plan(_base(), planning.tries_of({"gen.width": [8, 16]})))
@@ -434,6 +442,14 @@ def test_a_trial_that_somebody_else_stopped_stops_the_sweep(tmp_path):
     executor = Here(lambda task: True)
     found = running.sweep(SMALL, {"gen.width": [8, 12]}, tmp_path, executor=executor)
     assert found.stopped and not found.results and len(executor.tasks) == 1
+
+
+def test_the_command_ends_as_if_it_had_been_stopped_then(tmp_path, cli, monkeypatch):
+    executor = Here(lambda task: True)
+    monkeypatch.setattr("ganzoo.cli.sweep._executor", lambda name, jobs: executor)
+    done = cli("sweep", *FLAGS, "--try", "gen.width=8", "--out", tmp_path / "sweep")
+    assert done.code == 128 + signal.SIGTERM, done.err
+    assert "stopped; 0 trials ended" in done.err and "unexpected" not in done.err
 
 
 def test_an_answer_that_was_cut_off_is_a_failure(tmp_path):

@@ -111,3 +111,15 @@ def test_a_rate_on_a_device_is_not_read():
     group["lr"] = torch.tensor(0.25).as_subclass(Unread)
     training_module.set_learning_rate(optimizer, 0.5)
     assert group["lr"].as_subclass(torch.Tensor).tolist() == 0.125
+
+
+def test_a_line_has_the_norms_of_the_weights_when_it_was_begun():
+    run, lines = training(), Lines()
+    run.listeners.append(lines)
+    run.run()
+    for side in ("discriminator", "generator"):
+        squares = [
+            float(p.detach().double().square().sum())
+            for p in run.pipeline.parts.net(side).parameters()
+        ]
+        assert lines.lines[-1][side]["weights"] == pytest.approx(sum(squares) ** 0.5, rel=1e-5)

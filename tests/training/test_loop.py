@@ -4,6 +4,7 @@ when things are due, what stops it, and what is never saved.
 
 import json
 import math
+from dataclasses import replace
 from typing import ClassVar
 
 import by_hand
@@ -15,13 +16,14 @@ from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.components.registry import Component, Registry
-from ganzoo.contracts import Dataset, Generator, Metric, Regularizer, Spec, Tracker
+from ganzoo.contracts import Augmentation, Dataset, Generator, Metric, Regularizer, Spec, Tracker
 from ganzoo.engine.losses import Report
 from ganzoo.errors import BrokenPlugin
 from ganzoo.generate.sampling import sample
 from ganzoo.io import checkpoints as checkpoint
+from ganzoo.spec import as_samples
 from ganzoo.training import rollback as recovery
-from ganzoo.training.loop import Training
+from ganzoo.training.loop import Training, feed_of
 from ganzoo.training.meters import Meters, NotFinite
 
 SIDE = 4
@@ -129,6 +131,62 @@ def test_black_is_minus_one_and_white_is_one():
     training(part=witness, known=known, data={"name": "flat"}, train={"images": 8}).run()
     values = torch.cat([data.flatten() for _, data, _, _ in witness.seen])
     assert values.unique().tolist() == [-1.0, 1.0]
+
+
+def test_other_data_are_shown_in_an_order_of_the_seed():
+    def shown(seed):
+        pipeline = training(train={"seed": seed}).pipeline
+        pipeline.dataset = replace(numbered(), others={"other": numbered(50)})
+        return feed_of(pipeline).next().given["other"]
+
+    assert torch.equal(shown(1), shown(1))
+    assert not torch.equal(shown(1), shown(2))
+
+
+def test_rates_that_were_lost_are_written_again_for_both_sides():
+    run = training(optim={"gen": {"lr": 0.5}, "disc": {"lr": 0.25}})
+    run._set_schedules()
+    groups = [optimizer.param_groups[0] for optimizer in run.pipeline.optimizers.values()]
+    before = [group["lr"] for group in groups]
+    for group in groups:
+        group["lr"] = 0.0
+    run._write_rates()
+    assert [group["lr"] for group in groups] == before and 0.0 not in before
+
+
+@pytest.mark.parametrize("engine", ["eager", "compiled"])
+def test_who_waits_for_a_compiler_is_told(engine):
+    told = []
+    run = training()
+    run.engine.mode, run.tell = engine, told.append
+    run._begin()
+    assert [line.startswith("compiling") for line in told] == [True] * (engine == "compiled")
+
+
+def test_an_augmentation_is_given_labels_and_the_logits_of_real_samples():
+    class Telling(Augmentation):
+        """Keeps what it is given, and changes nothing."""
+
+        conditional = True
+
+        def forward(self, samples, labels):
+            seen.append((samples, labels))
+            return samples
+
+        def observe(self, real_logits):
+            heard.append(real_logits)
+
+    run, seen, heard = training(), [], []
+    run.pipeline.parts.augmentations = {"telling": Telling(run.pipeline.spec)}
+    run = Training(run.pipeline)
+    judge, batch = run.pipeline.parts.discriminator, run.feed.next()
+    batch = batch._replace(flips=None)
+    with torch.no_grad():
+        wanted = judge(as_samples(batch.samples), batch.labels)
+    run.engine.update("discriminator", batch, run.pipeline.parts.generator.draw_latents(4), 0)
+    assert len(seen) == 2 and all(labels is batch.labels for _, labels in seen)
+    assert any(torch.equal(samples, as_samples(batch.samples)) for samples, _ in seen)
+    torch.testing.assert_close(heard, [wanted])
 
 
 def swapped(kind, name, factory):
@@ -346,6 +404,11 @@ def test_an_error_of_a_part_names_the_part():
     with pytest.raises(BrokenPlugin, match=r"gen of .*of its own") as caught:
         recovery.run(found, print)
     assert "ganzoo-tests" in str(caught.value) and isinstance(caught.value.__cause__, KeyError)
+
+    found = training()
+    found.pipeline.parts.game.terms = lambda update, steps: {"extra": torch.ones(3)}
+    with pytest.raises(BrokenPlugin, match=r"game of .*extra for the discriminator has the shape"):
+        recovery.run(found, print)
 
     def tick(images):
         raise KeyError("of the caller")

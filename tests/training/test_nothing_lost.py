@@ -4,6 +4,7 @@ with what was saved, and loses nothing on the way.
 
 import errno
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -445,6 +446,21 @@ def test_broken_checkpoints_and_temporary_files_are_cleaned(tmp_path):
     checkpoint.prune(tmp_path, 2)
     names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     assert names == ["000000100", "000000200"]
+
+
+def test_an_old_checkpoint_that_cannot_be_deleted_stops_nothing(tmp_path, monkeypatch):
+    state = {"counters": {"images": 1}, "generator": {"weight": torch.ones(3)}}
+    for images in (100, 200):
+        checkpoint.save(tmp_path / "checkpoints" / f"{images:09d}", state, {"images": images})
+
+    def fails(*given, **more):
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(os, "rmdir", fails)
+    checkpoint.prune(tmp_path, 1)
+    assert checkpoint.newest(tmp_path, print)[1]["images"] == 200
+    old = tmp_path / "checkpoints" / "000000100"
+    assert old.is_dir() and not (old / "manifest.json").exists(), "and it looks whole no more"
 
 
 def test_a_resume_takes_away_what_a_killed_process_could_not(run, cli):

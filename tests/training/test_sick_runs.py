@@ -11,6 +11,7 @@ from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.contracts import Regularizer
+from ganzoo.errors import GanzooError
 from ganzoo.io import checkpoints as checkpoint
 from ganzoo.training import rollback as recovery
 from ganzoo.training.loop import Training
@@ -58,10 +59,22 @@ def finite(state):
 
 def test_stops_before_bad_weights_are_saved(tmp_path):
     sick = training(tmp_path)
-    with pytest.raises(NotFinite, match="discriminator's loss term 'poison' is not finite"):
+    with pytest.raises(NotFinite, match="discriminator's loss term 'poison' is not finite") as why:
         recovery.run(sick, print)
+    last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert last == {"images": sick.images, "event": "not finite", "reason": str(why.value)}
     state, manifest = checkpoint.newest(tmp_path, print)
     assert manifest["images"] == 640 and finite(state)
+
+
+def test_a_log_that_cannot_be_written_does_not_hide_what_went_wrong(tmp_path, monkeypatch):
+    def full(folder, line):
+        raise GanzooError("No space left on device")
+
+    monkeypatch.setattr(recovery.logbook, "append", full)
+    sick = training(tmp_path, after=0)
+    with pytest.raises(NotFinite, match="poison"):
+        recovery.run(sick, print)
 
 
 def test_rollback_goes_on_with_half_the_rates(tmp_path):
@@ -92,8 +105,6 @@ def test_no_checkpoint_to_go_back_to(tmp_path):
 def test_deleted_run_folder_is_one_line(tmp_path):
     import shutil
 
-    from ganzoo.errors import GanzooError
-
     folder = tmp_path / "run"
     folder.mkdir()
     doomed = training(folder, times=0)
@@ -104,8 +115,6 @@ def test_deleted_run_folder_is_one_line(tmp_path):
 
 
 def test_full_disk_is_one_line_and_the_old_checkpoint_stays(tmp_path, monkeypatch):
-    from ganzoo.errors import GanzooError
-
     run = training(tmp_path, times=0)
     real = checkpoint.write_bytes
     written = []

@@ -519,7 +519,8 @@ def test_pseudo_augmentation_follows_the_logits():
 TRAININGS = {
     "ada and r1": {"aug": {"ada": {"speed": 100}}, "reg": {"r1": {}},
                    "disc": {"norm": "none"}},
-    "apa": {"game": {"name": "apa", "speed": 100}, "aug": {"diffaug": {}, "flip": {}}},
+    "apa": {"game": {"name": "apa", "speed": 100, "target": -0.9},
+            "aug": {"diffaug": {}, "flip": {}}},
     "pac": {"aug": {"flip": {}, "pac": {}}},
 }  # fmt: skip
 

@@ -422,6 +422,9 @@ def test_an_encoder_has_a_file_beside_the_generators(case, tmp_path):
     assert generator.header.format == generator_file.FORMAT
     assert "LoadedEncoder(mlp of ganzoo" in repr(encoder)
     file = tmp_path / "generator.enc.safetensors"
+    generator_file.generator_writer(built, 16, {"frechet": 1.0})(tmp_path / "scored.safetensors")
+    assert ganzoo.load(tmp_path / "scored.safetensors").header.scores == {"frechet": 1.0}
+    assert not ganzoo.load_encoder(tmp_path / "scored.enc.safetensors").header.scores
     with pytest.raises(BadFile, match="holds an encoder"):
         ganzoo.load(file)
     with pytest.raises(BadFile, match="holds a generator"):

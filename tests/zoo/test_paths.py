@@ -69,9 +69,8 @@ def by_hand(generator, weights, count, epsilon, seed):
     from ganzoo_plugins.fidelity import nets
     from torch_fidelity.sample_similarity_lpips import SampleSimilarityLPIPS
 
-    with nets.similarity_at(
-        "ppl", {nets.VGG: weights["weights_file"], nets.LPIPS: weights["lpips_file"]}
-    ):
+    files = {nets.VGG: weights["weights_file"], nets.LPIPS: weights["lpips_file"]}
+    with nets.similarity_at("ppl", files, lambda: False):
         net = SampleSimilarityLPIPS("lpips-vgg16", 64, "uint8")
     chance = np.random.RandomState(seed)
     ends = [torch.from_numpy(chance.randn(count, generator.latent_dim)).float() for _ in "ab"]
@@ -119,6 +118,25 @@ def test_the_generator_stays_where_it_is(monkeypatch, tmp_path):
     save_file({"a": torch.zeros(1)}, any_)
     metric = ganzoo.create("metric", "ppl", SPEC, count=2, weights_file=any_, lpips_file=any_)
     assert metric.of_generator(Bars(SPEC), 0)["length"] == 1 and told["cuda"] is False
+
+
+def test_an_error_of_the_generator_is_its_own(monkeypatch, tmp_path):
+    """And not one of the weights, which were read before it was asked."""
+    from torch_fidelity import metric_ppl
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(
+        metric_ppl, "calculate_ppl", lambda _, input1, **given: input1(torch.zeros(2, 3))
+    )
+    any_ = tmp_path / "any.safetensors"
+    save_file({"a": torch.zeros(1)}, any_)
+    metric = ganzoo.create("metric", "ppl", SPEC, count=2, weights_file=any_, lpips_file=any_)
+    generator = Bars(SPEC)
+    generator.forward = lambda latents, labels=None: latents @ torch.zeros(5, 1)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied") as caught:
+        metric.of_generator(generator, 0)
+    assert not isinstance(caught.value, BadData)
+    assert torch.hub.get_dir() == str(tmp_path / "hub")  # put back all the same
 
 
 def test_outer_hundredths_are_left_out_as_torch_fidelity_does():

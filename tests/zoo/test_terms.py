@@ -233,6 +233,21 @@ def test_features_must_be_defined(name):
         create(name).prepare(Maker(IMAGE), Whole(IMAGE))
 
 
+def test_features_are_counted_with_what_their_discriminator_reads():
+    from ganzoo_plugins.penalties.features import features_of
+
+    class Reading(Judge):
+        """Sees a mask beside the sample."""
+
+        reads = ("mask",)
+
+        def features(self, samples, mask):
+            return torch.cat([super().features(samples), mask.flatten(1)], 1)
+
+    spec = Spec(IMAGE.shape, IMAGE.classes, given={"mask": Spec((1, 2, 3))})
+    assert features_of(Reading(spec)) == 5 + 6
+
+
 @pytest.mark.parametrize("side", ["discriminator", "generator"])
 def test_auxiliary_classifier_is_cross_entropy_on_either_side(side):
     step = step_for(side)
@@ -515,6 +530,25 @@ def test_gradnorm_divides_a_logit_by_its_slope_and_its_size(side):
     assert step.real_logits.abs().max() < 1
     copied = copy.deepcopy(judge)
     assert torch.equal(copied(step.data), judge(step.data)), "a copy is normalised by itself"
+
+
+def test_gradnorm_takes_the_slope_of_the_logit_of_the_label():
+    class Labelled(Judge):
+        """As steep as the label says."""
+
+        conditional = True
+
+        def score(self, features, labels=None):
+            return super().score(features) * (1 + labels)
+
+    step = step_for("discriminator")
+    judge = Labelled(IMAGE).double()
+    samples = step.data.clone().requires_grad_()
+    logits = judge(samples, step.labels)
+    (slope,) = torch.autograd.grad(logits.sum(), samples)
+    create("gradnorm").prepare(step.generator, judge)
+    wanted = logits / (slope.flatten(1).norm(dim=1) + logits.abs())
+    torch.testing.assert_close(judge(step.data, step.labels), wanted, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("later", ["featmatch", "infogan"])

@@ -60,6 +60,15 @@ def test_a_view_that_triples_makes_a_squared_slope_nine_times_as_large(name, way
     torch.testing.assert_close(gradient, 9 * flat_gradient, rtol=1e-10, atol=1e-14)
 
 
+@pytest.mark.parametrize("name", ["r1", "r2"])
+def test_a_penalty_that_is_called_by_hand_goes_through_the_view_too(name):
+    flat, steep = (
+        create(name, through=through).penalty(step_with(nets(), lambda x, step: 3 * x))
+        for through in (False, True)
+    )
+    assert steep.item() == pytest.approx(9 * flat.item(), rel=1e-12)
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", PENALTIES)
 def test_value_and_gradient_through_a_view_are_those_of_finite_differences(name, way):

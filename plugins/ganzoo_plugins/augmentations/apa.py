@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganzoo.contracts import Game, PositiveInt, Spec, Step, Update
+from ganzoo.nn import own, whole
 
 from .probability import Probability
 
@@ -55,7 +56,7 @@ class APA(Game):
         generator = update.nets["gen"]
         labels = update.labels if getattr(generator, "conditional", False) else None
         given = self.given_to("gen", update)
-        drawn = generator(update.latents.roll(1, 0), labels, **given).to(real.dtype)
+        drawn = generator(own(whole(update.latents).roll(1, 0)), labels, **given).to(real.dtype)
         chosen = self.chance.choose(real).view(-1, *[1] * (real.dim() - 1))
         return torch.where(chosen, drawn, real)
 

@@ -54,9 +54,8 @@ class DiffAugment(Augmentation):
 
 def recoloured(images: Tensor) -> Tensor:
     """Images [n, k, h, w], all channels colours, of other brightness, saturation and contrast."""
-    brightness, saturation, contrast = torch.rand(
-        3, len(images), 1, 1, 1, dtype=images.dtype, device=images.device
-    )
+    drawn = torch.rand(len(images), 3, 1, 1, 1, dtype=images.dtype, device=images.device)
+    brightness, saturation, contrast = drawn.unbind(1)
     images = images + (brightness - 0.5)
     grey = images.mean(1, keepdim=True)
     images = grey + 2 * saturation * (images - grey)

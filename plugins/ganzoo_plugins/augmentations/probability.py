@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ganzoo.nn import whole
+
 EVERY = 4  # updates whose signs are taken together, as in the authors' code
 
 
@@ -42,8 +44,9 @@ class Probability(nn.Module):
         """
         if not self.adapts:
             return
-        signs = self.signs + real_logits.sign().sum()
-        seen = self.seen + real_logits.numel()
+        logits = whole(real_logits)
+        signs = self.signs + logits.sign().sum()
+        seen = self.seen + logits.numel()
         updates = self.updates + 1
         due = updates % EVERY == 0
         step = (signs / seen - self.target).sign() * seen / self.speed

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import importlib.util
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,10 +124,13 @@ def load_net(metric: str, net: Net, layer: str, path: Path) -> nn.Module:
 
 
 @contextlib.contextmanager
-def similarity_at(metric: str, files: Mapping[Net, Path]) -> Iterator[None]:
+def similarity_at(
+    metric: str, files: Mapping[Net, Path], loaded: Callable[[], bool]
+) -> Iterator[None]:
     """Within, torch keeps files where these weights are, under their published names: the nets of
     torch-fidelity's similarity take no path, and would download what is missing there.
 
+    loaded: whether the weights were read, so that an error is not theirs and is raised as it is.
     Raises BadData for weights of another net.
     """
     before = torch.hub._hub_dir
@@ -143,9 +146,9 @@ def similarity_at(metric: str, files: Mapping[Net, Path]) -> Iterator[None]:
                 else:
                     made.rename(kept / net.file)
             yield
-        except torch.OutOfMemoryError:
-            raise
         except (RuntimeError, KeyError, ValueError, OSError) as error:
+            if loaded() or isinstance(error, torch.OutOfMemoryError):
+                raise
             first = str(error).splitlines()[0]
             message = f"no weights of {' and '.join(net.name for net in files)}: {first}"
             raise BadData(message, section=f"metric.{metric}") from error

@@ -73,14 +73,13 @@ class PathLength(Metric):
                 section="metric.ppl",
             )
         classes = generator.spec.classes if generator.conditional else 0
-        wrapped = GenerativeModelModuleWrapper(
-            _Pictures(generator), generator.latent_dim, "normal", classes
-        )
+        pictures = _Pictures(generator)
+        wrapped = GenerativeModelModuleWrapper(pictures, generator.latent_dim, "normal", classes)
         device = next((each.device for each in generator.parameters()), torch.device("cpu"))
         cuda = device.type == "cuda"
         # It moves the generator itself, which somebody trains, to the current GPU.
         here = torch.cuda.device(device) if cuda else contextlib.nullcontext()
-        with here, similarity_at("ppl", self.files):
+        with here, similarity_at("ppl", self.files, lambda: pictures.asked):
             found = metric_ppl.calculate_ppl(
                 1,
                 input1=wrapped,
@@ -118,13 +117,14 @@ def inner(distances: Tensor) -> Tensor:
 
 
 class _Pictures(nn.Module):
-    """A generator that draws pictures in 8 bits and in colour."""
+    """A generator that draws pictures in 8 bits and in colour; `asked` once it was to draw some."""
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()
-        self.generator = generator
+        self.generator, self.asked = generator, False
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        self.asked = True
         images: Tensor = self.generator(latents.float(), labels)
         images = images.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
         return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images[:, :3]

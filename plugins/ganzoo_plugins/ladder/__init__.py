@@ -1,4 +1,4 @@
-"""The rungs of the ladder, from a game of two numbers up, and that game's nets and data."""
+"""The rungs of the ladder, from a game of two numbers up, and that game's nets, data and metric."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +22,11 @@ def register_discriminators(register: Callable[..., None]) -> None:
 @hookimpl
 def register_datasets(register: Callable[..., None]) -> None:
     register("dirac", f"{__name__}.dirac:dirac", paper=PAPER, recipe="rung-dirac")
+
+
+@hookimpl
+def register_metrics(register: Callable[..., None]) -> None:
+    register("dirac", f"{__name__}.convergence:Dirac", paper=PAPER)
 
 
 @hookimpl

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import relu
 
 from ganzoo.contracts import Loss, PositiveFloat, Step
+from ganzoo.nn import whole_mean
 
 Ratio = Annotated[float, Field(gt=0, le=1)]
 
@@ -63,11 +64,11 @@ class BoundaryEquilibrium(Loss):
     def discriminator(self, step: Step) -> Tensor:
         """E(real) - k E(fake), averaged."""
         real, fake = -step.real_logits.mean(), -step.fake_logits.mean()
-        self.real.copy_(real.detach())
+        self.real.copy_(whole_mean(real.detach()))
         return real - self.k * fake
 
     def generator(self, step: Step) -> Tensor:
         """E(fake), averaged."""
         fake = -step.fake_logits.mean()
-        self.k.add_(self.rate * (self.share * self.real - fake.detach())).clamp_(0, 1)
+        self.k.add_(self.rate * (self.share * self.real - whole_mean(fake.detach()))).clamp_(0, 1)
         return fake

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import relu, softplus
 
 from ganzoo.contracts import Loss, Step
+from ganzoo.nn import whole_mean
 
 
 class RelativisticAverage(Loss):
@@ -27,7 +28,8 @@ class RelativisticAverage(Loss):
 
     def above(self, high: Tensor, low: Tensor) -> Tensor:
         """What is minimised by the side that wants `high` above `low`, logits of any shape."""
-        return softplus(low.mean() - high).mean() + softplus(low - high.mean()).mean()
+        highs, lows = whole_mean(high.mean()), whole_mean(low.mean())
+        return softplus(lows - high).mean() + softplus(low - highs).mean()
 
 
 class RelativisticAverageHinge(RelativisticAverage):
@@ -35,7 +37,8 @@ class RelativisticAverageHinge(RelativisticAverage):
 
     def above(self, high: Tensor, low: Tensor) -> Tensor:
         """max(0, 1 - d(high)) + max(0, 1 + d(low)), averaged."""
-        return relu(1 - high + low.mean()).mean() + relu(1 + low - high.mean()).mean()
+        highs, lows = whole_mean(high.mean()), whole_mean(low.mean())
+        return relu(1 - high + lows).mean() + relu(1 + low - highs).mean()
 
 
 class RelativisticAverageSquares(RelativisticAverage):
@@ -45,5 +48,5 @@ class RelativisticAverageSquares(RelativisticAverage):
 
     def above(self, high: Tensor, low: Tensor) -> Tensor:
         """(d(high) - 1)² + (d(low) + 1)², averaged."""
-        raised, lowered = high - low.mean(), low - high.mean()
+        raised, lowered = high - whole_mean(low.mean()), low - whole_mean(high.mean())
         return (raised - 1).square().mean() + (lowered + 1).square().mean()

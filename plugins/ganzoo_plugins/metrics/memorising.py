@@ -51,6 +51,7 @@ class Memorised(Compared):
 
     reads = ("real", "held")
     larger = ("p", "ct", "authenticity", "features_p", "features_ct", "features_authenticity")
+    signs = {"memorising": "memorised"}  # noqa: RUF012  (typed in the contract)
     called = "memorised"
 
     def __init__(

@@ -18,7 +18,7 @@ from ganzoo.contracts import (
     nets_of,
 )
 from ganzoo.errors import Incompatible
-from ganzoo.nn import full
+from ganzoo.nn import full, whole
 
 from .features import features_of, require_features
 
@@ -105,10 +105,10 @@ class DataToDataCrossEntropy(Regularizer):
         labels = labels_of(step, vectors)
         proxies = normalize(full(step.discriminator.proxies(labels)), dim=1)
         near = (vectors * proxies).sum(1) - self.margin
-        apart = vectors @ vectors.T - (1 - self.margin)
+        apart = vectors @ whole(vectors).T - (1 - self.margin)
         attracted = near.clamp(max=0) / self.temperature
         repelled = full(apart).clamp(min=0) / self.temperature
-        others = labels[:, None] != labels
+        others = labels[:, None] != whole(labels)
         rivals = repelled.masked_fill(~others, -torch.inf)
         all_of_them = torch.cat([attracted[:, None], rivals], 1)
         return (all_of_them.logsumexp(1) - attracted).mean()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganzoo.contracts import Discriminator, Regularizer, Step, nets_of
 from ganzoo.errors import Incompatible
-from ganzoo.nn import full
+from ganzoo.nn import full, whole_mean
 
 
 class FeatureMatching(Regularizer):
@@ -66,7 +66,7 @@ def features_of(discriminator: Any) -> int:
 
 def distance(real: Tensor, fake: Tensor) -> Tensor:
     """The squared distance of the means of features [n, ...]."""
-    return (full(real).mean(0) - full(fake).mean(0)).square().sum()
+    return whole_mean(full(real).mean(0) - full(fake).mean(0)).square().sum()
 
 
 def tensors(features: Any) -> list[Tensor]:

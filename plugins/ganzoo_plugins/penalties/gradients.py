@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import relu
 
 from ganzoo.contracts import GradientPenalty, NonNegativeFloat, PositiveInt, Spec
+from ganzoo.nn import whole
 
 # Inside the root, so that a slope of zero has a finite gradient; shifts a norm of one by 5e-13
 TINY = 1e-12
@@ -123,4 +124,4 @@ class LargestGradientPenalty(Weighted):
 
     def of(self, slope: Tensor) -> Tensor:
         """|g|² of the sample that has the largest, of a slope [n, ...]."""
-        return slope.square().flatten(1).sum(1).amax()
+        return whole(slope.square().flatten(1).sum(1)).amax()

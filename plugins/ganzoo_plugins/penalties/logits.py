@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganzoo.contracts import NonNegativeFloat, PositiveInt, Regularizer, Step, nets_of
+from ganzoo.nn import whole_mean
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
@@ -47,7 +48,7 @@ class LeCam(Regularizer):
         """(D(x) - a_fake)² + (D(G(z)) - a_real)², averaged; 0 in the first `start` updates."""
         real, fake = step.real_logits, step.fake_logits
         means: LogitMeans = step.discriminator.logit_means
-        means.last.add_(torch.stack([real.detach().mean(), fake.detach().mean()]))
+        means.last.add_(whole_mean(torch.stack([real.detach().mean(), fake.detach().mean()])))
         means.passes.add_(1)  # several, where a batch is computed in parts
         apart = (real - means.fake).square().mean() + (fake - means.real).square().mean()
         return (means.updates >= self.start).to(apart.dtype) * apart

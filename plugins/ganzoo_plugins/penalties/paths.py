@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ganzoo.contracts import GradientPenalty, NonNegativeFloat, PositiveInt, Step
 from ganzoo.errors import Incompatible
+from ganzoo.nn import whole_mean
 
 TINY = 1e-12  # inside the root, so that a slope of zero has a finite gradient
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -77,7 +78,7 @@ class PathLength(GradientPenalty):
 
     def observe(self, slope: Tensor) -> None:
         """Keep the mean length for `after_update`, and that of every pass, if there are several."""
-        length = lengths(slope).mean()
+        length = whole_mean(lengths(slope).mean())
         self.last.add_(torch.stack([length, torch.ones_like(length)]))
 
     def of(self, slope: Tensor) -> Tensor:

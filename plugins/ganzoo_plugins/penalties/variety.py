@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ganzoo.contracts import Regularizer, Step
 from ganzoo.errors import Incompatible
+from ganzoo.nn import own, whole, whole_mean
 
 TINY = 1e-5  # the authors', so that equal samples have a finite penalty
 
@@ -32,12 +33,17 @@ class ModeSeeking(Regularizer):
                 key="batch_size",
                 value=len(step.latents),
             )
-        other = step.latents.roll(1, 0)
+        other = next_in_batch(step.latents)
         net = step.generator
         if getattr(net, "conditional", False) or getattr(net, "reads", ()):
             samples = step.draw(other)
         else:
-            samples = step.drawn.roll(1, 0)
+            samples = next_in_batch(step.drawn)
         apart = (step.drawn - samples).abs().flatten(1).mean(1)
         latents = (step.latents - other).abs().flatten(1).mean(1)
-        return 1 / ((apart / latents).mean() + TINY)
+        return 1 / (whole_mean((apart / latents).mean()) + TINY)
+
+
+def next_in_batch(each: Tensor) -> Tensor:
+    """Of each sample's [n, ...] that of the batch's next."""
+    return own(whole(each).roll(1, 0))

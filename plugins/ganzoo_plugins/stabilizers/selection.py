@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ganzoo.contracts import Regularizer, Sides, Step
 from ganzoo.errors import Incompatible
+from ganzoo.nn import own, whole
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
@@ -41,7 +42,7 @@ class TopK(Regularizer):
         still = samples.detach()
         with torch.no_grad():
             logits, _ = step.height(still)
-            factors = self.factors(logits, step.progress).to(still.dtype)
+            factors = own(self.factors(whole(logits), step.progress)).to(still.dtype)
         if len(factors) != len(still):
             raise Incompatible(
                 "topk chooses samples, and the discriminator judges several at once",

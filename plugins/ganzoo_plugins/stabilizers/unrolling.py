@@ -80,7 +80,6 @@ class Ahead:
     def __init__(self, net: Any, weights: Mapping[str, Tensor]) -> None:
         self.net, self.weights = net, dict(weights)
         self.conditional, self.reads = net.conditional, net.reads
-        self.unit = net.unit
 
     def features(self, samples: Tensor, **given: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The samples and what is given: features have weights, too."""

@@ -18,6 +18,7 @@ from ganzoo.nn import (
     filtered_upsample,
     scaled_leaky_relu,
     stages_of,
+    whole_mean,
 )
 
 from .shared import Mapping, channels_of
@@ -200,4 +201,4 @@ class StyleGAN2Generator(Generator):
     def observe(self, latents: Tensor, labels: Tensor | None = None) -> None:
         """Move the mean of w, from which samples are truncated."""
         w = self.mapped(latents[:, : self.latent_dim], labels)
-        self.w_avg.lerp_(w.mean(0), 1 - KEPT)
+        self.w_avg.lerp_(whole_mean(w.mean(0)), 1 - KEPT)
