@@ -137,6 +137,10 @@ def test_a_rank_that_is_killed_is_started_again_and_the_run_goes_on(tmp_path, vi
     assert only_run(tmp_path)
 
 
+def errors_in(text):
+    return sum(line.startswith("Error: ") for line in text.splitlines())
+
+
 REFUSED = {
     "a batch that does not divide": (["--batch-size", "15"], "does not divide among 2 ranks"),
     "a flag that there is not": (["--bach-size", "16"], "no option --bach-size"),
@@ -150,8 +154,7 @@ def test_what_is_wrong_is_said_once(tmp_path, name):
     others = [flag for flag in TINY if flag not in ("--batch-size", "16")]
     code, text = finished(torchrun(tmp_path, *others, "--images", "64", *flags))
     assert code != 0
-    said = [line for line in text.splitlines() if line.startswith("Error: ")]
-    assert len(said) == 1 and words in said[0], text
+    assert errors_in(text) == 1 and words in text, text
     assert not (tmp_path / "runs").exists()
 
 
@@ -159,10 +162,9 @@ def test_a_rank_that_is_quicker_to_fail_lets_the_first_say_why(tmp_path):
     """torchrun ends rank 0 when rank 1 ends, here three seconds before rank 0 has begun."""
     late = "import os, time; time.sleep(3 if os.environ.get('RANK') == '0' else 0)"
     (tmp_path / "sitecustomize.py").write_text(late)
-    process = torchrun(tmp_path, "--bach-size", "16", PYTHONPATH=str(tmp_path))
-    code, text = finished(process)
+    code, text = finished(torchrun(tmp_path, "--bach-size", "16", PYTHONPATH=str(tmp_path)))
     assert code != 0
-    assert text.count("Error: ") == 1 and "no option --bach-size" in text, text
+    assert errors_in(text) == 1 and "no option --bach-size" in text, text
 
 
 def test_ranks_that_differ_are_named_once(tmp_path):
