@@ -6,7 +6,7 @@ import torch
 from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
-from ganzoo.engine.threads import small
+from ganzoo.engine.threads import SLOWER, Products, small
 from ganzoo.training.loop import Training
 
 BATCH = 32
@@ -19,21 +19,21 @@ TRAIN = {
 }
 
 
-def built(width):
+def built(width, batch=BATCH):
     sections = {
         "data": {"name": "digits"},
         "gen": {"name": "dcgan", "width": width},
         "disc": {"name": "dcgan", "width": width},
-        "train": TRAIN,
+        "train": TRAIN | {"batch_size": batch},
     }
     config = configuration.check(configuration.merge(configuration.defaults(), sections))
     return assemble(config, zoo().registry)
 
 
-def threads_of_a_training(width):
+def threads_of_a_training(width, batch=BATCH):
     """The numbers of threads that its updates were done with."""
     seen = set()
-    Training(built(width), tick=lambda images: seen.add(torch.get_num_threads())).run()
+    Training(built(width, batch), tick=lambda images: seen.add(torch.get_num_threads())).run()
     return seen
 
 
@@ -48,7 +48,7 @@ def two(monkeypatch):
 
 
 def test_small_updates_take_one_thread(two):
-    assert threads_of_a_training(width=4) == {1}
+    assert threads_of_a_training(width=4, batch=2) == {1}
 
 
 def test_larger_updates_take_what_there_is(two):
@@ -57,18 +57,49 @@ def test_larger_updates_take_what_there_is(two):
 
 def test_the_environment_decides(two, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert threads_of_a_training(width=4) == {2}
+    assert threads_of_a_training(width=4, batch=2) == {2}
 
 
 def test_threads_are_put_back_after_a_failure(two):
-    pipeline = built(width=4)
+    pipeline = built(width=4, batch=2)
     with pytest.raises(ZeroDivisionError):
         Training(pipeline, tick=lambda images: 1 // 0).run()
 
 
-def test_parts_that_read_values_keep_the_threads(two):
-    parts = built(width=4).parts
-    assert small(parts, built(width=4).spec, BATCH)
-    parts.generator.register_forward_pre_hook(lambda net, given: float(given[0].sum()))
-    parts.peaks.clear()
-    assert not small(parts, built(width=4).spec, BATCH)
+def small_points(width, batch):
+    sections = {
+        "data": {"name": "ring"},
+        "gen": {"name": "mlp", "width": width},
+        "disc": {"name": "mlp", "width": width},
+        "train": TRAIN | {"batch_size": batch},
+    }
+    config = configuration.check(configuration.merge(configuration.defaults(), sections))
+    pipeline = assemble(config, zoo().registry)
+    return small(pipeline.parts, pipeline.spec, batch)
+
+
+def test_a_product_decides_not_how_many_samples_there_are():
+    """Where two threads were measured to be worth it."""
+    assert small_points(64, 256) and small_points(128, 256)
+    assert not small_points(128, 512) and not small_points(256, 256)
+
+
+def test_a_convolution_takes_longer_than_its_operations_say():
+    few, more = (built(width=4, batch=count) for count in (2, 64))
+    assert small(few.parts, few.spec, 2)
+    assert not small(more.parts, more.spec, 64)
+
+
+def test_products_are_counted():
+    with Products() as products:
+        torch.ones(3, 4) @ torch.ones(4, 5)
+        assert products.mean == 2 * 3 * 4 * 5
+        torch.nn.functional.conv2d(torch.ones(1, 2, 6, 6), torch.ones(3, 2, 3, 3))
+    convolution = 2 * (4 * 4) * 3 * (2 * 3 * 3)
+    assert products.mean == (2 * 3 * 4 * 5 + SLOWER * convolution) / 2
+
+
+def test_parts_that_fail_keep_the_threads():
+    pipeline = built(width=4, batch=2)
+    pipeline.parts.generator.register_forward_pre_hook(lambda net, given: 1 // 0)
+    assert not small(pipeline.parts, pipeline.spec, 2)
