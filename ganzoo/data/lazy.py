@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..contracts import Batch, Column, Dataset
 from ..errors import BadData, one_line
+from ..io.side_threads import compute_alone
 from ..spec import one_hot
 from .threads import processors
 
@@ -73,7 +74,7 @@ class Lazy(Dataset):
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self.threads, "ganzoo-read")
+        return ThreadPoolExecutor(self.threads, "ganzoo-read", compute_alone)
 
     def fingerprint(self) -> dict[str, Any]:
         """Number, shape and classes, and a digest of some samples, spread over all, if nobody has

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..contracts import Batch, Dataset
 from ..io.device_memory import free_memory, on
+from ..io.side_threads import compute_alone
 from . import Order
 
 AHEAD = 4  # batches that a stream keeps ready
@@ -181,6 +182,7 @@ class _Stream:
         self.thread.start()
 
     def _run(self) -> None:
+        compute_alone()
         with on(self.feed.device):  # else pinned memory would belong to the first GPU
             self._gather_ahead()
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import BadRun, Incompatible, shown
+from ..io.side_threads import compute_alone
 from ..spec import Runs
 
 LARGE = 1 << 16  # samples whose order takes long enough to be drawn beside the training
@@ -106,7 +107,7 @@ class Order:
             there = (None if t is None else t.to(self.device, non_blocking=True) for t in found[1:])
             self._drawn = epoch, *there  # type: ignore[assignment]
             if self.device.type == "cuda" or self.n >= LARGE:
-                self._pool = self._pool or ThreadPoolExecutor(1, "ganzoo-order")
+                self._pool = self._pool or ThreadPoolExecutor(1, "ganzoo-order", compute_alone)
                 self._ahead = self._pool.submit(self._draw, epoch + 1)
         assert self._drawn is not None
         return self._drawn[1:]

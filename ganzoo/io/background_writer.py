@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
+from .side_threads import compute_alone
+
 PENDING = 4  # jobs that may wait; more would hold as many copies of the state in memory
 
 
@@ -14,7 +16,7 @@ class Writer:
     """Takes jobs that own all they touch (copies of tensors), and runs them in the order given."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, "ganzoo-writer")
+        self._pool = ThreadPoolExecutor(1, "ganzoo-writer", compute_alone)
         self._jobs: list[Future[None]] = []
 
     def submit(self, job: Callable[[], None]) -> None:

@@ -53,6 +53,24 @@ def test_batches_are_scaled_and_mirrored_within_the_update():
         assert torch.allclose(sample[0], torch.tensor(rows) / 127.5 - 1, atol=1e-6)
 
 
+def test_the_thread_that_gathers_has_no_helpers(monkeypatch):
+    found, gather = [], Feed._gather
+
+    def heard(self):
+        found.append((threading.current_thread().name, torch.get_num_threads()))
+        return gather(self)
+
+    monkeypatch.setattr(Feed, "_gather", heard)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    streamed = feed("host")
+    streamed.next()
+    streamed.close()
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(before)
+    assert set(found) == {("ganzoo-feed", 1)}
+
+
 @pytest.mark.parametrize("resident", ["gpu", "host"])
 def test_position_is_that_of_the_last_batch_given(resident):
     first = feed(resident)

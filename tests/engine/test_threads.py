@@ -1,5 +1,8 @@
 """Small updates compute on one thread, and nothing of it is left behind."""
 
+import threading
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -7,6 +10,7 @@ from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.engine.threads import SLOWER, Products, small
+from ganzoo.io.background_writer import Writer
 from ganzoo.training.loop import Training
 
 BATCH = 32
@@ -103,3 +107,43 @@ def test_parts_that_fail_keep_the_threads():
     pipeline = built(width=4, batch=2)
     pipeline.parts.generator.register_forward_pre_hook(lambda net, given: 1 // 0)
     assert not small(pipeline.parts, pipeline.spec, 2)
+
+
+def threads_that_a_side_thread_has(submit):
+    """What PyTorch says there, in what it computes with, and how many more threads live after."""
+    tasks, before = Path("/proc/self/task"), 0
+    if tasks.is_dir():
+        torch.ones(1 << 20).exp()  # this thread's own helpers are there already
+        before = len([*tasks.iterdir()])
+    found = []
+
+    def job():
+        torch.ones(1 << 20).exp()
+        found.append(torch.get_num_threads())
+        found.append(len([*tasks.iterdir()]) - before if tasks.is_dir() else 1)
+
+    submit(job)
+    return tuple(found)
+
+
+def test_the_writer_has_no_helpers_of_its_own(two):
+    """libgomp lets no thread wait awake when there are more than processors."""
+    writer = Writer()
+
+    def submit(job):
+        writer.submit(job)
+        writer.wait()
+
+    assert threads_that_a_side_thread_has(submit) == (1, 1)
+    writer.close()
+
+
+def test_other_threads_keep_what_they_had(two):
+    writer = Writer()
+    writer.submit(lambda: None)
+    writer.close()
+    found = []
+    other = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    other.start()
+    other.join()
+    assert found == [torch.get_num_threads()] == [2]
