@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -185,4 +186,17 @@ def write(document: Path, kind: str, text: str) -> None:
     _, closed, after = rest.partition(end)
     if not found or not closed:
         raise ValueError(f"{document} has no {begin} ... {end}")
-    write_text(document, f"{before}{begin}\n\n{text}\n\n{end}{after}")
+    write_text(document, f"{before}{begin}\n\n{_wrapped(text)}\n\n{end}{after}")
+
+
+def _wrapped(text: str) -> str:
+    """Its sentences in lines of 100 columns; tables as they are."""
+    return "\n".join(
+        line if line.startswith("|") else textwrap.fill(line, 100, subsequent_indent=_indent(line))
+        for line in text.split("\n")
+    )
+
+
+def _indent(line: str) -> str:
+    """What lines that go on begin with: those of an item stand under its first word."""
+    return "  " if line.startswith("- ") else ""
