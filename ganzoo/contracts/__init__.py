@@ -61,8 +61,9 @@ class Generator(nn.Module):
     def observe(self, latents: Tensor, labels: Tensor | None = None) -> None:
         """Move buffers (a mean of w), after each update of this net and without gradient.
 
-        latents: those of the update, [n, ...]. A buffer that `forward` moves would move in passes
-        for gradients too, and in those of the discriminator's updates.
+        latents: those of the update, [n, ...]; what the net `reads` comes by name too. A buffer
+        that `forward` moves would move in passes for gradients too, and in those of the
+        discriminator's updates.
         """
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -111,7 +112,8 @@ class Discriminator(nn.Module):
     def observe(self, samples: Tensor, labels: Tensor | None = None) -> None:
         """Move buffers, after each update of this net and without gradient.
 
-        samples: the real ones of the update, [n, *shape], before any view.
+        samples: the real ones of the update, [n, *shape], before any view; what the net `reads`
+        comes by name too.
         """
 
     def features(self, samples: Tensor) -> Any:

@@ -300,7 +300,8 @@ def observe(net: Any, batch: Batch, latents: Tensor) -> None:
         return
     drawing = isinstance(net, Generator)
     seen = latents if drawing else as_samples(batch.samples, batch.flips)
-    net.observe(seen, batch.labels if getattr(net, "conditional", False) else None)
+    labels = batch.labels if getattr(net, "conditional", False) else None
+    net.observe(seen, labels, **{name: batch.given[name] for name in getattr(net, "reads", ())})
 
 
 def compiler_errors() -> tuple[type[Exception], ...]:

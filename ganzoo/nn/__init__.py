@@ -26,6 +26,7 @@ from .residual import BottleneckDown, BottleneckUp, ResidualDown, ResidualUp
 from .shares import own, ranks, whole, whole_mean
 from .stages import Stages, attention_stage, stages_of
 from .tokens import FeedForward, MultiHeadAttention, heads_of, rms_norm
+from .vectors import add_vector, beside, joined
 
 __all__ = [
     "INITIALISATIONS",
@@ -49,7 +50,9 @@ __all__ = [
     "SelfAttention",
     "Stages",
     "add_label_head",
+    "add_vector",
     "attention_stage",
+    "beside",
     "class_head",
     "downsample",
     "filtered",
@@ -60,6 +63,7 @@ __all__ = [
     "gumbel_noise",
     "heads_of",
     "initialise",
+    "joined",
     "label_head",
     "norm",
     "normal",

@@ -6,7 +6,6 @@ import math
 from functools import partial
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
 from ganzoo.contracts import PositiveInt, Spec
@@ -17,6 +16,7 @@ from ganzoo.nn import (
     Head,
     SelfAttention,
     add_label_head,
+    add_vector,
     initialise,
 )
 
@@ -57,7 +57,7 @@ class BigGANDeepGenerator(ClassGenerator):
         super().__init__(spec, latent_dim=latent_dim, embedding=embedding, labels=labels)
         stages = plan.stages_for(spec, "biggan-deep")
         widths = plan.generator_widths(stages, width or (64 if plan.is_small(stages) else 128))
-        told = latent_dim + self.embedding
+        told = latent_dim + self.told
         self.base = (widths[0], *stages.base)
         self.project = nn.Linear(told, math.prod(self.base))
         condition = partial(nn.Linear, told, bias=False)
@@ -74,8 +74,10 @@ class BigGANDeepGenerator(ClassGenerator):
         self.paint = nn.Conv2d(widths[-1], spec.shape[0], 3, padding=1)
         initialise(self, "orthogonal")
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        told = torch.cat([latents, self.classes(labels)], 1) if self.conditional else latents
+    def forward(
+        self, latents: Tensor, labels: Tensor | None = None, vector: Tensor | None = None
+    ) -> Tensor:
+        told = self.with_told(latents, labels, vector)
         maps = self.project(told).unflatten(1, self.base)
         for block in self.blocks:
             maps = block(maps, told)
@@ -114,7 +116,8 @@ class BigGANDeepDiscriminator(ClassDiscriminator):
         widths = plan.generator_widths(stages, width or (64 if small else 128))[::-1]
         widths = [widths[0]] * 4 if small else widths
         halvings = min(2, stages.count) if small else stages.count
-        self.blocks = nn.Sequential(nn.Conv2d(spec.shape[0], widths[0], 3, padding=1))
+        channels = spec.shape[0] + add_vector(self, labels)
+        self.blocks = nn.Sequential(nn.Conv2d(channels, widths[0], 3, padding=1))
         for stage, (inputs, outputs) in enumerate(pairwise(widths)):
             self.blocks.append(BottleneckDown(inputs, outputs, shrink=stage < halvings))
             self.blocks.append(BottleneckDown(outputs, outputs, shrink=False))

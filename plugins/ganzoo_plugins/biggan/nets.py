@@ -18,6 +18,7 @@ from ganzoo.nn import (
     ResidualUp,
     SelfAttention,
     add_label_head,
+    add_vector,
     initialise,
 )
 
@@ -66,7 +67,7 @@ class BigGANGenerator(ClassGenerator):
         self.project = nn.Linear(self.parts[0], math.prod(self.base))
         self.blocks = nn.ModuleList()
         for part, (inputs, outputs) in zip(self.parts[1:], pairwise(widths), strict=True):
-            condition = partial(nn.Linear, part + self.embedding, bias=False)
+            condition = partial(nn.Linear, part + self.told, bias=False)
             norm = partial(ConditionalBatchNorm, condition=condition)
             self.blocks.append(ResidualUp(inputs, outputs, norm))
         self.attend = nn.ModuleList(nn.Identity() for _ in widths)
@@ -78,13 +79,14 @@ class BigGANGenerator(ClassGenerator):
         self.paint = nn.Conv2d(widths[-1], spec.shape[0], 3, padding=1)
         initialise(self, "orthogonal")
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self, latents: Tensor, labels: Tensor | None = None, vector: Tensor | None = None
+    ) -> Tensor:
         first, *parts = torch.split(latents, self.parts, 1)
-        told = [self.classes(labels)] if self.conditional else []
         attend, *others = self.attend
         maps = attend(self.project(first).unflatten(1, self.base))
         for part, block, attend in zip(parts, self.blocks, others, strict=True):
-            maps = attend(block(maps, torch.cat([part, *told], 1)))
+            maps = attend(block(maps, self.with_told(part, labels, vector)))
         samples: Tensor = self.paint(self.norm(maps).relu()).tanh()
         return samples
 
@@ -133,7 +135,8 @@ class BigGANDiscriminator(ClassDiscriminator):
         widths = plan.discriminator_widths(stages, width or (64 if small else 96))
         halvings = min(2, stages.count) if small else stages.count
         self.blocks = nn.Sequential()
-        for block, (inputs, outputs) in enumerate(pairwise([spec.shape[0], *widths])):
+        channels = spec.shape[0] + add_vector(self, labels)
+        for block, (inputs, outputs) in enumerate(pairwise([channels, *widths])):
             shrink, first = block < halvings, block == 0
             self.blocks.append(ResidualDown(inputs, outputs, outputs, shrink=shrink, first=first))
         side = stages.sides[-1]

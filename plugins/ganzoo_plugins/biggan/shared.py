@@ -6,17 +6,18 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo.contracts import Discriminator, Generator, Spec
-from ganzoo.nn import LinearHead, truncated_normal
+from ganzoo.nn import LinearHead, add_vector, beside, joined, truncated_normal
 
 
 class ClassGenerator(Generator):
     """A generator with a vector for each class, and latents that can be truncated.
 
     embedding: numbers in the vector of a class
-    labels: whether it is told the class of what it is to draw, where the data have classes
+    labels: whether it is told the class or vector of what it is to draw, where the data have them
     """
 
     modalities = ("image",)
+    may_read = ("vector",)
     adapts = {"conditional": {"labels": True}}  # noqa: RUF012  (typed in the contract)
     sampling = {"truncation": float}  # noqa: RUF012
 
@@ -26,6 +27,13 @@ class ClassGenerator(Generator):
         self.embedding = embedding if self.conditional else 0
         if self.conditional:
             self.classes = nn.Embedding(spec.classes, embedding)
+        self.told = self.embedding + add_vector(self, labels)  # numbers
+
+    def with_told(self, latents: Tensor, labels: Tensor | None, vector: Tensor | None) -> Tensor:
+        """Latents [n, d] with what is told of each sample behind them."""
+        if self.conditional:
+            latents = torch.cat([latents, self.classes(labels)], 1)
+        return joined(latents, vector)
 
     def draw_latents(
         self,
@@ -43,13 +51,15 @@ class ClassGenerator(Generator):
 class ClassDiscriminator(Discriminator):
     """A discriminator that adds rectified features up over space, and reads or tells the class.
 
-    labels: whether it reads or tells classes, where the data have them
+    labels: whether it reads or tells classes, where the data have them, and reads a vector that
+        the data give, as maps beside the picture; the vector is not in the paper
     head: projection adds the product of the features and a vector for the class (Miyato and
         Koyama 2018), concat judges both together in a hidden layer, classify tells the class
         beside the logit, for losses that ask (Odena et al. 2017)
     """
 
     modalities = ("image",)
+    may_read = ("vector",)
     adapts = {  # noqa: RUF012  (typed in the contract)
         "conditional": {"labels": True},
         "classify": {"labels": True, "head": "classify"},
@@ -57,9 +67,9 @@ class ClassDiscriminator(Discriminator):
     blocks: nn.Sequential
     head: LinearHead
 
-    def features(self, samples: Tensor) -> Tensor:
+    def features(self, samples: Tensor, vector: Tensor | None = None) -> Tensor:
         """What the last block says, added up over space: [n, features]."""
-        maps: Tensor = self.blocks(samples).relu()
+        maps: Tensor = self.blocks(beside(samples, vector)).relu()
         return maps.sum((2, 3))
 
     def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -9,13 +9,20 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from ganzoo.contracts import Discriminator, Encoder, Generator, PositiveInt, Spec
 from ganzoo.errors import Incompatible
-from ganzoo.nn import ConcatHead, MinibatchDiscrimination, class_head, initialise, norm
+from ganzoo.nn import (
+    ConcatHead,
+    MinibatchDiscrimination,
+    add_vector,
+    beside,
+    class_head,
+    initialise,
+    norm,
+)
 
 SMALLEST = 4  # the side below which nothing is left to convolve
 Size = tuple[int, int]
@@ -113,9 +120,8 @@ class DCGANGenerator(Generator):
         self.conditional = labels and spec.classes > 0
         if self.conditional:
             self.classes = nn.Embedding(spec.classes, self.project.out_features)
-        self.reads = ("vector",) if labels and "vector" in spec.given else ()
-        if self.reads:
-            length = spec.given["vector"].numel
+        length = add_vector(self, labels)
+        if length:
             self.vector = nn.Linear(length, self.project.out_features, bias=False)
         _draw_weights(self)
 
@@ -180,8 +186,7 @@ class DCGANDiscriminator(Discriminator):
         self.per_sample = kind != "batch" and minibatch == 0
         sizes = _sizes(spec)
         widths = _widths(width, len(sizes) - 1)
-        self.reads = ("vector",) if labels and "vector" in spec.given else ()
-        channels = spec.shape[0] + sum(spec.given[name].numel for name in self.reads)
+        channels = spec.shape[0] + add_vector(self, labels)
         self.body, height, breadth = _shrink(channels, widths, sizes, kind, dropout)
         features = widths[-1] * height * breadth
         self.compared = MinibatchDiscrimination(features, minibatch) if minibatch else None
@@ -203,10 +208,7 @@ class DCGANDiscriminator(Discriminator):
 
     def features(self, samples: Tensor, vector: Tensor | None = None) -> Tensor:
         """What the last stage says, flattened to [n, features], and how close each is to others."""
-        if vector is not None:
-            told = vector[:, :, None, None].expand(-1, -1, *samples.shape[2:])
-            samples = torch.cat([samples, told.to(samples.dtype)], 1)
-        maps: Tensor = self.body(samples)
+        maps: Tensor = self.body(beside(samples, vector))
         flat = maps.flatten(1)
         return flat if self.compared is None else self.compared(flat)
 

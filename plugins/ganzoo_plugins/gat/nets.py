@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo.contracts import Discriminator, Generator, PositiveInt, Spec
-from ganzoo.nn import Head, ProjectionHead, add_label_head, rms_norm
+from ganzoo.nn import Head, ProjectionHead, add_label_head, add_vector, beside, joined, rms_norm
 
 from .blocks import ModulatedBlock, ScaledBlock, Size, draw, patches_of, shape_of
 
@@ -34,11 +34,12 @@ class GATGenerator(Generator):
         16 heads
     width: numbers in a token instead of the size's, in heads of 64 or more; none keeps it
     depth: blocks instead of the size's; none keeps it
-    labels: whether it is told the class of what it is to draw, where the data have classes
+    labels: whether it is told the class or vector of what it is to draw, where the data have them
     """
 
     modalities = ("image",)
     partner = "gat"
+    may_read = ("vector",)
     adapts = {"conditional": {"labels": True}}  # noqa: RUF012  (typed in the contract)
 
     def __init__(
@@ -59,6 +60,7 @@ class GATGenerator(Generator):
         if self.conditional:
             self.classes = nn.Embedding(spec.classes, shape.width)
             told += shape.width
+        told += add_vector(self, labels)
         self.tokens = nn.Parameter(BEGIN * torch.randn(self.patches.count, shape.width))
         self.mapping = nn.Sequential(
             nn.Linear(told, shape.width), nn.SiLU(), nn.Linear(shape.width, shape.width)
@@ -69,13 +71,20 @@ class GATGenerator(Generator):
         draw(self.mapping)
         draw(self.paint, shape.depth**-0.5)  # all together with a variance of one
 
-    def pictures(self, latents: Tensor, labels: Tensor | None = None, *, count: int = 1) -> Tensor:
+    def pictures(
+        self,
+        latents: Tensor,
+        labels: Tensor | None = None,
+        vector: Tensor | None = None,
+        *,
+        count: int = 1,
+    ) -> Tensor:
         """What was drawn after each of `count` stages, [n, count, *shape]; the last is the sample.
 
         count: stages of as many blocks each, at most as many as there are blocks
         """
         told = torch.cat([latents, self.classes(labels)], 1) if self.conditional else latents
-        w = rms_norm(self.mapping(told))
+        w = rms_norm(self.mapping(joined(told, vector)))
         tokens = self.tokens.expand(len(latents), -1, -1)
         ends = [stage * self.stages // count for stage in range(1, count + 1)]
         painted: list[Tensor] = []
@@ -86,8 +95,10 @@ class GATGenerator(Generator):
         chosen = [self.patches.join(painted[end - 1], self.spec.shape[0]) for end in ends]
         return torch.stack(chosen, 1).tanh()
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        return self.pictures(latents, labels)[:, -1]
+    def forward(
+        self, latents: Tensor, labels: Tensor | None = None, vector: Tensor | None = None
+    ) -> Tensor:
+        return self.pictures(latents, labels, vector)[:, -1]
 
 
 class GATDiscriminator(Discriminator):
@@ -107,13 +118,15 @@ class GATDiscriminator(Discriminator):
         16 heads
     width: numbers in a token instead of the size's, in heads of 64 or more; none keeps it
     depth: blocks instead of the size's; none keeps it
-    labels: whether it reads or tells classes, where the data have them
+    labels: whether it reads or tells classes, where the data have them, and reads a vector that
+        the data give, as maps beside the picture; the vector is not in the paper
     head: projection adds the product of the features and a vector for the class (Miyato and
         Koyama 2018), concat judges both together in a hidden layer, classify tells the class
         beside the logit, for losses that ask (Odena et al. 2017)
     """
 
     modalities = ("image",)
+    may_read = ("vector",)
     adapts = {  # noqa: RUF012  (typed in the contract)
         "conditional": {"labels": True},
         "classify": {"labels": True, "head": "classify"},
@@ -132,7 +145,8 @@ class GATDiscriminator(Discriminator):
     ) -> None:
         super().__init__(spec)
         self.patches, shape = patches_of(spec, patch), shape_of(size, width, depth)
-        self.embed = nn.Linear(spec.shape[0] * patch**2, shape.width)
+        channels = spec.shape[0] + add_vector(self, labels)
+        self.embed = nn.Linear(channels * patch**2, shape.width)
         self.places = nn.Parameter(BEGIN * torch.randn(self.patches.count, shape.width))
         self.judged = nn.Parameter(BEGIN * torch.randn(1, 1, shape.width))
         self.blocks = nn.Sequential(*(ScaledBlock(shape) for _ in range(shape.depth)))
@@ -142,9 +156,9 @@ class GATDiscriminator(Discriminator):
         if isinstance(self.head, ProjectionHead):
             nn.init.normal_(self.head.classes.weight, 0.0, shape.width**-0.5)
 
-    def features(self, samples: Tensor) -> Tensor:
+    def features(self, samples: Tensor, vector: Tensor | None = None) -> Tensor:
         """The token that is judged, normed: [n, width]."""
-        patches = self.embed(self.patches.cut(samples)) + self.places
+        patches = self.embed(self.patches.cut(beside(samples, vector))) + self.places
         judged = self.judged.expand(len(samples), -1, -1)
         tokens: Tensor = self.blocks(torch.cat([judged.to(patches.dtype), patches], 1))
         return rms_norm(tokens[:, 0])

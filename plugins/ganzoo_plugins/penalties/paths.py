@@ -65,7 +65,8 @@ class PathLength(GradientPenalty):
         """w [n, ...], or the latents."""
         if not mapped(step.generator):
             return step.latents
-        point: Tensor = step.generator.mapping(step.latents, *labels_for(step))
+        told = {name: step.given[name] for name in getattr(step.generator, "reads", ())}
+        point: Tensor = step.generator.mapping(step.latents, *labels_for(step), **told)
         return point
 
     def height(self, step: Step, point: Tensor) -> tuple[Tensor, Any]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ganzoo.contracts import Discriminator, Generator, PositiveInt, Spec
 from ganzoo.errors import Incompatible
-from ganzoo.nn import Stages, class_head, stages_of
+from ganzoo.nn import Stages, add_vector, beside, class_head, joined, stages_of
 
 from .blocks import EXPANSION, Down, ResidualBlock, Up, draw
 
@@ -55,11 +55,12 @@ class R3GANGenerator(Generator):
     blocks: residual blocks at each stage
     group_size: channels in one group of the 3x3 convolutions; the published cardinality of 96 is
         16 of them at width 768, and 32 at 1536
-    labels: whether it is told the class of what it is to draw, where the data have classes
+    labels: whether it is told the class or vector of what it is to draw, where the data have them
     """
 
     modalities = ("image",)
     partner = "r3gan"
+    may_read = ("vector",)
     adapts = {"conditional": {"labels": True}}  # noqa: RUF012  (typed in the contract)
 
     def __init__(
@@ -80,7 +81,7 @@ class R3GANGenerator(Generator):
         self.conditional = labels and spec.classes > 0
         if self.conditional:
             self.classes = class_vectors(spec, latent_dim)
-        told = latent_dim * (2 if self.conditional else 1)
+        told = latent_dim * (2 if self.conditional else 1) + add_vector(self, labels)
         self.basis = nn.Parameter(torch.randn(self.widths[0], *stages.base))
         self.project = nn.Linear(told, self.widths[0], bias=False)
         self.body = nn.Sequential()
@@ -94,9 +95,11 @@ class R3GANGenerator(Generator):
         draw(self.project)
         draw(self.paint)
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self, latents: Tensor, labels: Tensor | None = None, vector: Tensor | None = None
+    ) -> Tensor:
         told = torch.cat([latents, self.classes(labels)], 1) if self.conditional else latents
-        base = self.project(told)[:, :, None, None] * self.basis
+        base = self.project(joined(told, vector))[:, :, None, None] * self.basis
         samples: Tensor = self.paint(self.body(base)).tanh()
         return samples
 
@@ -115,12 +118,14 @@ class R3GANDiscriminator(Discriminator):
     widths: halving, each later stage has half as many; or even, as many
     blocks: residual blocks at each stage
     group_size: channels in one group of the 3x3 convolutions
-    labels: whether it reads or tells classes, where the data have them
+    labels: whether it reads or tells classes, where the data have them, and reads a vector that
+        the data give, as maps beside the picture; the vector is not in the paper
     head: projection is the inner product with a vector for the class, classify tells the class
         beside the logit, for losses that ask (Odena et al. 2017)
     """
 
     modalities = ("image",)
+    may_read = ("vector",)
     adapts = {  # noqa: RUF012  (typed in the contract)
         "conditional": {"labels": True},
         "classify": {"labels": True, "head": "classify"},
@@ -141,7 +146,8 @@ class R3GANDiscriminator(Discriminator):
         stages = stages_of(spec, "r3gan")
         self.widths = stage_widths(stages, width, widths)[::-1]
         check_groups(self.widths[::-1], group_size, "disc")
-        self.extract = nn.Conv2d(spec.shape[0], self.widths[0], 1, bias=False)
+        channels = spec.shape[0] + add_vector(self, labels)
+        self.extract = nn.Conv2d(channels, self.widths[0], 1, bias=False)
         self.body = nn.Sequential()
         for channels, after in pairwise([*self.widths, 0]):
             for _ in range(blocks):
@@ -161,9 +167,9 @@ class R3GANDiscriminator(Discriminator):
         draw(self.extract)
         draw(self.judge)
 
-    def features(self, samples: Tensor) -> Tensor:
+    def features(self, samples: Tensor, vector: Tensor | None = None) -> Tensor:
         """What the last stage says, each channel weighed over space: [n, features]."""
-        maps: Tensor = self.body(self.extract(samples))
+        maps: Tensor = self.body(self.extract(beside(samples, vector)))
         return (maps * self.basis).sum((2, 3))
 
     def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:

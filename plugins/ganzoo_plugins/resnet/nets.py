@@ -18,7 +18,10 @@ from ganzoo.nn import (
     ResidualUp,
     Stages,
     add_label_head,
+    add_vector,
+    beside,
     initialise,
+    joined,
     stages_of,
 )
 
@@ -74,11 +77,12 @@ class ResNetGenerator(Generator):
     width: channels of the last stage; none for 256 where all are even, else 64
     widths: even, all stages alike; or doubling from the last stage down, at most sixteenfold;
         auto is even up to 32 pixels on the smaller side, as published
-    labels: whether it is told the class of what it is to draw, where the data have classes
+    labels: whether it is told the class or vector of what it is to draw, where the data have them
     """
 
     modalities = ("image",)
     partner = "resnet"
+    may_read = ("vector",)
     adapts = {"conditional": {"labels": True}}  # noqa: RUF012  (typed in the contract)
 
     def __init__(
@@ -97,7 +101,7 @@ class ResNetGenerator(Generator):
         count = self.stages.count + 1
         self.widths = [width] * count if even else _doubling(width, count)[::-1]
         self.base = (self.widths[0], *self.stages.base)
-        self.project = nn.Linear(latent_dim, math.prod(self.base))
+        self.project = nn.Linear(latent_dim + add_vector(self, labels), math.prod(self.base))
         self.conditional = labels and spec.classes > 0
         classes = partial(nn.Embedding, spec.classes) if self.conditional else None
         norm = partial(ConditionalBatchNorm, condition=classes)
@@ -106,8 +110,10 @@ class ResNetGenerator(Generator):
         self.paint = nn.Conv2d(self.widths[-1], spec.shape[0], 3, padding=1)
         draw_weights(self)
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        maps = self.project(latents).unflatten(1, self.base)
+    def forward(
+        self, latents: Tensor, labels: Tensor | None = None, vector: Tensor | None = None
+    ) -> Tensor:
+        maps = self.project(joined(latents, vector)).unflatten(1, self.base)
         for block in self.blocks:
             maps = block(maps, labels)
         samples: Tensor = self.paint(self.norm(maps).relu()).tanh()
@@ -130,13 +136,15 @@ class ResNetDiscriminator(Discriminator):
     widths: even, all blocks alike; or doubling from the first on, at most sixteenfold;
         auto is even up to 32 pixels on the smaller side, as published
     pool: how features are gathered over space: sum as SNGAN, mean as WGAN-GP
-    labels: whether it reads or tells classes, where the data have them
+    labels: whether it reads or tells classes, where the data have them, and reads a vector that
+        the data give, as maps beside the picture; the vector is not in the paper
     head: projection adds the product of the features and a vector for the class (Miyato and
         Koyama 2018), concat judges both together in a hidden layer, classify tells the class
         beside the logit, for losses that ask (Odena et al. 2017)
     """
 
     modalities = ("image",)
+    may_read = ("vector",)
     adapts = {  # noqa: RUF012  (typed in the contract)
         "conditional": {"labels": True},
         "classify": {"labels": True, "head": "classify"},
@@ -161,16 +169,17 @@ class ResNetDiscriminator(Discriminator):
         side = stages.sides[-1]  # after each block, the smaller one:
         self.sides = [side >> min(block + 1, halvings) for block in range(len(self.widths))]
         self.pool = pool
-        first = ResidualDown(spec.shape[0], width, width, shrink=True, first=True)
+        channels = spec.shape[0] + add_vector(self, labels)
+        first = ResidualDown(channels, width, width, shrink=True, first=True)
         self.blocks = nn.Sequential(first)
         for block, (inputs, outputs) in enumerate(pairwise(self.widths), 1):
             self.blocks.append(ResidualDown(inputs, outputs, inputs, shrink=block < halvings))
         self.head = add_label_head(self, head, self.widths[-1], labels)
         draw_weights(self)
 
-    def features(self, samples: Tensor) -> Tensor:
+    def features(self, samples: Tensor, vector: Tensor | None = None) -> Tensor:
         """What the last block says, gathered over space: [n, features]."""
-        maps: Tensor = self.blocks(samples).relu()
+        maps: Tensor = self.blocks(beside(samples, vector)).relu()
         return maps.mean((2, 3)) if self.pool == "mean" else maps.sum((2, 3))
 
     def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:

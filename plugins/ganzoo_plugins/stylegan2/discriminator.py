@@ -14,6 +14,8 @@ from ganzoo.nn import (
     EqualConv2d,
     EqualLinear,
     MinibatchDeviation,
+    add_vector,
+    beside,
     filtered,
     filtered_downsample,
     scaled_leaky_relu,
@@ -59,7 +61,8 @@ class StyleGAN2Discriminator(Discriminator):
         the side, as published: 32 at 1024 pixels, 128 at 256, 512 up to 64
     architecture: residual; skip reads the image anew at every stage; plain has neither
     group: samples whose deviation is one more channel of the last stage, 1 for none; auto is 4
-    labels: whether it reads or tells classes, where the data have them
+    labels: whether it reads or tells classes, where the data have them, and reads a vector that
+        the data give, as maps beside the picture; the vector is not in the paper
     head: projection is the product of the features and a vector mapped from the class (Karras et
         al. 2020, StyleGAN2-ADA), concat judges both together in a hidden layer (Mirza and Osindero
         2014), classify tells the class beside the logit, for losses that ask
@@ -67,6 +70,7 @@ class StyleGAN2Discriminator(Discriminator):
     """
 
     modalities = ("image",)
+    may_read = ("vector",)
     adapts = {  # noqa: RUF012  (typed in the contract)
         "per_sample": {"group": 1},
         "conditional": {"labels": True},
@@ -92,7 +96,8 @@ class StyleGAN2Discriminator(Discriminator):
             HalvingBlock(a, b, residual=residual) for a, b in pairwise(self.widths)
         )
         read = self.widths if architecture == "skip" else self.widths[:1]
-        self.read = nn.ModuleList(EqualConv2d(spec.shape[0], c, 1) for c in read)
+        channels = spec.shape[0] + add_vector(self, labels)
+        self.read = nn.ModuleList(EqualConv2d(channels, c, 1) for c in read)
         group = GROUP if group == "auto" else group
         self.per_sample = group == 1
         self.deviation = nn.Identity() if group == 1 else MinibatchDeviation(group)
@@ -113,8 +118,9 @@ class StyleGAN2Discriminator(Discriminator):
         """The maps of a stage, counted from the image, as those after it go on from them."""
         return maps
 
-    def features(self, samples: Tensor) -> Tensor:
+    def features(self, samples: Tensor, vector: Tensor | None = None) -> Tensor:
         """What the hidden layer after the last stage says: [n, features]."""
+        samples = beside(samples, vector)
         first, *others = self.read
         maps = scaled_leaky_relu(first(samples))
         for stage, block in enumerate(self.blocks):

@@ -15,6 +15,7 @@ from ganzoo.errors import UsageError
 from ganzoo.nn import (
     EqualConv2d,
     ModulatedConv2d,
+    add_vector,
     filtered_upsample,
     scaled_leaky_relu,
     stages_of,
@@ -97,11 +98,12 @@ class StyleGAN2Generator(Generator):
     architecture: skip adds up an image of every stage; residual paints the last stage alone, and
         has a shortcut around each stage
     mixing: share of the samples, in training, whose layers from a random one on follow another w
-    labels: whether it is told the class of what it is to draw, where the data have classes
+    labels: whether it is told the class or vector of what it is to draw, where the data have them
     """
 
     modalities = ("image",)
     partner = "stylegan2"
+    may_read = ("vector",)
     adapts = {"conditional": {"labels": True}}  # noqa: RUF012  (typed in the contract)
     sampling = {"truncation": float}  # noqa: RUF012
     w_avg: Tensor
@@ -122,7 +124,8 @@ class StyleGAN2Generator(Generator):
         self.mixes = isinstance(mixing, Tensor) or mixing > 0  # a share that moves is a tensor
         self.conditional = labels and spec.classes > 0
         classes = spec.classes if self.conditional else 0
-        self.mapped = Mapping(latent_dim, classes, latent_dim, mapping)
+        length = add_vector(self, labels)
+        self.mapped = Mapping(latent_dim, classes, latent_dim, mapping, length)
         self.widths = channels_of(self.stages, width)
         self.styles = 2 * self.stages.count + 2  # layers of w: that of the base, two a stage, paint
         self.base = nn.Parameter(torch.randn(self.widths[0], *self.stages.base))
@@ -152,14 +155,16 @@ class StyleGAN2Generator(Generator):
             raise UsageError("give a finite number", key="truncation", value=truncation)
         return torch.cat([latents, latents.new_tensor([truncation, 1]).expand(count, 2)], 1)
 
-    def mapping(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+    def mapping(
+        self, latents: Tensor, labels: Tensor | None = None, vector: Tensor | None = None
+    ) -> Tensor:
         """w [n, layers, latent_dim] of latents; styles are mixed in training, and w truncated
         where latents say so.
         """
         own = latents[:, : self.latent_dim]
-        w: Tensor = self.mapped(own, labels)[:, None].expand(-1, self.styles, -1)
+        w: Tensor = self.mapped(own, labels, vector)[:, None].expand(-1, self.styles, -1)
         if self.training and self.mixes:
-            other = self.mapped(torch.randn_like(own), labels)
+            other = self.mapped(torch.randn_like(own), labels, vector)
             w = torch.where(self._changed(w)[:, :, None], other[:, None], w)
         if latents.shape[1] == self.latent_dim:
             return w
@@ -195,10 +200,14 @@ class StyleGAN2Generator(Generator):
         samples: Tensor = image.tanh()
         return samples
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        return self.synthesis(self.mapping(latents, labels))
+    def forward(
+        self, latents: Tensor, labels: Tensor | None = None, vector: Tensor | None = None
+    ) -> Tensor:
+        return self.synthesis(self.mapping(latents, labels, vector))
 
-    def observe(self, latents: Tensor, labels: Tensor | None = None) -> None:
+    def observe(
+        self, latents: Tensor, labels: Tensor | None = None, vector: Tensor | None = None
+    ) -> None:
         """Move the mean of w, from which samples are truncated."""
-        w = self.mapped(latents[:, : self.latent_dim], labels)
+        w = self.mapped(latents[:, : self.latent_dim], labels, vector)
         self.w_avg.lerp_(whole_mean(w.mean(0)), 1 - KEPT)

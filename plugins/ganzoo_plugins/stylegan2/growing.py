@@ -39,7 +39,7 @@ class GrowingGenerator(StyleGAN2Generator):
     width: channels of the last stage, doubled with each before it, up to 512
     mapping: layers of the mapping net
     mixing: share of the samples, in training, whose layers from a random one on follow another w
-    labels: whether it is told the class of what it is to draw, where the data have classes
+    labels: whether it is told the class or vector of what it is to draw, where the data have them
     grown: how much of the stages is there, 0 to 1
     """
 
@@ -77,7 +77,8 @@ class GrowingDiscriminator(StyleGAN2Discriminator):
 
     width: channels of the first stage, doubled with each after it, up to 512
     group: samples whose deviation is one more channel of the last stage, 1 for none; auto is 4
-    labels: whether it reads or tells classes, where the data have them
+    labels: whether it reads or tells classes, where the data have them, and reads a vector that
+        the data give, as maps beside the picture; the vector is not in the paper
     head: projection, concat or classify, as for StyleGAN2's
     mapping: layers from the class to its vector
     grown: how much of the stages is there, 0 to 1

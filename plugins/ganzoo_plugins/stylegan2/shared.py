@@ -23,30 +23,37 @@ def channels_of(stages: Stages, width: int | None) -> list[int]:
 
 
 class Mapping(nn.Module):
-    """From latents [n, inputs], a class [n], or both, to vectors [n, outputs] (Karras et al.
-    2019; the class as in StyleGAN2-ADA: an embedding, normalised, beside the latents).
+    """From latents [n, inputs], a class [n], a vector [n, length], or several of them, to vectors
+    [n, outputs] (Karras et al. 2019; the class as in StyleGAN2-ADA: an embedding, normalised,
+    beside the latents, and so is a vector).
 
     inputs: numbers in a latent vector; 0 for none.
-    classes: 0 for none.
+    classes, length: 0 for none.
     """
 
-    def __init__(self, inputs: int, classes: int, outputs: int, layers: int) -> None:
+    def __init__(
+        self, inputs: int, classes: int, outputs: int, layers: int, length: int = 0
+    ) -> None:
         super().__init__()
         self.inputs, self.classes = inputs, classes
-        if classes:
-            self.embed = EqualLinear(classes, outputs)
-        first = inputs + (outputs if classes else 0)
+        told = classes + length
+        if told:
+            self.embed = EqualLinear(told, outputs)
+        first = inputs + (outputs if told else 0)
         sizes = [first] + [outputs] * (layers - 1)
         self.layers = nn.ModuleList(EqualLinear(size, outputs, rate=RATE) for size in sizes)
 
-    def forward(self, latents: Tensor | None, labels: Tensor | None = None) -> Tensor:
-        told = []
-        if latents is not None:
-            told.append(pixel_norm(latents))
+    def forward(
+        self, latents: Tensor | None, labels: Tensor | None = None, vector: Tensor | None = None
+    ) -> Tensor:
+        told = [] if vector is None else [vector]
         if self.classes:
             assert labels is not None
-            told.append(pixel_norm(self.embed(self._one_hot(labels))))
-        x = torch.cat(told, 1)
+            told.insert(0, self._one_hot(labels))
+        read = [] if latents is None else [pixel_norm(latents)]
+        if told:
+            read.append(pixel_norm(self.embed(torch.cat(told, 1))))
+        x = torch.cat(read, 1)
         for layer in self.layers:
             x = scaled_leaky_relu(layer(x))
         return x

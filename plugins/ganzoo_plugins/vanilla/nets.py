@@ -17,7 +17,7 @@ from ganzoo.contracts import (
     PositiveInt,
     Spec,
 )
-from ganzoo.nn import ConcatHead, MinibatchDiscrimination, class_head, finished
+from ganzoo.nn import ConcatHead, MinibatchDiscrimination, add_vector, class_head, finished, joined
 
 Natural = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -124,9 +124,7 @@ class MLPGenerator(Generator):
     ) -> None:
         super().__init__(spec, latent_dim=latent_dim)
         self.conditional = labels and spec.classes > 0
-        self.reads = ("vector",) if labels and "vector" in spec.given else ()
-        told = spec.classes if self.conditional else 0
-        told += sum(spec.given[name].numel for name in self.reads)
+        told = add_vector(self, labels) + (spec.classes if self.conditional else 0)
         self.trunk = trunk(latent_dim + told, width, depth, norm == "batch")
         self.draw = nn.Linear(width, spec.numel)
         self.frame = Frame(spec) if spec.modality == "points" else None
@@ -139,8 +137,7 @@ class MLPGenerator(Generator):
     def forward(
         self, latents: Tensor, labels: Tensor | None = None, vector: Tensor | None = None
     ) -> Tensor:
-        if vector is not None:
-            latents = torch.cat([latents, vector], 1)
+        latents = joined(latents, vector)
         if self.conditional:
             assert labels is not None
             classes = torch.arange(self.spec.classes, device=labels.device)
@@ -191,8 +188,7 @@ class MLPDiscriminator(Discriminator):
         super().__init__(spec)
         waves = waves if spec.modality == "points" else 0
         self.waves = Waves(spec.numel, waves) if waves else None
-        self.reads = ("vector",) if labels is True and "vector" in spec.given else ()
-        inputs = spec.numel + waves + sum(spec.given[name].numel for name in self.reads)
+        inputs = spec.numel + waves + add_vector(self, labels is True)
         self.trunk = trunk(inputs, width, depth, dropout=dropout)
         self.per_sample = minibatch == 0
         if minibatch:
