@@ -112,9 +112,9 @@ def _ranks(
     counts = scaling.numbers(ranks)
     if len(names) > 1:
         raise UsageError(f"--engines {','.join(names)}: one engine with --ranks")
-    engine = names[0] if names else None
-    given = dict.fromkeys(NO_PART) | given | {"engine": engine}
-    layers = configure(loaded().registry, given, words=words())
+    layers = configure(loaded().registry, dict.fromkeys(NO_PART) | given, words=words())
+    for engine in names:
+        layers.add({"train": {"engine": engine}}, f"--engines {engine}", whole=True)
     said = (lambda line: None) if as_json else (lambda line: echo(f"# {line}", err=True))
     found = scaling.measure(layers.config, layers.meant, counts, seconds, grow, said)
     if as_json:

@@ -32,7 +32,10 @@ def test_what_is_no_number_of_ranks_is_one_line_that_holds_it(text, capsys):
 WRONG = {
     "a batch that does not divide": (["--ranks", "1,3"], "--batch-size 16: does not divide"),
     "two engines": (["--ranks", "2", "--engines", "eager,compiled"], "one engine with --ranks"),
-    "an engine that there is not": (["--ranks", "2", "--engines", "quick"], "quick"),
+    "an engine that there is not": (
+        ["--ranks", "2", "--engines", "quick"],
+        "Error: --engines quick: ",
+    ),
     "a batch that grows alone": (["--grow-batch"], "--grow-batch: goes with --ranks"),
 }
 
