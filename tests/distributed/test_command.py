@@ -1,65 +1,19 @@
 """`torchrun ... -m ganzoo train`: one run, whatever becomes of a rank."""
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 import torch
+from launched import TINY, errors_in, finished, lines, only_run, ranks_of, saved, torchrun, wait_for
 from safetensors.torch import load_file
-
-from ganzoo.errors import GanzooError
 
 pytestmark = pytest.mark.slow
 JOB = Path(__file__).parents[2] / "examples" / "slurm.sbatch"
-TINY = ["--data", "ring", "--gen", "mlp", "--disc", "mlp", "--loss", "hinge", "--batch-size", "16"]
-TINY += ["--set", "gen.width=8", "--set", "disc.width=8", "--set", "samples.count=4"]
-
-
-def torchrun(folder, *flags, ranks=2, restarts=0, **environment):
-    """A training under torchrun, started; with what it says."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(ranks)]
-    launcher += ["--max-restarts", str(restarts), "--standalone", "-m", "ganzoo", "train"]
-    return subprocess.Popen(
-        [*launcher, *map(str, flags)],
-        cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "GANZOO_WAIT_MINUTES": "2"} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def finished(process, seconds=240):
-    """(exit code, output) of a training; no process of it is left."""
-    text = process.communicate(timeout=seconds)[0]
-    left = [p for p in psutil.process_iter(["pid"]) if _session(p.pid) == process.pid]
-    assert not left, left
-    return process.returncode, text
-
-
-def _session(pid):
-    try:
-        return os.getsid(pid)
-    except ProcessLookupError:
-        return None
-
-
-def only_run(folder):
-    """The one run that there is."""
-    (run,) = (p for p in (folder / "runs").iterdir() if not p.name.startswith("."))
-    return run
-
-
-def lines(run):
-    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
 
 def weights(run):
@@ -135,10 +89,6 @@ def test_a_rank_that_is_killed_is_started_again_and_the_run_goes_on(tmp_path, vi
     assert code == 0, text
     assert "resumed at" in text and "trained on 12,000 images" in text
     assert only_run(tmp_path)
-
-
-def errors_in(text):
-    return sum(line.startswith("Error: ") for line in text.splitlines())
 
 
 REFUSED = {
@@ -221,28 +171,3 @@ def test_the_job_for_slurm_trains_and_goes_on_when_it_is_put_back(tmp_path):
     assert code == 0, text
     assert "resumed at" in text and "trained on 12,0" in text
     assert only_run(tmp_path)
-
-
-def saved(folder):
-    found = list((folder / "runs").glob("*/checkpoints/*/manifest.json"))
-    return found if len(found) > 0 else None
-
-
-def ranks_of(process):
-    """The processes of the ranks, by number."""
-    found = {}
-    for child in psutil.Process(process.pid).children():
-        try:
-            found[int(child.environ()["RANK"])] = child.pid
-        except (psutil.Error, KeyError):
-            continue
-    return found
-
-
-def wait_for(condition, seconds=120):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if found := condition():
-            return found
-        time.sleep(0.2)
-    raise GanzooError("waited for too long")

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from ranked import run_ranks
+from ranked import differences, run_ranks
 
 from ganzoo.config import merge
 
@@ -47,18 +47,8 @@ MORE = {
 COMPILED = {
     "compiled, ragan": {"loss": {"name": "ragan"}, "train": {"engine": "compiled"}},
     "compiled, batch norm": {"gen": {"norm": "batch"}, "train": {"engine": "compiled"}},
+    "compiled, unrolled": {"reg": {"unrolled": {"steps": 2}}, "train": {"engine": "compiled"}},
 }
-
-
-def differences(one, other, tolerance=2e-5):
-    """What differs by more than rounding; a log line's values are of the first rank alone."""
-    assert one.keys() == other.keys()
-    found = {}
-    for name, value in one.items():
-        apart = (value - other[name]).abs().max().item() if value.numel() else 0.0
-        if apart > tolerance * max(1.0, value.abs().max().item()):
-            found[name] = apart
-    return found
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,29 @@ from safetensors.torch import load_file, save_file
 from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
+from ganzoo.components.registry import Component, Registry
 from ganzoo.distributed.ranks import join
+from ganzoo.spec import Dataset
 from ganzoo.training.loop import Training
 
 
-def run_ranks(configs, ranks, folder, timeout=300):
-    """What each configuration's training ends with, {name: tensor}, by so many ranks."""
+def two(*, resolution=(8, 8)):
+    """Two sets of small pictures, of which no two belong together."""
+    drawn = torch.Generator().manual_seed(0)
+    shape = (2, 64, 1, *resolution)
+    one, other = torch.randint(0, 256, shape, generator=drawn, dtype=torch.uint8)
+    return Dataset(one, others={"other": Dataset(other)})
+
+
+REGISTRY = Registry(
+    [*zoo().registry.components(), Component("dataset", "two", two, "tests", "tests", "0")]
+)
+
+
+def run_ranks(configs, ranks, folder, timeout=300, exact=False):
+    """What each configuration's training ends with, {name: tensor}, by so many ranks; exact: in
+    float64, where what is more than rounding shows after a few updates.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "configs.json").write_text(json.dumps(configs))
@@ -27,7 +44,7 @@ def run_ranks(configs, ranks, folder, timeout=300):
         port = free.getsockname()[1]
     about = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(ranks)}
     about |= {"TORCHELASTIC_RUN_ID": "test", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, __file__, str(folder)]
+    command = [sys.executable, __file__, str(folder), *["exact"] * exact]
     processes = [
         subprocess.Popen(
             command,
@@ -45,8 +62,8 @@ def run_ranks(configs, ranks, folder, timeout=300):
 def ended(config, ranks):
     """Weights, buffers, average and optimizers at the end of a training."""
     tree = configuration.merge(configuration.defaults(), config)
-    registry = zoo().registry
-    training = Training(assemble(configuration.check(tree), registry, ranks=ranks))
+    training = Training(assemble(configuration.check(tree), REGISTRY, ranks=ranks))
+    training.engine.reduce = torch.get_default_dtype()
     training.run()
     state = training.state_dict()
     found = {}
@@ -57,10 +74,30 @@ def ended(config, ranks):
     return found
 
 
+def differences(one, other, tolerance=2e-5):
+    """What differs by more than rounding; a log line's values are of the first rank alone."""
+    assert one.keys() == other.keys()
+    found = {}
+    for name, value in one.items():
+        apart = (value - other[name]).abs().max().item() if value.numel() else 0.0
+        if apart > tolerance * max(1.0, value.abs().max().item()):
+            found[name] = apart
+    return found
+
+
+def widen():
+    """Let this process compute in float64."""
+    torch.set_default_dtype(torch.float64)
+    torch.Tensor.float = torch.Tensor.double
+
+
 if __name__ == "__main__":
+    if "exact" in sys.argv:
+        widen()
     ranks = join("cpu")
     place = Path(sys.argv[1])
     for number, config in enumerate(json.loads((place / "configs.json").read_text())):
+        print(config, file=sys.stderr)  # what it was that failed
         found = ended(config, ranks)
         if ranks.first:
             save_file(found, place / f"{number}.safetensors")

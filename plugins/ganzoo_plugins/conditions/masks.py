@@ -44,7 +44,7 @@ class Mask(Condition):
         """What is hidden of samples [n, c, h, w]: [n, 1, h, w] bool."""
         if self.form == "strokes":
             return self._strokes(samples)
-        draws = torch.rand(4, len(samples), device=samples.device)
+        draws = torch.rand(len(samples), 4, device=samples.device).T
         if self.form == "centre":
             start, size = torch.full_like(draws[:2], 0.25), torch.full_like(draws[:2], 0.5)
         elif self.form == "half":

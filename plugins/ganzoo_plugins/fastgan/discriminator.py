@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganzoo.contracts import Discriminator, PositiveInt, Spec
-from ganzoo.nn import Stages, norm, stages_of
+from ganzoo.nn import Stages, norm, own, ranks, stages_of
 
 from .blocks import Down, Excitation, Norm, Up, convolution, draw_weights
 
@@ -195,4 +195,5 @@ def quarters(x: Tensor) -> Tensor:
     """
     parts = torch.stack([part for row in x.chunk(2, 2) for part in row.chunk(2, 3)], 1)
     places = torch.arange(len(x), device=x.device)
-    return parts[places, places % 4]
+    quarter = own(torch.arange(ranks() * len(x), device=x.device)) % 4
+    return parts[places, quarter]

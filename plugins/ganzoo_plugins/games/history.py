@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ganzoo.nn import own, whole
+
 
 class History(nn.Module):
     """Keeps generated samples, and gives half of the time an old one in the place of a new one,
@@ -36,19 +38,26 @@ class History(nn.Module):
         """Samples [n, *shape], some of them old ones, in the place of generated ones [n, *shape].
         What is kept changes in `move`: a gradient may need what it was.
         """
+        every = whole(fresh.detach())
+        swapped, old = self._meet(every)
+        swapped, old = own(swapped), own(old).to(fresh.dtype)
+        return torch.where(swapped.view(-1, *[1] * (fresh.dim() - 1)), old, fresh)
+
+    def _meet(self, fresh: Tensor) -> tuple[Tensor, Tensor]:
+        """Which samples of the whole batch give way to old ones, [n], and the old ones."""
         count, device = len(fresh), fresh.device
         full = self.filled >= self.size
-        order = torch.rand(max(count, self.size), device=device).argsort()[:count]
-        swapped = full & (torch.rand(count, device=device) < 0.5) & (order < self.size)
+        # in one row: all ranks draw the same for the whole batch, which they keep alike
+        order = torch.rand(1, max(count, self.size), device=device)[0].argsort()[:count]
+        swapped = full & (torch.rand(1, count, device=device)[0] < 0.5) & (order < self.size)
         next_ = self.filled + torch.arange(count, device=device)
         place = torch.where(full, order, next_)
         stored = torch.where(full, swapped, next_ < self.size)
         place = torch.where(stored, place, self.size)
         rows = torch.cat([self.kept, self.coming[-1:]])
-        self.coming.copy_(rows.index_copy(0, place, fresh.detach().to(rows.dtype)))
+        self.coming.copy_(rows.index_copy(0, place, fresh.to(rows.dtype)))
         self.arrived.copy_((~full * stored).sum())
-        old = self.kept[place.clamp(max=self.size - 1)].to(fresh.dtype)
-        return torch.where(swapped.view(-1, *[1] * (fresh.dim() - 1)), old, fresh)
+        return swapped, self.kept[place.clamp(max=self.size - 1)]
 
     def move(self) -> None:
         """Keep what the update gave."""

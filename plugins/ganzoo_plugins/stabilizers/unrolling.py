@@ -11,6 +11,7 @@ from torch.func import functional_call, grad
 
 from ganzoo.contracts import Loss, PositiveFloat, PositiveInt, Regularizer, Step, nets_of
 from ganzoo.errors import Incompatible
+from ganzoo.nn import whole_mean
 
 
 class Unrolled(Regularizer):
@@ -69,7 +70,7 @@ class Unrolled(Regularizer):
             return found[0] if len(found) == 1 else torch.stack(found).mean()
 
         for _ in range(self.steps):
-            slopes = grad(minimised)(weights)
+            slopes = {name: whole_mean(each) for name, each in grad(minimised)(weights).items()}
             weights = {name: w - self.rate * slopes[name] for name, w in weights.items()}
         return seen.against(Ahead(net, {**still, **weights}))
 

@@ -175,7 +175,7 @@ class StyleGAN2Generator(Generator):
         """Which layers of w [n, layers, d] follow another one, [n, layers]: of some samples all
         from one on.
         """
-        chance, place = torch.rand(2, len(w), 1, device=w.device)
+        chance, place = torch.rand(len(w), 2, 1, device=w.device).unbind(1)
         first = 1 + (place * (self.styles - 1)).floor()
         layers = torch.arange(self.styles, device=w.device)
         changed: Tensor = (layers >= first) & (chance < self.mixing)

@@ -1,0 +1,66 @@
+"""What becomes of a training under torchrun whose ranks are killed again and again, and of one in
+which one rank alone computes what is not finite.
+"""
+
+import os
+import random
+import signal
+import time
+
+import pytest
+from launched import TINY, errors_in, finished, lines, only_run, ranks_of, saved, torchrun, wait_for
+
+pytestmark = pytest.mark.slow
+KILLS = 6
+LATEST = 6.0  # seconds after a start at which a rank is killed: while it imports, meets, trains
+IMAGES, EVERY = 40_000, 800
+
+
+def test_ranks_that_are_killed_again_and_again_end_with_all_images(tmp_path):
+    stream = random.Random(7)
+    flags = [*TINY, "--images", IMAGES, "--set", f"log.images={EVERY}"]
+    process = torchrun(tmp_path, *flags, "--set", f"checkpoint.images={EVERY}", restarts=KILLS)
+    wait_for(lambda: saved(tmp_path))
+    seen = set()
+    for _ in range(KILLS):
+        ranks = wait_for(lambda: fresh(process, seen))
+        time.sleep(LATEST * stream.random())
+        assert process.poll() is None, "it has ended before the last kill"
+        seen.update(ranks.values())
+        os.kill(ranks[stream.randrange(len(ranks))], signal.SIGKILL)
+    code, text = finished(process)
+    assert code == 0, text
+    assert f"trained on {IMAGES:,} images" in text
+    found = [line["images"] for line in lines(only_run(tmp_path)) if "lr_generator" in line]
+    assert found == list(range(EVERY, IMAGES + 1, EVERY))
+
+
+def fresh(process, seen):
+    """The processes of the ranks by number, once all have been started anew."""
+    ranks = ranks_of(process)
+    return ranks if len(ranks) == 2 and not seen & {*ranks.values()} else None
+
+
+SICK = """
+import os
+if os.environ.get("RANK") == "1":
+    from ganzoo.data.loader import Feed
+    sound, batches = Feed.next, iter(range(10**9))
+
+    def sick(feed):
+        batch = sound(feed)
+        return batch._replace(samples=batch.samples * float("nan" if next(batches) > 50 else 1))
+
+    Feed.next = sick
+"""
+
+
+def test_what_is_not_finite_on_one_rank_stops_all_with_one_line(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(SICK)
+    flags = ["--images", "12k", "--set", "log.images=160", "--set", "checkpoint.images=320"]
+    process = torchrun(tmp_path, *TINY, *flags, PYTHONPATH=str(tmp_path))
+    code, text = finished(process, 60)
+    assert code != 0
+    assert errors_in(text) == 1 and "finite" in text, text
+    (last,) = [line for line in lines(only_run(tmp_path)) if line.get("event") == "not finite"]
+    assert last["images"] <= 51 * 16 + 160
