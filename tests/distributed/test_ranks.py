@@ -12,7 +12,8 @@ TINY = {
     "data": {"name": "ring"},
     # Momentum without Adam's root, which makes a step of the rounding of a gradient that is 0.
     "optim": {"gen": {"name": "sgd", "lr": 0.05}, "disc": {"name": "sgd", "lr": 0.05}},
-    "train": {"images": "64", "batch_size": 16},
+    # A trial by the clock would choose bf16 in one training and not in the next.
+    "train": {"images": "64", "batch_size": 16, "precision": "fp32"},
     "loss": {"name": "hinge"},
 }
 PICTURES = {
@@ -48,6 +49,11 @@ COMPILED = {
     "compiled, ragan": {"loss": {"name": "ragan"}, "train": {"engine": "compiled"}},
     "compiled, batch norm": {"gen": {"norm": "batch"}, "train": {"engine": "compiled"}},
     "compiled, unrolled": {"reg": {"unrolled": {"steps": 2}}, "train": {"engine": "compiled"}},
+    "compiled, batch norm of both nets": {
+        **PICTURES,
+        "data": {"name": "digits", "resolution": 16},
+        "train": {"engine": "compiled"},
+    },
 }
 
 

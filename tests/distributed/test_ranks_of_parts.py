@@ -13,9 +13,10 @@ pytestmark = pytest.mark.slow
 ROUNDS, BATCH = 4, 16
 ROUNDING = 1e-9  # in float64, far above what was seen (1e-15), far below what a share leaves out
 PICTURES = {"data": {"name": "digits", "resolution": 8}}
+TRAIN = {"images": ROUNDS * BATCH, "batch_size": BATCH, "device": "cpu"}
 TINY = {
     "optim": {"gen": {"name": "sgd", "lr": 0.01}, "disc": {"name": "sgd", "lr": 0.01}},
-    "train": {"images": ROUNDS * BATCH, "batch_size": BATCH, "device": "cpu", "engine": "eager"},
+    "train": {**TRAIN, "engine": "eager", "precision": "fp32"},  # and no trial of bf16
 }
 NETS = {"gen": {"width": 8, "latent_dim": 12}, "disc": {"width": 8}}
 TRANSLATING = {
