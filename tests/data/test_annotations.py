@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from ganzoo_plugins.resnet.nets import ResNetGenerator
 from made import png
 
 from ganzoo import config as configuration
@@ -324,7 +325,8 @@ def test_small_nets_read_a_vector_where_labels_are_wanted(net, tmp_path):
     assert off.parts.generator.reads == () and off.spec.given == {}
 
 
-def test_nets_that_read_no_vectors_ask_for_classes(tmp_path):
+def test_nets_that_read_no_vectors_ask_for_classes(tmp_path, monkeypatch):
+    monkeypatch.setattr(ResNetGenerator, "may_read", ())  # as a third party's
     lines = rows([",".join(map(str, v)) for v in VECTORS], start="")
     here = folder(tmp_path / "a", "vectors.csv", lines)
     with pytest.raises(Incompatible, match="has no labels, which this pipeline reads"):
