@@ -64,3 +64,56 @@ def test_what_is_not_finite_on_one_rank_stops_all_with_one_line(tmp_path):
     assert errors_in(text) == 1 and "finite" in text, text
     (last,) = [line for line in lines(only_run(tmp_path)) if line.get("event") == "not finite"]
     assert last["images"] <= 51 * 16 + 160
+
+
+def test_a_rank_that_is_slow_is_waited_for(tmp_path):
+    flags = ["--images", IMAGES, "--set", f"log.images={EVERY}"]
+    process = torchrun(tmp_path, *TINY, *flags, "--set", f"checkpoint.images={EVERY}")
+    wait_for(lambda: saved(tmp_path))
+    slow = ranks_of(process)[1]
+    for _ in range(3):
+        os.kill(slow, signal.SIGSTOP)
+        time.sleep(1)
+        os.kill(slow, signal.SIGCONT)
+        time.sleep(0.3)
+    code, text = finished(process)
+    assert code == 0, text
+    found = [line["images"] for line in lines(only_run(tmp_path)) if "lr_generator" in line]
+    assert found == list(range(EVERY, IMAGES + 1, EVERY))
+
+
+def test_a_rank_that_never_answers_ends_all_within_the_wait(tmp_path):
+    flags = ["--images", IMAGES, "--set", f"checkpoint.images={EVERY}"]
+    process = torchrun(tmp_path, *TINY, *flags, GANZOO_WAIT_MINUTES="0.1")
+    wait_for(lambda: saved(tmp_path))
+    os.kill(ranks_of(process)[1], signal.SIGSTOP)
+    code, text = finished(process, 90)  # torchrun itself waits 30 s for the one that is stopped
+    assert code != 0
+    assert errors_in(text) == 1 and "another rank has ended or does not answer" in text, text
+
+
+FULL = """
+import errno, os
+sound = os.fsync
+
+def full(file):
+    if os.path.exists("full") and os.environ.get("RANK") == "0":
+        raise OSError(errno.ENOSPC, "No space left on device")
+    sound(file)
+
+os.fsync = full
+"""
+
+
+def test_a_full_disk_of_the_first_rank_ends_all_and_loses_nothing(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(FULL)
+    flags = ["--images", IMAGES, "--set", f"checkpoint.images={EVERY}"]
+    process = torchrun(tmp_path, *TINY, *flags, PYTHONPATH=str(tmp_path))
+    wait_for(lambda: saved(tmp_path))
+    (tmp_path / "full").touch()
+    code, text = finished(process, 90)
+    assert code != 0
+    assert errors_in(text) == 1 and "No space left" in text, text
+    (tmp_path / "full").unlink()
+    code, text = finished(torchrun(tmp_path, "--resume", only_run(tmp_path)))
+    assert code == 0 and f"trained on {IMAGES:,} images" in text, text
