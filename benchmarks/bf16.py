@@ -84,6 +84,7 @@ def update(width: int, penalty: str, data: Path) -> float:
 
 
 def main() -> None:
+    about = machine(torch.device("cpu"))
     rows = [["1024x1024 matrix product", f"{gain(product):.2f}"]]
     rows.append(["convolution and its gradients", f"{gain(convolution):.2f}"])
     with TemporaryDirectory() as folder:
@@ -94,7 +95,7 @@ def main() -> None:
                 rows.append([f"update of dcgan, width {width}, {penalty}", f"{found:.2f}"])
                 print(*rows[-1], flush=True)
     print(tables.table(["bf16 autocast", "x fp32"], rows))
-    print(f"\n{machine(torch.device('cpu'))}, batches of {BATCH}, {what}.")
+    print(f"\nBatches of {BATCH}, {what}. {tables.measured_on([{'machine': about}])}")
 
 
 if __name__ == "__main__":
