@@ -262,9 +262,9 @@ def test_the_framework_costs_at_most_three_percent(one_thread):
     hand that does the same work, update by update in turn.
 
     In CPU time, which other processes move little, on one thread and at half the documentation's
-    width: an update then takes about as long as one of that width does on two cores. Where memory
-    lies moves the ratio of an assembly by 3 % (1.007 to 1.043 of one code on one machine), so the
-    best of three is held.
+    width: an update then takes about as long as one of that width does on two cores. One code
+    gave 1.007 to 1.043 on one machine, for no reason that was found (other nets' places in memory
+    are not it), so the best of three is held.
     """
     ratios = []
     while len(ratios) < 3 and min(ratios, default=2.0) > 1.03:
