@@ -16,9 +16,9 @@ from ..components.traits import has, wants
 from ..config.tree import Net
 from ..contracts import Augmentation, Dataset, Regularizer, Spec
 from ..errors import BrokenPlugin, GanzooError, Incompatible, as_setting
+from ..nn.vectors import VECTOR
 from .builder import Assembly, said_of
 
-VECTOR = "vector"  # what tables beside pictures give
 NONE = "none installed"  # where no component passes a test
 
 

@@ -23,11 +23,11 @@ TRAIN = {
 }
 
 
-def built(width, batch=BATCH):
+def built(width, batch=BATCH, net="dcgan", data="digits"):
     sections = {
-        "data": {"name": "digits"},
-        "gen": {"name": "dcgan", "width": width},
-        "disc": {"name": "dcgan", "width": width},
+        "data": {"name": data},
+        "gen": {"name": net, "width": width},
+        "disc": {"name": net, "width": width},
         "train": TRAIN | {"batch_size": batch},
     }
     config = configuration.check(configuration.merge(configuration.defaults(), sections))
@@ -71,14 +71,7 @@ def test_threads_are_put_back_after_a_failure(two):
 
 
 def small_points(width, batch):
-    sections = {
-        "data": {"name": "ring"},
-        "gen": {"name": "mlp", "width": width},
-        "disc": {"name": "mlp", "width": width},
-        "train": TRAIN | {"batch_size": batch},
-    }
-    config = configuration.check(configuration.merge(configuration.defaults(), sections))
-    pipeline = assemble(config, zoo().registry)
+    pipeline = built(width, batch, net="mlp", data="ring")
     return small(pipeline.parts, pipeline.spec, batch)
 
 
