@@ -3,6 +3,7 @@
 The commit is checked out beside, each of both trees is installed into a virtual environment of its
 own over the packages of this one, and both take turns at the same commands, each in a process of
 its own with one thread. CPU seconds are compared, which a busy machine changes less than the clock.
+With `--kernels` nothing is timed: counted is what the compiler makes of an update of each side.
 """
 
 from __future__ import annotations
@@ -40,8 +41,13 @@ def stepped(*_):
     later = steps[warm:]
     if steps and (not seconds or later and later[-1] - later[0] >= seconds):
         each = (later[-1] - later[0]) / (len(later) - 1) if later else 0.0
+        from torch._inductor import metrics
+        from torch._dynamo.utils import counters
+        found = {"start": steps[0], "ours": steps[0] - imported, "update": each}
+        found["kernels"] = metrics.generated_kernel_count
+        found["calls"] = counters["inductor"]["extern_calls"]
         with open(out, "w") as file:
-            json.dump({"start": steps[0], "ours": steps[0] - imported, "update": each}, file)
+            json.dump(found, file)
         os._exit(0)
 register_optimizer_step_post_hook(stepped)
 sys.argv = ["ganzoo", "train", *sys.argv[4:]]
@@ -82,11 +88,17 @@ def installed(tree: Path, folder: Path) -> Path:
 
 
 def measured(python: Path, arguments: list[str], seconds: float) -> dict[str, float]:
-    """What the probe finds, in an empty folder and a process of its own."""
+    """What the probe finds, in an empty folder and a process of its own, in which everything is
+    compiled anew, since only that is counted.
+    """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "found.json")
         command = [python, "-c", PROBE, out, str(seconds), str(WARM), *arguments]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
+        environment = os.environ | {
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": "",
+            "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
+        }
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
         if not out.exists():
             raise SystemExit(f"{python}: {' '.join(arguments)}: {done.stdout}{done.stderr}")
@@ -114,6 +126,47 @@ def markdown(found: dict[str, list[Pair]]) -> str:
     return tables.table(["CPU time", "before", "now", "before / now", "of the turns"], rows)
 
 
+def counted(found: dict[str, list[Pair]]) -> str:
+    """What the compiler made of the updates in both trees."""
+    heads = ["compiled", "kernels before", "now", "calls of libraries before", "now"]
+    rows = [
+        [name, *(f"{side[key]:.0f}" for key in ("kernels", "calls") for side in turns[0])]
+        for name, turns in found.items()
+    ]
+    return tables.table(heads, rows)
+
+
+def asked_for(given: argparse.Namespace) -> dict[str, tuple[str, str]]:
+    """The rows of the table: what both trees are asked for, and what the newer one besides."""
+    rows = {} if given.kernels else {START: ("--engine eager", "")}
+    for engine in ["compiled"] if given.kernels else given.engines.split(","):
+        for name, (asked, besides) in TRAININGS.items():
+            rows[f"{name}, {engine}"] = f"{asked} {ALIKE} {engine}", besides
+    return {name: row for name, row in rows.items() if given.only in name}
+
+
+def compared(given: argparse.Namespace) -> dict[str, list[Pair]]:
+    """Each row in both trees, turn by turn."""
+    found: dict[str, list[Pair]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        old = Path(folder, "before")
+        git = ["git", "-C", ROOT, "worktree"]
+        subprocess.run([*git, "add", "-q", "--detach", old, given.before], check=True)
+        try:
+            trees = {"old": old, "new": ROOT}
+            pythons = [installed(tree, Path(folder, name)) for name, tree in trees.items()]
+            for turn in range(1 if given.kernels else given.turns):
+                for name, (asked, besides) in asked_for(given).items():
+                    seconds = 0.0 if name == START else given.seconds
+                    commands = [asked.split(), f"{asked} {besides}".split()]
+                    pair = [measured(*p, seconds) for p in zip(pythons, commands, strict=True)]
+                    found.setdefault(name, []).append(pair)
+                    print(turn, name, pair, flush=True)
+        finally:
+            subprocess.run([*git, "remove", "--force", old], check=True)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--before", required=True, metavar="COMMIT")
@@ -122,35 +175,17 @@ def main() -> None:
     parser.add_argument("--engines", default="eager,compiled", help="by comma")
     parser.add_argument("--only", default="", metavar="WORD", help="rows whose name has it")
     parser.add_argument("--document", type=Path, help="write the table between its marks")
+    parser.add_argument("--kernels", action="store_true", help="count them; time nothing")
     given = parser.parse_args()
-    rows = {START: ("--engine eager", "")}
-    for engine in given.engines.split(","):
-        for name, (asked, besides) in TRAININGS.items():
-            rows[f"{name}, {engine}"] = f"{asked} {ALIKE} {engine}", besides
-    rows = {name: row for name, row in rows.items() if given.only in name}
-    with tempfile.TemporaryDirectory() as folder:
-        old = Path(folder, "before")
-        git = ["git", "-C", ROOT, "worktree"]
-        subprocess.run([*git, "add", "-q", "--detach", old, given.before], check=True)
-        try:
-            trees = {"old": old, "new": ROOT}
-            pythons = [installed(tree, Path(folder, name)) for name, tree in trees.items()]
-            found: dict[str, list[Pair]] = {}
-            for turn in range(given.turns):
-                for name, (asked, besides) in rows.items():
-                    seconds = 0.0 if name == START else given.seconds
-                    commands = [asked.split(), f"{asked} {besides}".split()]
-                    pair = [measured(*p, seconds) for p in zip(pythons, commands, strict=True)]
-                    found.setdefault(name, []).append(pair)
-                    print(turn, name, pair, flush=True)
-        finally:
-            subprocess.run([*git, "remove", "--force", old], check=True)
+    found = compared(given)
     about = machine(torch.device("cpu"))
     where = f"{about['device']}, torch {about['torch']}, {about['date']}"
-    text = f"{given.before} before; {given.turns} turns; {where}.\n\n{markdown(found)}"
+    turns = "" if given.kernels else f"{given.turns} turns; "
+    table = counted(found) if given.kernels else markdown(found)
+    text = f"{given.before} before; {turns}{where}.\n\n{table}"
     print(text)
     if given.document:
-        tables.write(given.document, "held", text)
+        tables.write(given.document, "kernels" if given.kernels else "held", text)
 
 
 if __name__ == "__main__":
