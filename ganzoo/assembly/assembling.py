@@ -37,7 +37,8 @@ from ..errors import BrokenPlugin, GanzooError, Incompatible, one_line
 from ..io.activity import doing
 from ..measure.measuring import check_reads, labels_drawn
 from ..nn import use_native_layers
-from ..nn.shares import asked_in_slopes, share_batch_norms
+from ..nn.shares import asked_in_slopes
+from ..nn.whole_norms import share_batch_norms
 from .builder import Assembly, Progress, open_split
 from .compatibility import (
     build_augmentations,

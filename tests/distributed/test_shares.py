@@ -11,7 +11,7 @@ from ganzoo.data import Order
 from ganzoo.data.loader import Feed
 from ganzoo.distributed.ranks import Ranks
 from ganzoo.engine.engine import in_parts
-from ganzoo.nn.shares import share_batch_norms
+from ganzoo.nn.whole_norms import share_batch_norms
 from ganzoo.spec import Batch, Dataset
 
 COUNT, BATCH = 48, 12
