@@ -11,6 +11,7 @@ from ganzoo.data import Order
 from ganzoo.data.loader import Feed
 from ganzoo.distributed.ranks import Ranks
 from ganzoo.engine.engine import in_parts
+from ganzoo.nn import whole_norms
 from ganzoo.nn.whole_norms import share_batch_norms
 from ganzoo.spec import Batch, Dataset
 
@@ -79,6 +80,29 @@ def test_batch_norms_that_are_shared_are_the_same_alone(kind):
         other.train(training)
         assert torch.equal(one(x), other(x))
     assert all(map(torch.equal, one.state_dict().values(), other.state_dict().values()))
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (5, 4, 3, 2)])
+def test_a_shared_batch_norm_is_that_of_the_whole_batch_to_its_second_derivative(
+    monkeypatch, shape
+):
+    """Both ranks have the same share here, so that one can stand for the other."""
+    monkeypatch.setattr(whole_norms, "ranks", lambda: 2)
+    monkeypatch.setattr(whole_norms, "whole", lambda share: torch.cat([share, share]))
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    ours, theirs = nn.Sequential(nn.BatchNorm2d(4)), nn.Sequential(nn.BatchNorm2d(4))
+    theirs[0].__class__ = nn.BatchNorm1d if len(shape) == 2 else nn.BatchNorm2d
+    for net in (ours, theirs):
+        nn.init.normal_(net.double()[0].weight, generator=torch.Generator().manual_seed(0))
+    share_batch_norms(ours)
+    found = []
+    for net, samples in ((ours, x), (theirs, torch.cat([x, x]))):
+        values = net(samples)[: len(x)]
+        slope = torch.autograd.grad(values.pow(3).sum(), x, create_graph=True)[0]
+        curve = torch.autograd.grad(slope.pow(2).sum(), [x, net[0].weight, net[0].bias])
+        found.append([values, slope, *curve, *net.buffers()])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_a_shared_batch_can_be_made_of_its_parts():
