@@ -99,7 +99,7 @@ def test_a_shared_batch_norm_is_that_of_the_whole_batch_to_its_second_derivative
     for net, samples in ((ours, x), (theirs, torch.cat([x, x]))):
         values = net(samples)[: len(x)]
         slope = torch.autograd.grad(values.pow(3).sum(), x, create_graph=True)[0]
-        curve = torch.autograd.grad(slope.pow(2).sum(), [x, net[0].weight, net[0].bias])
+        curve = torch.autograd.grad(slope.pow(3).sum(), [x, net[0].weight, net[0].bias])
         found.append([values, slope, *curve, *net.buffers()])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other)
