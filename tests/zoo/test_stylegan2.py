@@ -491,7 +491,9 @@ def test_a_group_that_is_set_stays_under_a_penalty_on_slopes():
     assert any("disc.group = 1" in note for note in changed.notes)
 
 
-@pytest.mark.parametrize(("name", "group"), [("stylegan2", 4), ("stylegan2-cifar", 32)])
+@pytest.mark.parametrize(
+    ("name", "group"), [("stylegan2", 4), ("stylegan2-ada", 32), ("stylegan2-cifar", 32)]
+)
 def test_recipes_keep_the_groups_of_their_papers(name, group):
     tree = REGISTRY.get("recipe", name).load().read_text("utf-8")
     assert f"group = {group}" in tree

@@ -7,7 +7,7 @@ from ganzoo import hookimpl
 
 PAPER = "arXiv:1912.04958"
 GROWING = "arXiv:1710.10196"
-RECIPES = ("stylegan2", "stylegan2-cifar")
+RECIPES = ("stylegan2", "stylegan2-ada", "stylegan2-cifar")
 
 
 @hookimpl
