@@ -1,5 +1,5 @@
-"""Two processes train as one does, with every loss, regularizer, augmentation, game, condition and
-net that the registry lists: a new one is tried by itself, or is named here with what it needs.
+"""Several processes train as one does, with every loss, regularizer, augmentation, game, condition
+and net that the registry lists: a new one is tried by itself, or is named here with what it needs.
 """
 
 import fitting
@@ -41,7 +41,7 @@ NEEDED = {
     "game cyclegan": {**TRANSLATING, "data": {"name": "two"}, "game": {"history": 12}},
     "game mng": {"game": {"levels": 2}},
 }
-# What two ranks do not train as one process does, and why. (Nothing now.)
+# What several ranks do not train as one process does, and why. (Nothing now.)
 APART: dict[str, str] = {}
 
 
@@ -100,22 +100,30 @@ def without(name, tree):
     return tree | {section: {other: v for other, v in tree[section].items() if other != part}}
 
 
-def test_every_part_trains_alike_on_two_ranks(tmp_path):
-    configs = cases()
-    settings = [*configs.values()]
-    alone = run_ranks(settings, 1, tmp_path / "one", timeout=600, exact=True)
-    several = run_ranks(settings, 2, tmp_path / "several", timeout=600, exact=True)
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """What each training ends with in one process, by name."""
+    folder = tmp_path_factory.mktemp("alone")
+    ends = run_ranks([*cases().values()], 1, folder, timeout=600, exact=True)
+    return dict(zip(cases(), ends, strict=True))
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_every_part_trains_alike_on_several_ranks(tmp_path, alone, ranks):
+    several = run_ranks([*cases().values()], ranks, tmp_path, timeout=900, exact=True)
     apart = {
         name: found
-        for name, one, other in zip(configs, alone, several, strict=True)
-        if (found := differences(one, other, ROUNDING))
+        for name, end in zip(cases(), several, strict=True)
+        if (found := differences(alone[name], end, ROUNDING))
     }
     assert apart.keys() == APART.keys(), apart
-    plain = {name: without(name, tree) for name, tree in configs.items() if without(name, tree)}
-    found = run_ranks([*plain.values()], 1, tmp_path / "plain", timeout=600, exact=True)
-    trained = dict(zip(configs, alone, strict=True))
-    idle = [name for name, end in zip(plain, found, strict=True) if alike(trained[name], end)]
-    assert not idle, "they did nothing, so that nothing was compared"
+
+
+def test_every_regularizer_and_augmentation_changes_what_is_trained(tmp_path, alone):
+    """Otherwise nothing was compared."""
+    plain = {name: less for name, tree in cases().items() if (less := without(name, tree))}
+    found = run_ranks([*plain.values()], 1, tmp_path, timeout=600, exact=True)
+    assert not [name for name, end in zip(plain, found, strict=True) if alike(alone[name], end)]
 
 
 def alike(one, other):
