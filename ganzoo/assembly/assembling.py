@@ -40,16 +40,19 @@ from ..nn import use_native_layers
 from ..nn.shares import asked_in_slopes, share_batch_norms
 from .builder import Assembly, Progress, open_split
 from .compatibility import (
+    NONE,
     build_augmentations,
     check_modality,
     check_needs,
     discriminator_name,
+    having,
     spec_for,
 )
-from .dry_run import rehearse, try_nets
+from .dry_run import few_of, rehearse, samples_of, try_nets
 from .pipeline import SECTION, SIDES, Pipeline
 from .precision_trial import MARGIN, bf16_gain
 from .roles import build_conditions, build_nets, only_read, players, what_is_read
+from .sharding_trial import try_sharded
 
 ANY = "any"  # the class of a label that was dropped
 CALIBRATING = 100_000  # points that nets see the data's scale in
@@ -76,9 +79,12 @@ def assemble(
         asked = asked_in_slopes()
         parts, spec, dataset = _parts(build, dataset, device, ranks)
         asked = asked_in_slopes() - asked
+        # Nets that are to be spread do not fit into a GPU before.
+        place = torch.device("cpu") if _shards(config, ranks) else device
         for module in parts.sections().values():
-            module.to(device).train()
-        arrange(parts, spec, device)
+            module.to(place if module in parts.nets.values() else device).train()
+        if not _shards(config, ranks):  # which takes weights in their own order only
+            arrange(parts, spec, device)
         optimizers = {side: _optimizer(build, side, parts) for side in SIDES}
         metrics = _metrics(build, spec, dataset, held, parts)
         trackers = {
@@ -117,11 +123,18 @@ def assemble(
     )
 
 
+def _shards(config: Config, ranks: Ranks) -> bool:
+    """Whether nets are to be spread over the ranks."""
+    return config.train.shard and ranks.count > 1
+
+
 def _engine(
     config: Config, device: torch.device, moving: Sequence[Moving], ranks: Ranks, slopes: bool
 ) -> tuple[str, str]:
     """How updates run, and why; slopes: whether one is taken through statistics of a batch."""
     engine, reason = choose_engine(config.train.engine, device)
+    if _shards(config, ranks) and engine != "eager":
+        return "eager", "updates of nets that are spread over ranks are not compiled"
     if ranks.count > 1 and slopes and engine != "eager":  # the compiler loses them (torch 2.15)
         return "eager", "a slope is taken through statistics of the ranks' whole batch"
     if engine != "captured":
@@ -232,7 +245,8 @@ def _parts(
     moved = players(game, nets)
     generator, discriminator = moved["generator"], moved["discriminator"]
     _prepare(build, regularizers, generator, discriminator)
-    differentiation = _differentiation(regularizers, game, nets, specs, device)
+    trial = device.type == "cuda" or _shards(config, ranks)
+    differentiation = _differentiation(regularizers, game, nets, specs, trial)
     _use_native_layers(regularizers, moved, differentiation)
     precision = choose_precision(config.train.precision, device, spec.modality)
     settle(device, config.train.deterministic)
@@ -269,6 +283,27 @@ def _rehearse(build: Assembly, parts: Parts, dataset: Dataset, spec: Spec, ranks
         {side: config.train.part_of(side) // ranks.count for side in SIDES},
         lambda section: f"{section} of {build.owners[section]}",
     )
+    if _shards(config, ranks):
+        doing("rehearsing an update of nets that are spread over the ranks")
+        count = ranks.count * few_of(parts, spec, own)
+        try_sharded(
+            parts,
+            lambda copied: samples_of(copied, dataset, spec, count),
+            ranks,
+            lambda section, problem: _not_sharded(build, section, problem),
+        )
+    elif config.train.shard:
+        build.notes.append("sharding has no effect in one process")
+
+
+def _not_sharded(build: Assembly, section: str, problem: str) -> Incompatible:
+    """The refusal of what cannot train while the nets are spread over ranks."""
+    name = section.removeprefix("reg.")
+    instead = having(build, "regularizer", lambda part: getattr(part, "estimates", None) == name)
+    change: dict[str, object] = {"train.shard": False}
+    remedy = f"take {instead} in its place, or set" if instead != NONE else "set"
+    message = f"cannot train with nets that are spread over ranks: {problem}"
+    return Incompatible(message, section=section or "train", remedy=remedy, change=change)
 
 
 def _check_packs(augmentations: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
@@ -288,12 +323,14 @@ def _differentiation(
     game: Game,
     nets: Mapping[str, nn.Module],
     specs: Mapping[str, Spec],
-    device: torch.device,
+    trial: bool,
 ) -> str:
-    """Forward over reverse trades a second derivative for a second
-    forward pass, which pays on GPUs; on CPUs it is the slower one.
+    """Forward over reverse trades a second derivative for a second forward pass, which pays on
+    GPUs; on CPUs it is the slower one. Nets that are spread over ranks have no second derivative.
+
+    trial: whether it is tried
     """
-    trial = _shared_slopes(regularizers) and device.type == "cuda"
+    trial = trial and _shared_slopes(regularizers)
     judges = [role for role, about in game.roles().items() if about.kind == "discriminator"]
     forms = {choose_differentiation(nets[role], specs[role]) for role in judges if trial}
     return forms.pop() if len(forms) == 1 else "double_backward"

@@ -120,6 +120,11 @@ class Parts:
             name for name, r in self.regularizers.items() if r.on(side) and update % r.every == 0
         )
 
+    def slopes(self, due: Iterable[str]) -> list[str]:
+        """Those of some regularizers that take slopes of a net."""
+        found = ((name, self.regularizers[name]) for name in due)
+        return [name for name, r in found if isinstance(r, GradientPenalty) or r.differentiates]
+
     def views(self, side: Side) -> list[View]:
         """Changes of what the discriminator sees in this side's
         updates: augmentations, then regularizers that have one.

@@ -65,7 +65,7 @@ def ended(config, ranks):
     training = Training(assemble(configuration.check(tree), REGISTRY, ranks=ranks))
     training.engine.reduce = torch.get_default_dtype()
     training.run()
-    state = training.state_dict()
+    state = training.whole_state()
     found = {}
     for group, content in state.items():
         for name, value in content.items():
