@@ -286,12 +286,15 @@ def _rehearse(build: Assembly, parts: Parts, dataset: Dataset, spec: Spec, ranks
     if _shards(config, ranks):
         doing("rehearsing an update of nets that are spread over the ranks")
         count = ranks.count * few_of(parts, spec, own)
-        try_sharded(
+        parts.units = try_sharded(
             parts,
             lambda copied: samples_of(copied, dataset, spec, count),
             ranks,
             lambda section, problem: _not_sharded(build, section, problem),
         )
+        count = sum(map(len, parts.units.values()))
+        how = f"{count} modules" if count else "each net"
+        build.notes.append(f"nets are spread over {ranks.count} ranks, gathered {how} at a time")
     elif config.train.shard:
         build.notes.append("sharding has no effect in one process")
 
@@ -300,10 +303,13 @@ def _not_sharded(build: Assembly, section: str, problem: str) -> Incompatible:
     """The refusal of what cannot train while the nets are spread over ranks."""
     name = section.removeprefix("reg.")
     instead = having(build, "regularizer", lambda part: getattr(part, "estimates", None) == name)
-    change: dict[str, object] = {"train.shard": False}
-    remedy = f"take {instead} in its place, or set" if instead != NONE else "set"
-    message = f"cannot train with nets that are spread over ranks: {problem}"
-    return Incompatible(message, section=section or "train", remedy=remedy, change=change)
+    instead = f"take {instead} in its place, or" if instead != NONE else "leave it out, or"
+    return Incompatible(
+        f"cannot train with nets that are spread over ranks: {problem}",
+        section=section or "train",
+        remedy=f"{instead if section else ''} set".strip(),
+        change={"train.shard": False},
+    )
 
 
 def _check_packs(augmentations: Mapping[str, Any], parts: Mapping[str, Any]) -> None:

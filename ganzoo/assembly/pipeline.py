@@ -148,8 +148,8 @@ class Pipeline:
         """
         before = {side: list(self.parts.net(side).parameters()) for side in SIDES}
         reduce = torch.bfloat16 if self.config.train.reduce == "bf16" else torch.float32
-        for net in self.parts.nets.values():
-            spread(net, self.device, self.ranks.count, reduce)
+        for role, net in self.parts.nets.items():
+            spread(net, self.parts.units[role], self.device, self.ranks.count, reduce)
         for side in SIDES:
             now = zip(before[side], self.parts.net(side).parameters(), strict=True)
             spread_state(self.optimizers[side], dict(now))

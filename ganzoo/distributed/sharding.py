@@ -4,9 +4,10 @@ PyTorch's own `fully_shard`.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -17,11 +18,14 @@ LISTS = (nn.Sequential, nn.ModuleList)
 WEIGHTLESS = ("draw_latents",)  # methods of nets that read no weights
 
 
-def spread(net: nn.Module, device: torch.device, ranks: int, reduce: torch.dtype) -> None:
+def spread(
+    net: nn.Module, units: Iterable[str], device: torch.device, ranks: int, reduce: torch.dtype
+) -> None:
     """Shard a net over the ranks, and move it to the device.
 
-    Each of its `units` is gathered when it is called and let go after it; all else of the net from
-    its first call in an update until `rest`. reduce: the numbers that gradients are summed in.
+    units: names of modules that are gathered when they are called and let go after it; all else of
+    the net is whole from its first call in an update until `rest`. reduce: the numbers that
+    gradients are summed in.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
@@ -35,34 +39,41 @@ def spread(net: nn.Module, device: torch.device, ranks: int, reduce: torch.dtype
         "mp_policy": policy,
         "ignored_params": {p for p in net.parameters() if p.dim() == 0},  # nothing to divide
     }
-    for unit in units(net):
-        fully_shard(unit, **about)
+    for unit in units:
+        fully_shard(net.get_submodule(unit), **about)
     fully_shard(net, **about)
     net.to(device)  # what is not sharded
     _gather_in_calls(net)
 
 
-def units(net: nn.Module) -> list[nn.Module]:
-    """The parts of a net that are gathered by themselves: members of its lists of modules, unless
-    they are small or share weights with others.
+def units(net: nn.Module, called: Collection[str]) -> tuple[str, ...]:
+    """The modules of a net that can be gathered by themselves: the outermost members of its lists
+    of modules that are called, unless they are small or share weights with others.
+
+    called: names of the modules that an update calls
     """
     least = UNIT * _numel(net)
-    found = [member for member in _members(net) if _numel(member) >= least]
-    owners: dict[int, int] = {}
+    holders: dict[int, int] = {}
     for module in net.modules():
         for parameter in module._parameters.values():
-            owners[id(parameter)] = owners.get(id(parameter), 0) + 1
-    return [unit for unit in found if all(owners[id(p)] == 1 for p in unit.parameters())]
+            holders[id(parameter)] = holders.get(id(parameter), 0) + 1
+    return tuple(
+        name
+        for name, member in _members(net, "", called)
+        if _numel(member) >= least and all(holders[id(p)] == 1 for p in member.parameters())
+    )
 
 
-def _members(module: nn.Module) -> Iterator[nn.Module]:
-    """The outermost modules in lists that can be called."""
-    for child in module.children():
-        callable_one = not isinstance(child, nn.ModuleList | nn.ModuleDict)
-        if isinstance(module, LISTS) and callable_one:
-            yield child
+def _members(
+    module: nn.Module, before: str, called: Collection[str]
+) -> Iterator[tuple[str, nn.Module]]:
+    """The outermost modules in lists that are called, with their names."""
+    for key, child in module.named_children():
+        name = f"{before}{key}"
+        if isinstance(module, LISTS) and name in called:
+            yield name, child
         else:
-            yield from _members(child)
+            yield from _members(child, f"{name}.", called)
 
 
 def _numel(module: nn.Module) -> int:
@@ -110,21 +121,41 @@ def _entering(
 
 def rest(nets: Iterable[nn.Module]) -> None:
     """Let go of all weights that were gathered."""
-    for net in nets:
-        for module in net.modules() if hasattr(net, "reshard") else ():
-            if hasattr(module, "reshard"):
-                module.reshard()
+    for module in _sharded(nets):
+        module.reshard()
 
 
 def settle(nets: Iterable[nn.Module]) -> None:
     """Gather all weights once and let go of them, unit by unit, so that PyTorch notes which of them
     get gradients; within a slope that is taken it cannot.
     """
+    for module in _sharded(nets):
+        module.unshard()
+        module.reshard()
+
+
+@contextlib.contextmanager
+def whole_weights(nets: Collection[nn.Module]) -> Iterator[None]:
+    """Within, nets have all their weights on every rank, and what is changed in them stays."""
+    spread = [*_sharded(nets)]
+    for module in spread:
+        module.unshard()
+    yield
+    if not spread:
+        return
+    changed = [[parameter.detach().clone() for parameter in net.parameters()] for net in nets]
+    rest(nets)
+    for net, whole in zip(nets, changed, strict=True):
+        for parameter, value in zip(net.parameters(), whole, strict=True):
+            own_part(parameter.detach()).copy_(own_part(part_like(value, parameter)))
+
+
+def _sharded(nets: Iterable[nn.Module]) -> Iterator[Any]:
+    """The modules of nets that gather their weights."""
     for net in nets:
         for module in net.modules() if hasattr(net, "reshard") else ():
             if hasattr(module, "reshard"):
-                module.unshard()
-                module.reshard()
+                yield module
 
 
 def is_spread(tensor: object) -> bool:
@@ -132,15 +163,15 @@ def is_spread(tensor: object) -> bool:
     return hasattr(tensor, "full_tensor")
 
 
-def own_part(tensor: Tensor) -> Tensor:
+def own_part(tensor: Any) -> Tensor:
     """This rank's part of a tensor, in its memory; all of one that is not spread."""
-    part: Tensor = tensor.to_local() if is_spread(tensor) else tensor  # type: ignore[operator]
+    part: Tensor = tensor.to_local() if is_spread(tensor) else tensor
     return part
 
 
-def whole_of(tensor: Tensor) -> Tensor:
+def whole_of(tensor: Any) -> Tensor:
     """All of a tensor; of one that is spread, on every rank at once, the parts of all."""
-    full: Tensor = tensor.full_tensor() if is_spread(tensor) else tensor  # type: ignore[operator]
+    full: Tensor = tensor.full_tensor() if is_spread(tensor) else tensor
     return full
 
 
@@ -167,9 +198,7 @@ def gathered(group: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def spread_state(
-    optimizer: torch.optim.Optimizer, now: Mapping[nn.Parameter, nn.Parameter]
-) -> None:
+def spread_state(optimizer: torch.optim.Optimizer, now: Mapping[Tensor, Tensor]) -> None:
     """Let an optimizer go on with other parameters in the place of those it has."""
     for group in optimizer.param_groups:
         group["params"] = [now[parameter] for parameter in group["params"]]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..contracts import Batch, Discriminator, Generator, Side
 from ..distributed.ranks import ALONE, Ranks
-from ..distributed.sharding import is_spread, rest, settle, whole_of
+from ..distributed.sharding import is_spread, rest, settle, whole_of, whole_weights
 from ..nn import whole
 from ..spec import as_samples
 from .capture import Captured, Recorder
@@ -216,8 +216,9 @@ class Engine:
             torch.nn.utils.clip_grad_value_(net.parameters(), entry)
         self.optimizers[side].step()
         with torch.no_grad():
-            for regularizer in self.parts.regularizers.values():
-                if regularizer.on(side):
+            acting = [r for r in self.parts.regularizers.values() if r.on(side) and r.moves]
+            with whole_weights(self.parts.nets_of(side).values() if acting else ()):
+                for regularizer in acting:
                     regularizer.after_update(net)
             self.parts.game.after_update(side)
 
