@@ -40,12 +40,10 @@ from ..nn import use_native_layers
 from ..nn.shares import asked_in_slopes, share_batch_norms
 from .builder import Assembly, Progress, open_split
 from .compatibility import (
-    NONE,
     build_augmentations,
     check_modality,
     check_needs,
     discriminator_name,
-    having,
     spec_for,
 )
 from .dry_run import few_of, rehearse, samples_of, try_nets
@@ -290,7 +288,7 @@ def _rehearse(build: Assembly, parts: Parts, dataset: Dataset, spec: Spec, ranks
             parts,
             lambda copied: samples_of(copied, dataset, spec, count),
             ranks,
-            lambda section, problem: _not_sharded(build, section, problem),
+            _not_sharded,
         )
         count = sum(map(len, parts.units.values()))
         how = f"{count} modules" if count else "each net"
@@ -299,15 +297,12 @@ def _rehearse(build: Assembly, parts: Parts, dataset: Dataset, spec: Spec, ranks
         build.notes.append("sharding has no effect in one process")
 
 
-def _not_sharded(build: Assembly, section: str, problem: str) -> Incompatible:
+def _not_sharded(section: str, problem: str) -> Incompatible:
     """The refusal of what cannot train while the nets are spread over ranks."""
-    name = section.removeprefix("reg.")
-    instead = having(build, "regularizer", lambda part: getattr(part, "estimates", None) == name)
-    instead = f"take {instead} in its place, or" if instead != NONE else "leave it out, or"
     return Incompatible(
         f"cannot train with nets that are spread over ranks: {problem}",
         section=section or "train",
-        remedy=f"{instead if section else ''} set".strip(),
+        remedy="leave it out, or set" if section else "set",
         change={"train.shard": False},
     )
 

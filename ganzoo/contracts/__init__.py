@@ -214,7 +214,6 @@ class Regularizer(nn.Module):
     conditional: ClassVar[bool] = False  # whether it reads the samples' labels
     needs: ClassVar[Needs] = {}  # {"loss": "labels"}
     differentiates: ClassVar[bool] = False  # whether it takes gradients of a net by itself
-    estimates: ClassVar[str] = ""  # the penalty on a slope whose value it has without taking one
 
     def __init__(
         self,

@@ -192,10 +192,11 @@ def gathered(group: Mapping[str, Any]) -> dict[str, Any]:
     """A group of a state with all tensors whole, those that were spread on the host; one at a
     time, on every rank at once.
     """
-    return {
-        key: whole_of(value.detach()).cpu() if is_spread(value) else value
-        for key, value in group.items()
+    # By name, since the order of an optimizer's state is that of the file it came from.
+    whole = {
+        key: whole_of(group[key].detach()).cpu() for key in sorted(group) if is_spread(group[key])
     }
+    return {key: whole.get(key, value) for key, value in group.items()}
 
 
 def spread_state(optimizer: torch.optim.Optimizer, now: Mapping[Tensor, Tensor]) -> None:

@@ -27,7 +27,6 @@ class ApproximateR1(Regularizer):
     """
 
     needs = {"discriminator": "per_sample"}  # noqa: RUF012  (typed in the contract)
-    estimates = "r1"
 
     def __init__(
         self,
@@ -57,8 +56,6 @@ class ApproximateR2(ApproximateR1):
 
     sigma: deviation of the noise, in units of a sample (images span 2), of the deviation for points
     """
-
-    estimates = "r2"
 
     def penalty(self, step: Step) -> Tensor:
         """(D(x + sigma e) - D(x))² / (2 sigma²), averaged over generated samples x."""
