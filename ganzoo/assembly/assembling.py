@@ -77,12 +77,7 @@ def assemble(
         asked = asked_in_slopes()
         parts, spec, dataset = _parts(build, dataset, device, ranks)
         asked = asked_in_slopes() - asked
-        # Nets that are to be spread do not fit into a GPU before.
-        place = torch.device("cpu") if _shards(config, ranks) else device
-        for module in parts.sections().values():
-            module.to(place if module in parts.nets.values() else device).train()
-        if not _shards(config, ranks):  # which takes weights in their own order only
-            arrange(parts, spec, device)
+        _place(parts, spec, device, _shards(config, ranks))
         optimizers = {side: _optimizer(build, side, parts) for side in SIDES}
         metrics = _metrics(build, spec, dataset, held, parts)
         trackers = {
@@ -119,6 +114,16 @@ def assemble(
         powers,
         ranks,
     )
+
+
+def _place(parts: Parts, spec: Spec, device: torch.device, shards: bool) -> None:
+    """Put the parts where they compute. Nets that are to be spread do not fit there before, and
+    wait on the CPU with all other parts, their weights in the order that they were made in.
+    """
+    for module in parts.sections().values():
+        module.to("cpu" if shards else device).train()
+    if not shards:
+        arrange(parts, spec, device)
 
 
 def _shards(config: Config, ranks: Ranks) -> bool:

@@ -150,6 +150,8 @@ class Pipeline:
         reduce = torch.bfloat16 if self.config.train.reduce == "bf16" else torch.float32
         for role, net in self.parts.nets.items():
             spread(net, self.parts.units[role], self.device, self.ranks.count, reduce)
+        for module in self._stateful().values():
+            module.to(self.device)
         for side in SIDES:
             now = zip(before[side], self.parts.net(side).parameters(), strict=True)
             spread_state(self.optimizers[side], dict(now))
