@@ -168,18 +168,17 @@ def test_checkpoints_are_those_of_any_number_of_ranks(tmp_path):
 
 @pytest.mark.slow
 def test_a_run_of_spread_nets_that_was_stopped_ends_as_one_that_was_not(tmp_path):
-    flags = ["--set", "checkpoint.images=1k", "--set", "log.images=1k"]
-    whole = trained(tmp_path / "whole", "6k", *RUN, *flags)
+    whole = trained(tmp_path / "whole", 1600)
     parts = tmp_path / "parts"
     parts.mkdir()
-    process = torchrun(parts, *RUN, *flags, "--images", "6k")
+    process = torchrun(parts, *RUN, "--images", 1600)
     wait_for(lambda: saved(parts))
     process.send_signal(signal.SIGTERM)
     code, text = finished(process, 60)
     assert code != 0 and "continue with: ganzoo train --resume" in text, text
     run = only_run(parts)
-    assert max((run / "checkpoints").iterdir()).name < "000006000"
-    assert not differences(files(whole), files(trained(parts, "6k", "--resume", run)), 0.0)
+    assert max((run / "checkpoints").iterdir()).name < "000001600"
+    assert not differences(files(whole), files(trained(parts, 1600, "--resume", run)), 0.0)
 
 
 SICK = """
@@ -197,7 +196,7 @@ Feed.next = sick
 @pytest.mark.slow
 def test_spread_nets_go_back_to_a_checkpoint(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(SICK)
-    flags = ["--images", 1600, "--set", "train.on_nan=rollback"]
+    flags = ["--images", 1280, "--set", "train.on_nan=rollback"]
     process = torchrun(tmp_path, *RUN, *flags, PYTHONPATH=str(tmp_path))
     code, text = finished(process)
     assert code == 0 and "went back to 640 images" in text, text
