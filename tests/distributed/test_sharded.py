@@ -127,6 +127,17 @@ def test_a_rank_keeps_its_part(tmp_path):
     assert kept[1] / 2 <= kept[2] < 0.6 * kept[1], kept
 
 
+def test_a_part_whose_gradient_is_another_one_is_named(tmp_path):
+    tree = merge(merge(NETS, SHARD), {"reg": {"noise": {}, "fickle": {}}})
+    said = (
+        "reg.fickle: cannot train with nets that are spread over ranks: the discriminator's "
+        "gradient is another one; leave it out, or set: train.shard = False"
+    )
+    with pytest.raises(AssertionError) as failed:
+        run_ranks([tree], 2, tmp_path)
+    assert str(failed.value).count(said) >= 2, "all ranks find it"
+
+
 STEADY = [f"optim.{role}.schedule=constant" for role in ("gen", "disc")]
 STEADY += ["average.half_life=200", "average.ramp=0", "checkpoint.images=320", "log.images=160"]
 STEADY += ["train.precision=fp32", "train.shard=true"]

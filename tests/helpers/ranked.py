@@ -14,6 +14,7 @@ from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.components.registry import Component, Registry
+from ganzoo.contracts import Regularizer
 from ganzoo.distributed.ranks import join
 from ganzoo.distributed.sharding import own_part
 from ganzoo.spec import Dataset
@@ -28,8 +29,19 @@ def two(*, resolution=(8, 8)):
     return Dataset(one, others={"other": Dataset(other)})
 
 
+class Fickle(Regularizer):
+    """A penalty that is another one where nets are spread over ranks, and says nothing."""
+
+    def penalty(self, step):
+        return step.real_logits.mean() * (2 if hasattr(step.net, "reshard") else 1)
+
+
 REGISTRY = Registry(
-    [*zoo().registry.components(), Component("dataset", "two", two, "tests", "tests", "0")]
+    [
+        *zoo().registry.components(),
+        Component("dataset", "two", two, "tests", "tests", "0"),
+        Component("regularizer", "fickle", Fickle, "tests", "tests", "0"),
+    ]
 )
 
 
