@@ -87,12 +87,13 @@ def apart(settings, folder, ranks=2, **how):
     ],
 )
 def test_spread_nets_train_as_whole_ones_do(tmp_path, settings, ranks):
-    assert not apart({name: merge(NETS, each) for name, each in settings.items()}, tmp_path, ranks)
+    """In float64, where all but rounding shows."""
+    trees = {name: merge(NETS, each) for name, each in settings.items()}
+    assert not apart(trees, tmp_path, ranks, exact=True)
 
 
 @pytest.mark.slow
 def test_every_part_trains_alike_in_nets_that_are_spread(tmp_path):
-    """In float64, where all but rounding shows."""
     settings = {name: tree for name, tree in cases().items() if name not in REFUSED}
     assert not apart(settings, tmp_path, timeout=900, exact=True)
 
