@@ -47,10 +47,11 @@ from .compatibility import (
     discriminator_name,
     spec_for,
 )
-from .dry_run import rehearse, try_nets
+from .dry_run import few_of, rehearse, samples_of, try_nets
 from .pipeline import SECTION, SIDES, Pipeline
 from .precision_trial import MARGIN, bf16_gain
 from .roles import build_conditions, build_nets, only_read, players, what_is_read
+from .sharding_trial import try_sharded
 
 ANY = "any"  # the class of a label that was dropped
 CALIBRATING = 100_000  # points that nets see the data's scale in
@@ -77,9 +78,7 @@ def assemble(
         asked = asked_in_slopes()
         parts, spec, dataset = _parts(build, dataset, device, ranks)
         asked = asked_in_slopes() - asked
-        for module in parts.sections().values():
-            module.to(device).train()
-        arrange(parts, spec, device)
+        _place(parts, spec, device, _shards(config, ranks))
         optimizers = {side: _optimizer(build, side, parts) for side in SIDES}
         metrics = _metrics(build, spec, dataset, held, parts)
         trackers = {
@@ -118,11 +117,28 @@ def assemble(
     )
 
 
+def _place(parts: Parts, spec: Spec, device: torch.device, shards: bool) -> None:
+    """Put the parts where they compute. Nets that are to be spread do not fit there before, and
+    wait on the CPU with all other parts, their weights in the order that they were made in.
+    """
+    for module in parts.sections().values():
+        module.to("cpu" if shards else device).train()
+    if not shards:
+        arrange(parts, spec, device)
+
+
+def _shards(config: Config, ranks: Ranks) -> bool:
+    """Whether nets are to be spread over the ranks."""
+    return config.train.shard and ranks.count > 1
+
+
 def _engine(
     config: Config, device: torch.device, moving: Sequence[Moving], ranks: Ranks, slopes: bool
 ) -> tuple[str, str]:
     """How updates run, and why; slopes: whether one is taken through statistics of a batch."""
     engine, reason = choose_engine(config.train.engine, device)
+    if _shards(config, ranks) and engine != "eager":
+        return "eager", "updates of nets that are spread over ranks are not compiled"
     if ranks.count > 1 and slopes and engine != "eager":  # the compiler loses them (torch 2.15)
         return "eager", "a slope is taken through statistics of the ranks' whole batch"
     if engine != "captured":
@@ -233,7 +249,8 @@ def _parts(
     moved = players(game, nets)
     generator, discriminator = moved["generator"], moved["discriminator"]
     _prepare(build, regularizers, generator, discriminator)
-    differentiation = _differentiation(regularizers, game, nets, specs, device)
+    trial = device.type == "cuda" or _shards(config, ranks)
+    differentiation = _differentiation(regularizers, game, nets, specs, trial)
     _use_native_layers(regularizers, moved, differentiation)
     precision = choose_precision(config.train.precision, device, spec.modality)
     settle(device, config.train.deterministic)
@@ -270,6 +287,30 @@ def _rehearse(build: Assembly, parts: Parts, dataset: Dataset, spec: Spec, ranks
         {side: config.train.part_of(side) // ranks.count for side in SIDES},
         lambda section: f"{section} of {build.owners[section]}",
     )
+    if _shards(config, ranks):
+        doing("rehearsing an update of nets that are spread over the ranks")
+        count = ranks.count * few_of(parts, spec, own)
+        parts.units = try_sharded(
+            parts,
+            lambda copied: samples_of(copied, dataset, spec, count),
+            ranks,
+            _not_sharded,
+        )
+        count = sum(map(len, parts.units.values()))
+        how = f"{count} modules" if count else "each net"
+        build.notes.append(f"nets are spread over {ranks.count} ranks, gathered {how} at a time")
+    elif config.train.shard:
+        build.notes.append("sharding has no effect in one process")
+
+
+def _not_sharded(section: str, problem: str) -> Incompatible:
+    """The refusal of what cannot train while the nets are spread over ranks."""
+    return Incompatible(
+        f"cannot train with nets that are spread over ranks: {problem}",
+        section=section or "train",
+        remedy="leave it out, or set" if section else "set",
+        change={"train.shard": False},
+    )
 
 
 def _check_packs(augmentations: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
@@ -289,12 +330,14 @@ def _differentiation(
     game: Game,
     nets: Mapping[str, nn.Module],
     specs: Mapping[str, Spec],
-    device: torch.device,
+    trial: bool,
 ) -> str:
-    """Forward over reverse trades a second derivative for a second
-    forward pass, which pays on GPUs; on CPUs it is the slower one.
+    """Forward over reverse trades a second derivative for a second forward pass, which pays on
+    GPUs; on CPUs it is the slower one. Nets that are spread over ranks have no second derivative.
+
+    trial: whether it is tried
     """
-    trial = _shared_slopes(regularizers) and device.type == "cuda"
+    trial = trial and _shared_slopes(regularizers)
     judges = [role for role, about in game.roles().items() if about.kind == "discriminator"]
     forms = {choose_differentiation(nets[role], specs[role]) for role in judges if trial}
     return forms.pop() if len(forms) == 1 else "double_backward"

@@ -132,7 +132,7 @@ def rehearse(
     """
     for side in SIDES:
         batch = batches[side]
-        few = batch if light_update(parts, spec, batch) else _few(parts, spec, batch, side)
+        few = few_of(parts, spec, batch, side)
         for count in dict.fromkeys((few, batch)):
             error = _tried(parts, dataset, spec, count, side)
             if error is None:
@@ -146,8 +146,10 @@ def rehearse(
             )
 
 
-def _few(parts: Parts, spec: Spec, batch: int, side: Side) -> int:
-    """Samples of the trial that follows on an update of the whole batch without storage."""
+def few_of(parts: Parts, spec: Spec, batch: int, side: Side = "discriminator") -> int:
+    """Samples of a trial for real: all of a small batch, else as few as the parts can do with."""
+    if light_update(parts, spec, batch):
+        return batch
     try:
         quick_peak(parts, spec, batch, side)
     except GanzooError:
@@ -182,7 +184,7 @@ def _tried(
     real = copy.deepcopy(parts)
     try:
         with fork(real), contained():
-            inputs = _samples(real, dataset, spec, count)
+            inputs = samples_of(real, dataset, spec, count)
             with within_memory(count):
                 one_update(real, side, *inputs)
             with torch.no_grad():
@@ -199,7 +201,7 @@ def _tried(
     return None
 
 
-def _samples(parts: Parts, dataset: Dataset, spec: Spec, count: int) -> tuple[Batch, Tensor]:
+def samples_of(parts: Parts, dataset: Dataset, spec: Spec, count: int) -> tuple[Batch, Tensor]:
     """Samples from all over the data, which are often sorted
     by class, with what belongs to them, and latents.
     """

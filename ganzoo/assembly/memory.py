@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from .pipeline import SIDES, Pipeline
 # thread of the forward pass and in that of the backward pass.
 LIBRARIES = 4 * (32 << 20)
 
+SMALLER = "take a smaller batch, more parts of it, or more ranks"
 NO_BATCH = f"no batch fits: take smaller nets or a smaller resolution, or set {VARIABLE}"
 
 
@@ -34,20 +36,31 @@ def estimate(
 ) -> dict[str, int]:
     """Bytes, for the pipeline's batch and engine or others: weights (with average), gradients,
     optimizer state, what the larger update holds at its peak, resident data, total. An eager update
-    is found at once and holds the most; one that is compiled takes seconds to find.
+    is found at once and holds the most; one that is compiled takes seconds to find. Of ranks that
+    nets are spread over it is the first, which has whole averages beside its parts of all.
     """
     nets = [pipeline.parts.net(side) for side in SIDES]
     averages = [each.net for each in (pipeline.average, *pipeline.powers.values())]
-    weights = sum(_size([*net.parameters(), *net.buffers()]) for net in (*nets, *averages))
-    gradients = sum(_size(net.parameters()) for net in nets)
-    optimizers = sum(
-        _optimizer_state(pipeline.optimizers[side], net)
-        for side, net in zip(SIDES, nets, strict=True)
+    share = pipeline.ranks.count if pipeline.shards else 1
+    weights = sum(
+        _size(net.parameters()) // share + _size(net.buffers()) for net in (*nets, *averages)
+    )
+    gradients = sum(_size(net.parameters()) for net in nets) // share
+    optimizers = (
+        sum(
+            _optimizer_state(pipeline.optimizers[side], net)
+            for side, net in zip(SIDES, nets, strict=True)
+        )
+        // share
     )
     update = max(
         _update(pipeline, side, _part(pipeline, side, batch), engine or pipeline.engine)
         for side in SIDES
     )
+    if pipeline.shards:
+        weights += sum(_size([*net.parameters(), *net.buffers()]) for net in averages)
+        units = pipeline.parts.units
+        update += sum(_gathered(net, units[role]) for role, net in pipeline.parts.nets.items())
     found = {
         "weights": weights,
         "gradients": gradients,
@@ -56,6 +69,14 @@ def estimate(
         "data": _resident(pipeline),
     }
     return {**found, "total": sum(found.values())}
+
+
+def _gathered(net: nn.Module, units: Iterable[str]) -> int:
+    """Weights and gradients of a net that are whole at once, where it is spread over ranks: what
+    belongs to no unit, and two units, one that is computed and the one that comes next.
+    """
+    sizes = sorted(_size(net.get_submodule(unit).parameters()) for unit in units)
+    return 2 * (_size(net.parameters()) - sum(sizes[:-2]))
 
 
 def _part(pipeline: Pipeline, side: Side, batch: int | None) -> int:
@@ -129,6 +150,8 @@ def after_failure(pipeline: Pipeline) -> DeviceError:
     """The error for a training that ran out although the estimate
     said it would fit: a batch a tenth below the estimate's.
     """
+    if pipeline.shards:  # an estimate goes by copies, which nets that are spread do not give
+        return DeviceError("out of memory", section="train", key="batch_size", remedy=SMALLER)
     most = needed(pipeline, estimate(pipeline))
     free = available(pipeline.device)
     free = most if free is None else min(free, most)

@@ -14,6 +14,7 @@ from ..config.schedules import ends, followed, moves
 from ..config.tree import Config
 from ..contracts import Dataset, Metric, Side, Spec, Tracker
 from ..distributed.ranks import ALONE, Ranks
+from ..distributed.sharding import part_like, spread, spread_state
 from ..engine.average import Average
 from ..engine.blame import reason
 from ..engine.losses import Parts
@@ -120,11 +121,14 @@ class Pipeline:
 
     def load_state_dict(self, state: Mapping[str, Mapping[str, Any]]) -> None:
         """Put back what `state_dict` gave."""
-        self.parts.generator.load_state_dict(state["generator"])
-        self.parts.discriminator.load_state_dict(state["discriminator"])
-        self.average.net.load_state_dict(state["average"])
+        for side in SIDES:
+            net = self.parts.net(side)
+            own = net.state_dict()
+            given = {k: part_like(v, own[k]) if k in own else v for k, v in state[side].items()}
+            net.load_state_dict(given)
+        self.average.load_state_dict(state["average"])
         for name, each in self.powers.items():
-            each.net.load_state_dict(state[f"average_{name}"])
+            each.load_state_dict(state[f"average_{name}"])
         for prefix, module in self._stateful().items():
             own = {
                 key.removeprefix(f"{prefix}:"): v
@@ -132,6 +136,34 @@ class Pipeline:
                 if key.startswith(f"{prefix}:")
             }
             module.load_state_dict(own)
+
+    @property
+    def shards(self) -> bool:
+        """Whether the nets of a training are spread over the ranks."""
+        return self.config.train.shard and self.ranks.count > 1
+
+    def spread(self) -> None:
+        """Let each rank keep a part of the nets, the optimizers' state and the averages; all ranks
+        have the same now. The first rank's averages stay whole beside that, for its pictures.
+        """
+        before = {side: list(self.parts.net(side).parameters()) for side in SIDES}
+        reduce = torch.bfloat16 if self.config.train.reduce == "bf16" else torch.float32
+        for role, net in self.parts.nets.items():
+            spread(net, self.parts.units[role], self.device, self.ranks.count, reduce)
+        for module in self._stateful().values():
+            module.to(self.device)
+        for side in SIDES:
+            now = zip(before[side], self.parts.net(side).parameters(), strict=True)
+            spread_state(self.optimizers[side], dict(now))
+        for each in (self.average, *self.powers.values()):
+            each.spread(self.parts.generator)
+            if self.ranks.first:
+                each.net.to(self.device)
+
+    def gather_averages(self) -> None:
+        """Make the averages whole, on every rank at once."""
+        for each in (self.average, *self.powers.values()):
+            each.gather()
 
     def _stateful(self) -> dict[str, torch.nn.Module]:
         parts = self.parts

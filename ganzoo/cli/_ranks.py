@@ -63,11 +63,12 @@ def remember(root: Path, folder: Path) -> None:
         restarts.remember(root, folder)
 
 
-def dismiss(ranks: Ranks) -> None:
-    """Tell the other ranks that there is nothing to train."""
-    from ..training import following
+def dismiss(ranks: Ranks | None) -> None:
+    """Tell the other ranks, if there are some, that there is nothing to train."""
+    if ranks is not None:
+        from ..training import following
 
-    following.dismiss(ranks)
+        following.dismiss(ranks)
 
 
 def follow(ranks: Ranks) -> int:

@@ -144,9 +144,6 @@ def command(
     ranks = _ranks.join(given["device"])
     if ranks is not None and not ranks.first:
         return _ranks.follow(ranks)
-    if ranks is not None and dry_run:
-        _ranks.dismiss(ranks)
-        ranks = None
     if resume is not None:
         if given["recipe"] or given["config_file"] or out or save_recipe:
             raise UsageError(
@@ -188,6 +185,7 @@ def _begin(
     if save_recipe is not None:
         _save_recipe(save_recipe, pipeline)
     if dry_run:
+        _ranks.dismiss(ranks)
         show(pipeline, as_json)
         return 0
     from ..assembly import memory  # late: a wrong setting is refused before torch is loaded
@@ -298,6 +296,7 @@ def _resume(
         changed = resuming.check_data(opened, pipeline.dataset, accept=accept)
         notes = [*opened.notes, *runs.check_versions(opened.about, pipeline), *changed]
         if dry_run:
+            _ranks.dismiss(ranks)
             _tell(notes)
             show(pipeline, as_json)
             return 0
@@ -415,7 +414,9 @@ def show(pipeline: Pipeline, as_json: bool) -> None:
     shares = ", ".join(
         f"{key} {value / 2**20:,.1f}" for key, value in memory.items() if key != "total"
     )
-    echo(f"# memory: about {memory['total'] / 2**20:,.0f} MiB on {pipeline.device} ({shares})")
+    each = " in each rank" if pipeline.ranks.count > 1 else ""
+    needed = f"{memory['total'] / 2**20:,.0f} MiB on {pipeline.device}{each}"
+    echo(f"# memory: about {needed} ({shares})")
     echo(
         f"# device {pipeline.device}, engine {pipeline.engine}, precision "
         f"{pipeline.parts.precision}"

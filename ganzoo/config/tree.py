@@ -111,6 +111,7 @@ class Train(Section):
     deterministic: bool
     on_nan: Literal["stop", "rollback"]
     reduce: Literal["fp32", "bf16"]
+    shard: bool
 
     @property
     def part(self) -> int:

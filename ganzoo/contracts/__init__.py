@@ -233,6 +233,11 @@ class Regularizer(nn.Module):
         """Whether it acts in the updates of this side."""
         return self.side in (side, "both")
 
+    @property
+    def moves(self) -> bool:
+        """Whether it does something after an update."""
+        return type(self).after_update is not Regularizer.after_update
+
     def scale(self, progress: Tensor | float) -> Tensor | float:
         """The penalty's factor at this point of the training (progress in 0..1)."""
         return self.weight * self.every

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..contracts import Batch, Discriminator, Generator, Side
 from ..distributed.ranks import ALONE, Ranks
+from ..distributed.sharding import is_spread, rest, settle, whole_of, whole_weights
 from ..nn import whole
 from ..spec import as_samples
 from .capture import Captured, Recorder
@@ -137,11 +138,14 @@ class Engine:
         return report
 
     def _average(self, side: Side, values: Tensor) -> None:
-        """Average gradients and what is reported over the ranks, in one message."""
+        """Average gradients and what is reported over the ranks, in one message; the gradients of
+        weights that are spread are averages already.
+        """
         if self.ranks.count == 1:
             return
         gradients = [p.grad for p in self.parts.net(side).parameters() if p.grad is not None]
-        self.ranks.average([*gradients, values], self.reduce)
+        whole = [gradient for gradient in gradients if not is_spread(gradient)]
+        self.ranks.average([*whole, values], self.reduce)
 
     def _drawing(self, inputs: Inputs) -> contextlib.AbstractContextManager[None]:
         """Within, losses see the statistics of all ranks, and draw for them where they can."""
@@ -185,12 +189,15 @@ class Engine:
         found: list[Computed] = []
         frozen = only(self.parts.net(side), self.parts.rival(side))
         with frozen, self._drawing(inputs):
+            if self.ranks.count > 1 and self.parts.slopes(due):
+                settle(self.parts.nets.values())
             # To None: a recorded update then makes its
             # gradients in its own memory, and adds nothing up.
             self.optimizers[side].zero_grad()
             for batch, latents in in_parts(inputs, self.accumulate):
                 total, names, values, judged = self.losses[side](batch, latents, self.progress, due)
                 (total if self.accumulate == 1 else total / self.accumulate).backward()
+                self._rest()
                 found.append((names, values, judged))
         if len(found) == 1:
             return found[0]
@@ -202,15 +209,16 @@ class Engine:
         largest, entry = self.clips[side]
         if measure or largest:
             gradients = [p.grad for p in net.parameters() if p.grad is not None]
-            report.gradient = torch.nn.utils.get_total_norm(gradients)
+            report.gradient = whole_of(torch.nn.utils.get_total_norm(gradients))
             if largest:
                 torch.nn.utils.clip_grads_with_norm_(net.parameters(), largest, report.gradient)
         if entry:
             torch.nn.utils.clip_grad_value_(net.parameters(), entry)
         self.optimizers[side].step()
         with torch.no_grad():
-            for regularizer in self.parts.regularizers.values():
-                if regularizer.on(side):
+            acting = [r for r in self.parts.regularizers.values() if r.on(side) and r.moves]
+            with whole_weights(self.parts.nets_of(side).values() if acting else ()):
+                for regularizer in acting:
                     regularizer.after_update(net)
             self.parts.game.after_update(side)
 
@@ -219,6 +227,12 @@ class Engine:
         """Let the updated nets move their buffers, where they define that."""
         for net in self.parts.nets_of(side).values():
             observe(net, *inputs)
+        self._rest()
+
+    def _rest(self) -> None:
+        """Let go of weights of other ranks, where nets are spread."""
+        if self.ranks.count > 1:
+            rest(self.parts.nets.values())
 
     # Capture.
 

@@ -71,6 +71,8 @@ class Parts:
     game: Game = field(default_factory=lambda: Game(Spec((1,))))
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     label_dropout: float = 0.0  # share of the labels that are the last class, "any", instead
+    units: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by role: the modules that
+    # are gathered by themselves, where nets are spread over ranks
     peaks: Known = field(default_factory=Known)  # bytes that updates hold, by what they depend on
 
     def net(self, side: Side) -> nn.Module:
@@ -119,6 +121,11 @@ class Parts:
         return tuple(
             name for name, r in self.regularizers.items() if r.on(side) and update % r.every == 0
         )
+
+    def slopes(self, due: Iterable[str]) -> list[str]:
+        """Those of some regularizers that take slopes of a net."""
+        found = ((name, self.regularizers[name]) for name in due)
+        return [name for name, r in found if isinstance(r, GradientPenalty) or r.differentiates]
 
     def views(self, side: Side) -> list[View]:
         """Changes of what the discriminator sees in this side's

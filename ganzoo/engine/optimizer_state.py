@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..distributed.sharding import part_like
 from ..errors import BadFile, one_line
 
 # How an optimizer computes is a matter of the machine, not of the run.
@@ -79,6 +80,7 @@ def _placed(value: Tensor, held: Any, parameter: Tensor) -> Tensor:
     was there, which a recorded update goes on using, or laid out in memory
     as its parameter, without which one kernel for all parameters is refused.
     """
+    value = part_like(value, parameter)
     if isinstance(held, Tensor) and held.shape == value.shape:
         return held.copy_(value)
     return (

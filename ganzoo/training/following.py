@@ -60,7 +60,10 @@ def follow(ranks: Ranks, registry: Registry, heard: Callable[[Training], Any]) -
     pipeline = assemble(configuration.check(told["config"]), registry.meaning(meant), ranks=ranks)
     ranks.compare(identity(pipeline))
     training = Training(pipeline)
-    if ranks.tell()["resumed"]:
+    begun = ranks.tell()
+    if not begun:
+        return
+    if begun["resumed"]:
         training.load_state_dict(given_state(ranks))
     ranks.equal_weights([pipeline.parts.net(side) for side in training.engine.plain])
     with heard(training):

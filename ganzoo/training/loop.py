@@ -4,6 +4,7 @@ step (through the engine), and the state that it goes on from.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import time
@@ -20,6 +21,7 @@ from ..assembly.pipeline import SIDES, Pipeline, set_learning_rate
 from ..contracts import Batch, Side, Tracker
 from ..data import Order
 from ..data.loader import Feed, budget_bytes
+from ..distributed.sharding import gathered, whole_of
 from ..engine.engine import Engine
 from ..engine.losses import Report
 from ..engine.optimizer_state import optimizer_state, restore_optimizer
@@ -48,11 +50,14 @@ Line = tuple[Reading, dict[str, Any]]  # what was measured, and what is known al
 
 
 class Verdict(IntEnum):
-    """What the first rank found beside the updates; the larger one counts."""
+    """What the first rank found beside the updates, or wants; the larger one counts."""
 
     GO_ON = 0
     ENOUGH = 1
     NOT_FINITE = 2
+    # What the others do for the first rank before they hear one of the above.
+    AVERAGE = 3  # make the averages whole
+    STATE = 4  # and all of the state
 
 
 class Interrupted(GanzooError):
@@ -152,6 +157,7 @@ class Training:
         self.pictures, self.checkpoints = Spacing(1.0 * fast), Spacing(30.0 * fast)
         self._lines: deque[Line] = deque()  # log lines whose values are on their way
         self._rates: dict[Side, float] = {}
+        self._spread = False  # whether each rank has a part of the nets
         self._factors: dict[Side, float] = {}  # of the learning rates, as they were last written
 
     # State.
@@ -222,6 +228,13 @@ class Training:
         self._factors = {}
         self._lines.clear()
 
+    def whole_state(self) -> State:
+        """As `state_dict`, with all tensors whole, on every rank at once."""
+        if not self._spread:
+            return self.state_dict()
+        self.pipeline.gather_averages()
+        return {group: gathered(content) for group, content in self.state_dict().items()}
+
     def roll_back(self, rollbacks: int, reason: str) -> None:
         """After a state was put back because of what came later:
         other random numbers, lower learning rates, a log line.
@@ -252,7 +265,12 @@ class Training:
         """
         pipeline = self.pipeline
         batch = self.config.train.part // self.ranks.count
-        with on(pipeline.device), fitting_threads(pipeline.parts, pipeline.spec, batch):
+        with on(pipeline.device), contextlib.ExitStack() as stack:
+            if not self._spread:  # which later goes by copies of nets, and those have none
+                stack.enter_context(fitting_threads(pipeline.parts, pipeline.spec, batch))
+            if pipeline.shards and not self._spread:
+                pipeline.spread()
+                self._spread = True
             self._run()
 
     def _run(self) -> None:
@@ -377,7 +395,7 @@ class Training:
         if crossed or (config.average.snapshots and self.images >= self.goal):
             self._keep_averages()
         if self.pictures.due(self._crosses(self._between, self.images, before)):
-            self.gallery.draw(self.images)
+            self._draw()
         minutes = (time.monotonic() - self._began) / 60
         by_time = config.checkpoint.minutes > 0 and minutes >= config.checkpoint.minutes
         crossed = self._crosses(config.checkpoint.images, self.images, before)
@@ -389,17 +407,26 @@ class Training:
         if self.ranks.count > 1:
             self._agree()
         if self.stop is not None and self.images < self.goal:
-            self.gallery.draw(self.images)
+            self._draw()
             self.save()
             self.gallery.strip(self.images)
             self.writer.wait()
+            self._attend()
             where = " and saved" if self.folder else ""
             raise Interrupted(self.stop, f"stopped after {self.images:,} images{where}")
 
     def _agree(self) -> None:
-        """Go on, stop, or raise NotFinite as another rank has found or was told."""
+        """Go on, stop, or raise NotFinite as another rank has found or was told; until then, bring
+        parts of what the first rank wants whole.
+        """
         own = Verdict.ENOUGH if self.enough else Verdict.GO_ON
         stop, verdict = self.ranks.agree(self.stop or 0, own)
+        while verdict in (Verdict.AVERAGE, Verdict.STATE):
+            if verdict == Verdict.AVERAGE:
+                self.pipeline.gather_averages()
+            else:
+                self.whole_state()
+            stop, verdict = self.ranks.agree(self.stop or 0, own)
         self.stop = stop or None
         if verdict == Verdict.NOT_FINITE:
             raise NotFinite("rank 0 found a value that is not finite")
@@ -410,6 +437,23 @@ class Training:
         """Tell the other ranks, which wait for it after their updates, what the first has found."""
         if self.ranks.count > 1:
             self.ranks.agree(0, verdict)
+
+    def _attend(self) -> None:
+        """Where nets are spread, the others wait here for what the first rank wants of them."""
+        if self._spread:
+            self._agree()
+
+    def _whole_averages(self) -> None:
+        """Make the averages whole, on the first rank; the others are within `_agree`."""
+        if self._spread and self.ranks.first:
+            self.announce(Verdict.AVERAGE)
+            self.pipeline.gather_averages()
+
+    def _draw(self) -> None:
+        """The picture of this moment, where there is a folder."""
+        if self.folder is not None:
+            self._whole_averages()
+            self.gallery.draw(self.images)
 
     def _begin_line(self) -> None:
         """Send for the values of a log line."""
@@ -427,7 +471,7 @@ class Training:
         """The norm of each side's weights, on the device."""
         nets = {side: list(self.pipeline.parts.net(side).parameters()) for side in SIDES}
         return {
-            side: torch.nn.utils.get_total_norm(weights).detach()
+            side: whole_of(torch.nn.utils.get_total_norm(weights).detach())
             for side, weights in nets.items()
             if weights
         }
@@ -457,14 +501,14 @@ class Training:
         self._finish_lines(wait=True)
         if self.folder is None or self._saved == self.images:
             return
-        self._check_finite()
+        state = self._finite_state()
         about = {
             "config": self.config.tree(),
             "versions": dict(self.pipeline.versions),
             "plugins": dict(self.pipeline.owners),
             "images": self.images,
         }
-        fetch = checkpoint.copied(self.state_dict(), self.pipeline.device)
+        fetch = checkpoint.copied(state, self.pipeline.device)
         write_generator = self._generator()
         self._written = self.images, dict(self.scores)
         folder, name, keep = self.folder, f"{self.images:09d}", self.config.checkpoint.keep
@@ -483,21 +527,26 @@ class Training:
     def _keep_averages(self) -> None:
         """Write snapshots of the averages from which others can be made."""
         if self.folder is not None:
-            self._check_finite()
+            self._finite_state()
             self.writer.submit(average_files.writer(self.pipeline, self.folder, self.images))
 
-    def _check_finite(self) -> None:
-        """Raises NotFinite naming what must not be
+    def _finite_state(self) -> State:
+        """The whole state; raises NotFinite naming what must not be
         saved: a value of the last updates, or weights.
         """
         self.meters.check(self.images)
+        if self._spread:
+            self.announce(Verdict.STATE)
+        state = self.whole_state()
         for side in SIDES:
-            weights = list(self.pipeline.parts.net(side).parameters())
+            names = dict(self.pipeline.parts.net(side).named_parameters())
+            weights = [state[side][name] for name in names if name in state[side]]
             if weights and not torch.isfinite(torch.nn.utils.get_total_norm(weights)):
                 raise NotFinite(
                     f"the {side}'s weights are not finite after {self.images:,} images; "
                     "nothing was saved since"
                 )
+        return state
 
     @property
     def scores(self) -> dict[str, float]:
@@ -528,7 +577,7 @@ class Training:
             self._log()
         self.save()  # before a metric can fail
         self._measure()
-        self.gallery.draw(self.images)
+        self._draw()
         if self.folder is not None and self._written != (self.images, self.scores):
             self.writer.submit(self._generator())
         self.gallery.strip(self.images)
@@ -547,18 +596,20 @@ class Training:
 
     def _score(self, before: int) -> None:
         """Measure during the training, where that is asked for and due."""
-        if not self.ranks.first:
-            return
         crossed = self._crosses(self.config.measure.images, self.images, before)
-        if self.images < self.goal and self.scoring.due(crossed, self.seconds):
+        wanted = self.ranks.first and self.images < self.goal
+        if wanted and self.scoring.due(crossed, self.seconds):
             self._measure()
             self.enough = self.enough or self.scoring.verdict
+        if self.config.measure.images:
+            self._attend()
 
     def _measure(self) -> None:
         """Score the averaged generator, tell the listeners, and keep it if it is the best."""
         known = self.scoring.images == self.images
         if known or not (self.pipeline.metrics and self.ranks.first):
             return
+        self._whole_averages()
         best = self.scoring.measure(self.images)
         scores = {name: round(value, 6) for name, value in self.scores.items()}
         if self.folder is not None and self.config.measure.images:

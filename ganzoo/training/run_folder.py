@@ -39,6 +39,7 @@ MAY_CHANGE = {
     "train.device",
     "train.engine",
     "train.precision",
+    "train.shard",
     "train.deterministic",
     "train.on_nan",
     "data.resident",

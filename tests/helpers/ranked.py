@@ -14,7 +14,9 @@ from ganzoo import config as configuration
 from ganzoo.assembly.assembling import assemble
 from ganzoo.components.loading import zoo
 from ganzoo.components.registry import Component, Registry
+from ganzoo.contracts import Regularizer
 from ganzoo.distributed.ranks import join
+from ganzoo.distributed.sharding import own_part
 from ganzoo.spec import Dataset
 from ganzoo.training.loop import Training
 
@@ -27,8 +29,19 @@ def two(*, resolution=(8, 8)):
     return Dataset(one, others={"other": Dataset(other)})
 
 
+class Fickle(Regularizer):
+    """A penalty that is another one where nets are spread over ranks, and says nothing."""
+
+    def penalty(self, step):
+        return step.real_logits.mean() * (2 if hasattr(step.net, "reshard") else 1)
+
+
 REGISTRY = Registry(
-    [*zoo().registry.components(), Component("dataset", "two", two, "tests", "tests", "0")]
+    [
+        *zoo().registry.components(),
+        Component("dataset", "two", two, "tests", "tests", "0"),
+        Component("regularizer", "fickle", Fickle, "tests", "tests", "0"),
+    ]
 )
 
 
@@ -60,18 +73,23 @@ def run_ranks(configs, ranks, folder, timeout=300, exact=False):
 
 
 def ended(config, ranks):
-    """Weights, buffers, average and optimizers at the end of a training."""
+    """Weights, buffers, average and optimizers at the end of a training; how many numbers this
+    rank keeps of both nets' weights and optimizers.
+    """
     tree = configuration.merge(configuration.defaults(), config)
     training = Training(assemble(configuration.check(tree), REGISTRY, ranks=ranks))
     training.engine.reduce = torch.get_default_dtype()
     training.run()
-    state = training.state_dict()
+    state = training.whole_state()
     found = {}
     for group, content in state.items():
         for name, value in content.items():
             if isinstance(value, torch.Tensor) and value.is_floating_point():
                 found[f"{group}/{name}"] = value.detach().clone().contiguous()
-    return found
+    held = [p for net in training.pipeline.parts.nets.values() for p in net.parameters()]
+    for optimizer in training.pipeline.optimizers.values():
+        held += [value for entry in optimizer.state.values() for value in entry.values()]
+    return found, sum(own_part(value).numel() for value in held)
 
 
 def differences(one, other, tolerance=2e-5):
@@ -98,7 +116,8 @@ if __name__ == "__main__":
     place = Path(sys.argv[1])
     for number, config in enumerate(json.loads((place / "configs.json").read_text())):
         print(config, file=sys.stderr)  # what it was that failed
-        found = ended(config, ranks)
+        found, kept = ended(config, ranks)
         if ranks.first:
+            (place / f"{number}.kept").write_text(str(kept))
             save_file(found, place / f"{number}.safetensors")
     ranks.leave()
