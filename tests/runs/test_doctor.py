@@ -233,6 +233,7 @@ def test_a_run_without_a_checkpoint_is_judged_by_its_log(tmp_path, cli):
     done = cli("doctor", tmp_path / "run")
     assert done.code == 0 and "discriminator too strong" in done.out
     assert done.err.startswith("note: only the log was looked at: ") and done.err.count("\n") == 1
+    assert "from_scratch" not in done.err, "the way out of a resume is none here"
 
 
 def test_what_cannot_be_judged_is_one_line(tmp_path, cli):

@@ -26,6 +26,7 @@ class _Fidelity(Metric):
     in_order = True  # subsets and splits are drawn by place
     called: ClassVar[str]
     theirs: ClassVar[str]  # torch-fidelity's name of the metric
+    fewer: ClassVar[str] = "have more of them"  # the way out where there are too few
 
     def __init__(
         self,
@@ -60,7 +61,8 @@ class _Fidelity(Metric):
         fewest = min(map(len, sides))
         if fewest < least:
             raise Incompatible(
-                f"metric {self.called}: {fewest:,} samples are too few; it takes {least:,}"
+                f"metric {self.called}: {fewest:,} samples are too few; it takes {least:,}",
+                remedy=self.fewer,
             )
 
 
@@ -119,6 +121,7 @@ class KID(_Fidelity):
     """
 
     called = theirs = "kid"
+    fewer = "have more of them, or set a smaller subset_size"
 
     def __init__(
         self,
@@ -163,6 +166,7 @@ class InceptionScore(_Fidelity):
     """
 
     called = theirs = "isc"
+    fewer = "have more of them, or set fewer splits"
     larger = ("score",)
 
     def __init__(
