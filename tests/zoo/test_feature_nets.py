@@ -151,7 +151,7 @@ def test_a_layer_is_of_the_inception_net_and_other_names_are_refused(tmp_path):
     given = {"weights_file": tmp_path / "net.safetensors"}
     with pytest.raises(BadOption, match=r"fid\.layer = 64: is of inception-v3.*; vgg16 has one"):
         ganzoo.create("metric", "fid", SPEC, net="vgg16", layer=64, **given)
-    with pytest.raises(BadOption, match="net"):
+    with pytest.raises(BadOption, match=r"give inception-v3-compat, .*, or timm:NAME for a net"):
         ganzoo.create("metric", "fid", SPEC, net="dinov2-vit-s-14", **given)
 
 
@@ -205,7 +205,7 @@ def test_what_is_wrong_with_a_net_of_timm_is_one_line(timm_file, tmp_path, monke
     for name in ("timm:resnet8", "timm:test_vit.other"):
         with pytest.raises(BadOption, match=r"has no net .*; timm\.list_models"):
             made(name, file)
-    with pytest.raises(BadOption, match="net"):
+    with pytest.raises(BadOption, match=r"or timm:NAME for a net of timm"):
         made("timm:../x", file)
     where = r"model\.safetensors is published at https://huggingface\.co/timm/test_vit\.r160_in1k"
     with pytest.raises(BadData, match=rf"gone: no such file; {where}"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
+from pydantic import AfterValidator
 from torch import Tensor
 
 from ganzoo.contracts import Metric, PositiveInt, Spec
@@ -13,8 +15,16 @@ from ganzoo.errors import BadOption, Incompatible
 
 from .nets import INCEPTION, PACKAGE, FidelityNet, Name
 from .timm_nets import PREFIX, TimmNet
-from .timm_nets import Name as TimmName
 
+
+def _known(name: str) -> str:
+    """The name of a feature net; raises ValueError for another."""
+    if name in get_args(Name) or re.fullmatch(rf"{PREFIX}[\w.]+", name):
+        return name
+    raise ValueError(f"give {', '.join(get_args(Name))}, or {PREFIX}NAME for a net of timm")
+
+
+FeatureNet = Annotated[Name | str, AfterValidator(_known)]
 Layer = Literal[64, 192, 768, 2048]
 DEEPEST: Layer = 2048
 
@@ -88,7 +98,7 @@ class FID(_Fidelity):
         spec: Spec,
         *,
         count: PositiveInt = 5000,
-        net: Name | TimmName = "inception-v3-compat",
+        net: FeatureNet = "inception-v3-compat",
         weights_file: Path | None = None,
         layer: Layer = DEEPEST,
     ) -> None:
@@ -130,7 +140,7 @@ class KID(_Fidelity):
         count: PositiveInt = 5000,
         subsets: PositiveInt = 100,
         subset_size: PositiveInt = 1000,
-        net: Name | TimmName = "inception-v3-compat",
+        net: FeatureNet = "inception-v3-compat",
         weights_file: Path | None = None,
         layer: Layer = DEEPEST,
     ) -> None:
@@ -221,7 +231,7 @@ class PrecisionRecall(_Fidelity):
         *,
         count: PositiveInt = 5000,
         neighbours: PositiveInt = 3,
-        net: Name | TimmName = "vgg16",
+        net: FeatureNet = "vgg16",
         weights_file: Path | None = None,
     ) -> None:
         super().__init__(spec, count=count, net=net, weights_file=weights_file)

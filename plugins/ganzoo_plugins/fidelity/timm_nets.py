@@ -6,10 +6,9 @@ import dataclasses
 import importlib.util
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -19,7 +18,6 @@ from .nets import BATCH, check_installed, in_colour, read_safetensors, sum_of
 
 PREFIX = "timm:"
 FILE = "model.safetensors"  # as timm publishes them
-Name = Annotated[str, Field(pattern=rf"^{PREFIX}[\w.]+$")]
 
 
 class TimmNet:
