@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import GanzooError
+from ..errors import GanzooError, plain_line
 from ._echo import echo
 from ._patience import patience
 from ._shared import loaded, print_json, table
@@ -62,7 +62,7 @@ def _looked(case: Case, run: Path, registry: Registry) -> tuple[list[Finding], s
         with patience("looking at samples and data"):
             return rules.of_run(look(case, run, registry)), ""
     except GanzooError as error:
-        return [], str(error)
+        return [], plain_line(error.message)  # its way out is one of training, and not of this
 
 
 def _rows(run: Path, finding: Finding) -> list[list[str]]:

@@ -13,7 +13,7 @@ from .. import config as configuration
 from ..components.kinds import KINDS
 from ..components.registry import Registry
 from ..config.counts import parse_count
-from ..errors import BadConfig, UsageError
+from ..errors import BadConfig, GanzooError, UsageError
 from ._complete import components, settings
 from ._echo import echo
 from ._patience import patience
@@ -169,9 +169,9 @@ def _opened(
             layers = _layers(None, {}, data)
             _take_data(layers, given)
             pictures = evaluation.config_for(layers.config, str(path))
-            subject = evaluation.of_pictures(
-                path, evaluation.open_data(pictures, registry, progress)[0]
-            )
+            with _said_of(path):
+                measured, _ = evaluation.open_data(pictures, registry, progress)
+            subject = evaluation.of_pictures(path, measured)
         else:
             raise UsageError(f"{path}: give the real pictures too, after it")
         if _is_generator(path):
@@ -186,6 +186,18 @@ def _opened(
     return evaluation.Evaluation(
         layers.config, meant, dataset, held, name, given["split"], given["count"], given["seeds"]
     ), subject
+
+
+@contextlib.contextmanager
+def _said_of(path: Path) -> Iterator[None]:
+    """What is wrong with the pictures that are measured is said of them, not of the real ones."""
+    try:
+        yield
+    except GanzooError as error:
+        if (error.section, error.key) != ("data", "name"):
+            raise
+        message = f"{path}: {error.message}"
+        raise type(error)(message, remedy=error.remedy, change=error.change) from None
 
 
 def _trained(path: Path, data: str | None, registry: Registry, subject: Subject) -> Layers:

@@ -242,6 +242,12 @@ class Regularizer(nn.Module):
         """The penalty's factor at this point of the training (progress in 0..1)."""
         return self.weight * self.every
 
+    def shown(self) -> Mapping[str, Tensor]:
+        """Scalars on the device that the log is to hold beside the penalty, by name, as they are
+        when a line is begun; "weight" is one that follows the training.
+        """
+        return {}
+
     def prepare(self, generator: nn.Module, discriminator: nn.Module) -> None:
         """Change the nets once, at assembly (spectral norm); `nets_of` lists those of a player,
         who may have several.

@@ -192,7 +192,10 @@ def none_left(path: Path, pictures: int, broken: Sequence[Broken], others: int) 
     if broken:
         first = f"{printable(broken[0].name)}: {broken[0].reason}"
         raise BadData(f"{path}: none of its {len(broken)} pictures can be read ({first})")
-    raise BadData(f"{path}: no pictures in it" + (f", only {others} other files" if others else ""))
+    raise BadData(
+        f"{path}: no pictures in it" + (f", only {others} other files" if others else ""),
+        remedy="give a folder or zip of png, jpg, webp or other pictures",
+    )
 
 
 def class_folders(names: Sequence[str]) -> tuple[list[str], list[int] | None]:

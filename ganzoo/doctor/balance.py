@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import pairwise
 from statistics import median
@@ -181,15 +182,18 @@ class GammaLow(Rule[Case]):
 
 
 def shares(looked: Case, name: str) -> list[float]:
-    """A penalty's share of the discriminator's loss in every line, by its weight of now."""
-    weight = looked.number(f"reg.{name}.weight")
-    if weight is None:
+    """A penalty's share of the discriminator's loss in every line, by the weight that the line
+    shows, else by its weight of now.
+    """
+    now = looked.number(f"reg.{name}.weight")
+    if now is None:
         return []
-    penalty = looked.column(f"discriminator.{name}")
-    loss = looked.column("discriminator.adversarial")
-    return [
-        weight * a / max(weight * a + abs(b), 1e-12) for a, b in zip(penalty, loss, strict=True)
-    ]
+    columns = (f"discriminator.{name}.weight", f"discriminator.{name}", "discriminator.adversarial")
+    found = []
+    for shown, penalty, loss in zip(*map(looked.column, columns), strict=True):
+        weighted = penalty * (now if math.isnan(shown) else shown)
+        found.append(weighted / max(weighted + abs(loss), 1e-12))
+    return found
 
 
 def reweighted(looked: Case, factor: float) -> dict[str, float]:

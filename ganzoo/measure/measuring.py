@@ -264,7 +264,9 @@ def check_reads(
     if {"classes", "labels"} & {*metric.reads} and len(data.classes) < 2:
         have = "of one class" if data.classes else "without labels"
         raise Incompatible(
-            f"takes labels of two classes or more, and the data are {have}", section=section
+            f"takes labels of two classes or more, and the data are {have}",
+            section=section,
+            remedy="have pictures in a folder for each class, or leave it out",
         )
     if "labels" in metric.reads and not labelled:
         raise Incompatible(

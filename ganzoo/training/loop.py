@@ -464,17 +464,21 @@ class Training:
             "images_per_second": round(self.images / max(self.seconds, 1e-9), 1),
             **{f"lr_{side}": rate for side, rate in self._rates.items()},
         }
-        self._lines.append((self.meters.take(self._weights()), head))
+        self._lines.append((self.meters.take(self._beside()), head))
         self._logged = self.images
 
-    def _weights(self) -> dict[Side, Tensor]:
-        """The norm of each side's weights, on the device."""
-        nets = {side: list(self.pipeline.parts.net(side).parameters()) for side in SIDES}
-        return {
-            side: whole_of(torch.nn.utils.get_total_norm(weights).detach())
-            for side, weights in nets.items()
-            if weights
-        }
+    def _beside(self) -> dict[Side, dict[str, Tensor]]:
+        """By side, on the device: the norm of its weights, and what its regularizers show."""
+        parts = self.pipeline.parts
+        found: dict[Side, dict[str, Tensor]] = {side: {} for side in SIDES}
+        for side in SIDES:
+            if weights := list(parts.net(side).parameters()):
+                norm = torch.nn.utils.get_total_norm(weights).detach()
+                found[side]["weights"] = whole_of(norm)
+        for name, regularizer in parts.regularizers.items():
+            side = next(side for side in SIDES if regularizer.on(side))
+            found[side] |= {f"{name}.{key}": one for key, one in regularizer.shown().items()}
+        return found
 
     def _finish_lines(self, wait: bool) -> None:
         """Write the lines that were begun, or without `wait`

@@ -70,10 +70,10 @@ class Meters:
                 raise ValueError(f"a gradient of {shown(side)}")
             self._gradients[side] = state[f"gradient.{side}"].to(device)
 
-    def take(self, weights: Mapping[Side, Tensor] = MappingProxyType({})) -> Reading:
-        """All that came in, and the norms of the weights, sent to the host, and start anew."""
+    def take(self, beside: Mapping[Side, Mapping[str, Tensor]] = MappingProxyType({})) -> Reading:
+        """All that came in, and scalars of this moment, sent to the host, and start anew."""
         found, self._rows, gradients, self._gradients = self._rows, {}, self._gradients, {}
-        return Reading(found, gradients, self._count, weights)
+        return Reading(found, gradients, self._count, beside)
 
 
 class Reading:
@@ -86,14 +86,17 @@ class Reading:
         rows: dict[tuple[Side, tuple[str, ...]], list[tuple[int, Tensor]]],
         gradients: dict[Side, Tensor],
         count: int,
-        weights: Mapping[Side, Tensor] = MappingProxyType({}),
+        beside: Mapping[Side, Mapping[str, Tensor]] = MappingProxyType({}),
     ) -> None:
         self._numbers = {key: [number for number, _ in found] for key, found in rows.items()}
         self._values = {
             key: _sent(torch.stack([value for _, value in found])) for key, found in rows.items()
         }
         self._gradients = {side: _sent(gradient) for side, gradient in gradients.items()}
-        self._weights = {side: _sent(norm) for side, norm in weights.items()}
+        self._beside = {
+            side: {name: _sent(one) for name, one in found.items()}
+            for side, found in beside.items()
+        }
         self._count = count
         self._arrived: Any = None
         device = next((value.device for found in rows.values() for _, value in found), None)
@@ -132,8 +135,8 @@ class Reading:
             means[side]["gradient"] = float(gradient)
             if first is None and not math.isfinite(means[side]["gradient"]):
                 first = (self._count, side, "gradient")
-        for side, norm in self._weights.items():
-            means[side]["weights"] = float(norm)
+        for side, more in self._beside.items():
+            means[side] |= {name: float(one) for name, one in more.items()}
         if first is not None:
             raise NotFinite(_diagnosis(first[1], first[2], images))
         return means

@@ -307,7 +307,9 @@ def find_generator(path: Path, name: str = "generator.safetensors") -> Path:
         raise GanzooError(f"{path}: {error.strerror}") from None
     if begun and (path / "generator.safetensors").exists():
         raise GanzooError(f"{path}: this run has no {name}: its game has no such net")
-    raise GanzooError(
-        f"{path}: "
-        f"{'this run has saved no generator yet' if begun else 'no run or generator file there'}"
-    )
+    if begun:
+        raise GanzooError(
+            f"{path}: this run has saved no generator yet",
+            remedy="one is written with each checkpoint: let its training go on",
+        )
+    raise GanzooError(f"{path}: no run or generator file there")

@@ -24,6 +24,8 @@ TRANSLATING = {
     "disc": {"name": "patch", "width": 4, "layers": 1},
 }
 LONGER = {"train": {"images": 2 * ROUNDS * BATCH}}
+LONG = {"train": {**TRAIN, "images": 18 * BATCH}}  # the weight moves after 256 pairs
+TUNED, TUNED_AT = ("r1", "r2"), {"tune": True, "weight": 1e3}
 ENCODING = {"gen": {"name": "mlp"}, "disc": {"name": "mlp"}, "enc": {"width": 8}}
 # What parts need to do something within a few rounds, or to be assembled at all.
 NEEDED = {
@@ -82,6 +84,8 @@ def cases():
     found = {f"loss {name}": small(name) for name in ours("loss")}
     for name in ours("regularizer"):
         found[f"regularizer {name}"] = small(regs=(name,), reg={name: lazy(name)})
+    for name in TUNED:
+        found[f"regularizer {name} tuned"] = small(regs=(name,), reg={name: TUNED_AT}, **LONG)
     for kind, section in (("augmentation", "aug"), ("condition", "given")):
         for name in ours(kind):
             nets = TRANSLATING if kind == "condition" else {}
@@ -93,7 +97,7 @@ def cases():
 
 def without(name, tree):
     """The same settings without the part that they are to try, if something is left."""
-    kind, part = name.split()
+    kind, part = name.split()[:2]
     section = {"regularizer": "reg", "augmentation": "aug"}.get(kind)
     if section is None:
         return None

@@ -235,6 +235,16 @@ def test_a_run_without_a_checkpoint_is_judged_by_its_log(tmp_path, cli):
     assert done.err.startswith("note: only the log was looked at: ") and done.err.count("\n") == 1
 
 
+def test_the_way_out_of_a_resume_is_none_of_the_doctor(tmp_path, cli, monkeypatch):
+    def look(*given):
+        raise GanzooError("no checkpoint is left", remedy="begin", change={"from_scratch": True})
+
+    case(tmp_path, rank=lambda i: 0.99)
+    monkeypatch.setattr("ganzoo.doctor.seen.look", look)
+    done = cli("doctor", tmp_path / "run")
+    assert done.err == "note: only the log was looked at: no checkpoint is left\n"
+
+
 def test_what_cannot_be_judged_is_one_line(tmp_path, cli):
     short = made(tmp_path, "short", [LINE])
     done = cli("doctor", short)

@@ -8,6 +8,7 @@ import struct
 import zlib
 from html.parser import HTMLParser
 from importlib import resources
+from itertools import pairwise
 
 import chromium
 import pytest
@@ -454,3 +455,105 @@ def test_without_a_log_there_is_a_page(tmp_path, told, browser):
     browser.open(tmp_path / "report.html")
     assert "no line of figures yet" in browser.value("document.getElementById('charts').innerText")
     assert browser.said == []
+
+
+# For those who do not see the page or have no mouse, as far as a program can tell.
+
+READ = """
+(() => {
+  const number = text => (text.match(/[\\d.]+/g) || []).map(Number);
+  const over = (top, below) => {
+    const a = top.length > 3 ? top[3] : 1;
+    return [0, 1, 2].map(i => a * top[i] + (1 - a) * below[i]);
+  };
+  const behind = element => {
+    const layers = [];
+    for (let at = element; at; at = at.parentElement) {
+      layers.push(number(getComputedStyle(at).backgroundColor));
+    }
+    return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255]);
+  };
+  const light = colour => {
+    const [r, g, b] = colour.map(v => v / 255).map(
+      v => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const found = [];
+  for (const element of document.querySelectorAll('body, body *')) {
+    const own = [...element.childNodes].filter(n => n.nodeType === 3 && n.data.trim());
+    if (!own.length || !element.checkVisibility({visibilityProperty: true})) continue;
+    if (element.matches('.skip:not(:focus)')) continue;
+    const style = getComputedStyle(element), back = behind(element);
+    const ink = over(number(style.color), back);
+    const [low, high] = [light(ink), light(back)].sort((a, b) => a - b);
+    const size = parseFloat(style.fontSize), bold = style.fontWeight >= 700;
+    const large = size >= 24 || (bold && size >= 18.66);
+    found.push([(high + 0.05) / (low + 0.05), large ? 3 : 4.5,
+                element.tagName + '.' + element.className + ' ' + own[0].data.trim().slice(0, 30)]);
+  }
+  return found;
+})()
+"""
+
+
+@needs_chromium
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_text_stands_out_from_what_is_behind_it(whole, browser, dark):
+    """By WCAG 2.2, 1.4.3: 4.5 to 1, of large letters 3 to 1; what is folded is opened before."""
+    browser.open(whole, dark=dark)
+    browser.value("document.querySelectorAll('details').forEach(each => { each.open = true })")
+    read = browser.value(READ)
+    assert len(read) > 100, "text was found"
+    assert [one for one in read if one[0] < one[1]] == []
+
+
+def tree(browser):
+    """What an assistive program is told: role, name, level and whether it takes the keyboard."""
+    found = []
+    for node in browser.call("Accessibility.getFullAXTree")["nodes"]:
+        if node["ignored"]:
+            continue
+        about = {each["name"]: each["value"].get("value") for each in node.get("properties", [])}
+        name = node.get("name", {}).get("value", "").strip()
+        found.append((node["role"]["value"], name, about))
+    return found
+
+
+@needs_chromium
+def test_all_that_is_used_has_a_role_and_a_name(whole, browser):
+    browser.open(whole)
+    browser.value("document.querySelectorAll('details').forEach(each => { each.open = true })")
+    found = tree(browser)
+    used = [(role, name) for role, name, about in found if about.get("focusable")]
+    assert {"link", "button", "slider", "combobox", "DisclosureTriangle"} <= {r for r, _ in used}
+    nameless = [each for each in used if not each[1] and each[0] != "RootWebArea"]
+    assert nameless == [], "what takes the keyboard says what it is"
+    assert not [role for role, _ in used if role in ("generic", "none", "StaticText")]
+    pictures = [name for role, name, _ in found if role in ("img", "image")]
+    assert pictures and all(pictures)
+    roles = [role for role, *_ in found]
+    assert (roles.count("main"), roles.count("navigation")) == (1, 1)
+    levels = [about["level"] for role, _, about in found if role == "heading"]
+    assert levels.count(1) == 1 and levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert all(name for role, name, _ in found if role in ("heading", "region"))
+    assert browser.value("document.documentElement.lang") == "en"
+
+
+@needs_chromium
+def test_the_keyboard_reaches_all_and_shows_where_it_is(whole, browser):
+    """With Tab alone, in the order of the page, and each with an outline while it is focused."""
+    browser.open(whole)
+    taken = "a[href], button, input, select, summary, [tabindex='0']"
+    seen = f"[...document.querySelectorAll(`{taken}`)].filter(e => e.checkVisibility())"
+    browser.value(f"wanted = {seen}; wanted.length")
+    count = browser.value("wanted.length")
+    assert count > 20
+    reached, outlines = [], []
+    for _ in range(count):
+        browser.press("Tab", 9)
+        reached.append(browser.value("wanted.indexOf(document.activeElement)"))
+        style = "getComputedStyle(document.activeElement)"
+        outlines.append(browser.value(f"[{style}.outlineStyle, parseFloat({style}.outlineWidth)]"))
+    assert reached == [*range(count)]
+    assert all(style != "none" and width >= 1 for style, width in outlines)

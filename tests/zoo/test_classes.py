@@ -175,7 +175,7 @@ def test_data_without_labels_or_of_one_class_are_refused_in_one_line(tmp_path, c
         (Dataset(*bars(100)[:1], torch.zeros(100).long(), ("a",)), "the data are of one class"),
     ):
         own = measuring.Asked("prdc", metric, {})
-        with pytest.raises(Incompatible, match=f"^metric.prdc: takes labels of two .*{said}$"):
+        with pytest.raises(Incompatible, match=f"^metric.prdc: takes labels of two .*{said}; have"):
             own.ask(measuring.Real(data, 100), lambda *_: iter([bars(9)[0]]), 9, [0])
     done = cli("train", "--data", "ring", "--gen", "mlp", "--metric", "classifier", "--dry-run")
     assert done.code == 2 and "handles image data" in done.err.splitlines()[-1]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ganzoo.contracts import Generator, Metric, PositiveFloat, PositiveInt, Spec
 from ganzoo.errors import Incompatible
 
-from .nets import BATCH, LPIPS, PACKAGE, VGG, find_weights, similarity_at
+from .nets import BATCH, LPIPS, PACKAGE, VGG, find_weights, in_colour, similarity_at
 
 OUTER = 0.01  # share of the distances that is left out on either side
 
@@ -126,5 +126,4 @@ class _Pictures(nn.Module):
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         self.asked = True
         images: Tensor = self.generator(latents.float(), labels)
-        images = images.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-        return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images[:, :3]
+        return in_colour(images)

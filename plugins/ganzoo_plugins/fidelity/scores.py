@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
-from torch import Tensor, nn
+from pydantic import AfterValidator
+from torch import Tensor
 
 from ganzoo.contracts import Metric, PositiveInt, Spec
-from ganzoo.errors import Incompatible
+from ganzoo.errors import BadOption, Incompatible
 
-from .nets import INCEPTION, PACKAGE, VGG, Net, features_of, find_weights, load_net
+from .nets import INCEPTION, PACKAGE, FidelityNet, Name
+from .timm_nets import PREFIX, TimmNet
 
+
+def _known(name: str) -> str:
+    """The name of a feature net; raises ValueError for another."""
+    if name in get_args(Name) or re.fullmatch(rf"{PREFIX}[\w.]+", name):
+        return name
+    raise ValueError(f"give {', '.join(get_args(Name))}, or {PREFIX}NAME for a net of timm")
+
+
+FeatureNet = Annotated[Name | str, AfterValidator(_known)]
 Layer = Literal[64, 192, 768, 2048]
+DEEPEST: Layer = 2048
 
 
 class _Fidelity(Metric):
@@ -22,10 +35,17 @@ class _Fidelity(Metric):
     modalities = ("image",)
     in_order = True  # subsets and splits are drawn by place
     called: ClassVar[str]
-    net: ClassVar[Net] = INCEPTION
+    theirs: ClassVar[str]  # torch-fidelity's name of the metric
+    fewer: ClassVar[str] = "have more of them"  # the way out where there are too few
 
     def __init__(
-        self, spec: Spec, *, count: int, weights_file: Path | None, layer: int | str
+        self,
+        spec: Spec,
+        *,
+        count: int,
+        net: str,
+        weights_file: Path | None,
+        layer: str | None = None,
     ) -> None:
         super().__init__(spec, count=count)
         if spec.modality == "image" and spec.shape[0] not in (1, 3, 4):
@@ -33,31 +53,26 @@ class _Fidelity(Metric):
                 f"takes grey images or those in colour, not of {spec.shape[0]} channels",
                 section=f"metric.{self.called}",
             )
-        self.layer = str(layer)
-        self.path, self.sum = find_weights(self.called, self.net, weights_file)
-        self._loaded: list[nn.Module] = []  # large, and no part of the metric's state
+        self.extractor: TimmNet | FidelityNet
+        if net.startswith(PREFIX):
+            self.extractor = TimmNet(self.called, net.removeprefix(PREFIX), weights_file)
+        else:
+            self.extractor = FidelityNet(self.called, net, weights_file, layer, self.theirs)
 
     def features(self, samples: Tensor) -> Tensor:
         """Features [n, d] of images [n, c, h, w] in [-1, 1]."""
-        if not self._loaded:
-            self._loaded.append(load_net(self.called, self.net, self.layer, self.path))
-        return features_of(self._loaded[0], samples)
+        return self.extractor.features(samples)
 
     def protocol(self) -> dict[str, str | int | float | bool]:
         """The package, the net and its file, and what it makes of a picture."""
-        return {
-            "features": f"{self.net.name} {self.layer}",
-            "weights_file": self.sum[:16],
-            "range": "8 bits in colour",
-            "resizer": f"bilinear as in TensorFlow 1, to {self.net.side}x{self.net.side}",
-            "package": f"{PACKAGE} {version(PACKAGE)}",
-        }
+        return {**self.extractor.protocol(), "package": f"{PACKAGE} {version(PACKAGE)}"}
 
     def _check(self, least: int, *sides: Tensor) -> None:
         fewest = min(map(len, sides))
         if fewest < least:
             raise Incompatible(
-                f"metric {self.called}: {fewest:,} samples are too few; it takes {least:,}"
+                f"metric {self.called}: {fewest:,} samples are too few; it takes {least:,}",
+                remedy=self.fewer,
             )
 
 
@@ -71,21 +86,24 @@ class FID(_Fidelity):
     distance: from 0, smaller is better
 
     count: samples to draw for it
-    weights_file: of the Inception net as published, or safetensors; torch's own folder by default
-    layer: which of the net's, by its width
+    net: that gives features: the Inception net, another of torch-fidelity's, or timm:NAME
+    weights_file: of the net as published, or safetensors; by default where torch keeps files
+    layer: which of the Inception net's, by its width; another net has one alone
     """
 
-    called = "fid"
+    called = theirs = "fid"
 
     def __init__(
         self,
         spec: Spec,
         *,
         count: PositiveInt = 5000,
+        net: FeatureNet = "inception-v3-compat",
         weights_file: Path | None = None,
-        layer: Layer = 2048,
+        layer: Layer = DEEPEST,
     ) -> None:
-        super().__init__(spec, count=count, weights_file=weights_file, layer=layer)
+        chosen = _layer(self.called, net, layer)
+        super().__init__(spec, count=count, net=net, weights_file=weights_file, layer=chosen)
 
     def compare(self, real: Tensor, fake: Tensor) -> dict[str, float]:
         """The distance of features [n, d]."""
@@ -107,11 +125,13 @@ class KID(_Fidelity):
     count: samples to draw for it
     subsets: that are drawn of both sides
     subset_size: samples in one
-    weights_file: of the Inception net as published, or safetensors; torch's own folder by default
-    layer: which of the net's, by its width
+    net: that gives features: the Inception net, another of torch-fidelity's, or timm:NAME
+    weights_file: of the net as published, or safetensors; by default where torch keeps files
+    layer: which of the Inception net's, by its width; another net has one alone
     """
 
-    called = "kid"
+    called = theirs = "kid"
+    fewer = "have more of them, or set a smaller subset_size"
 
     def __init__(
         self,
@@ -120,10 +140,12 @@ class KID(_Fidelity):
         count: PositiveInt = 5000,
         subsets: PositiveInt = 100,
         subset_size: PositiveInt = 1000,
+        net: FeatureNet = "inception-v3-compat",
         weights_file: Path | None = None,
-        layer: Layer = 2048,
+        layer: Layer = DEEPEST,
     ) -> None:
-        super().__init__(spec, count=count, weights_file=weights_file, layer=layer)
+        chosen = _layer(self.called, net, layer)
+        super().__init__(spec, count=count, net=net, weights_file=weights_file, layer=chosen)
         self.subsets, self.subset_size = subsets, subset_size
 
     def compare(self, real: Tensor, fake: Tensor) -> dict[str, float]:
@@ -153,7 +175,8 @@ class InceptionScore(_Fidelity):
     weights_file: of the Inception net as published, or safetensors; torch's own folder by default
     """
 
-    called = "isc"
+    called = theirs = "isc"
+    fewer = "have more of them, or set fewer splits"
     larger = ("score",)
 
     def __init__(
@@ -164,7 +187,13 @@ class InceptionScore(_Fidelity):
         splits: PositiveInt = 10,
         weights_file: Path | None = None,
     ) -> None:
-        super().__init__(spec, count=count, weights_file=weights_file, layer="logits_unbiased")
+        super().__init__(
+            spec,
+            count=count,
+            net=INCEPTION.name,
+            weights_file=weights_file,
+            layer="logits_unbiased",
+        )
         self.splits = splits
 
     def compare(self, real: Tensor, fake: Tensor) -> dict[str, float]:
@@ -181,7 +210,7 @@ class InceptionScore(_Fidelity):
 
 class PrecisionRecall(_Fidelity):
     """Improved precision and recall by torch-fidelity (Kynkäänniemi et al. 2019), in features of
-    VGG16.
+    VGG16 unless another net is named.
 
     Figures:
     precision: share of generated images within reach of real ones, 0 to 1, larger is better
@@ -189,12 +218,11 @@ class PrecisionRecall(_Fidelity):
 
     count: samples to draw for it
     neighbours: which neighbour the reach of an image goes to
-    weights_file: of VGG16 as torchvision publishes it, or safetensors; torch's own folder by
-        default
+    net: that gives features: VGG16, another of torch-fidelity's, or timm:NAME
+    weights_file: of the net as published, or safetensors; by default where torch keeps files
     """
 
-    called = "pr"
-    net = VGG
+    called, theirs = "pr", "prc"
     larger = ("precision", "recall")
 
     def __init__(
@@ -203,9 +231,10 @@ class PrecisionRecall(_Fidelity):
         *,
         count: PositiveInt = 5000,
         neighbours: PositiveInt = 3,
+        net: FeatureNet = "vgg16",
         weights_file: Path | None = None,
     ) -> None:
-        super().__init__(spec, count=count, weights_file=weights_file, layer="fc2_relu")
+        super().__init__(spec, count=count, net=net, weights_file=weights_file)
         self.neighbours = neighbours
 
     def compare(self, real: Tensor, fake: Tensor) -> dict[str, float]:
@@ -220,3 +249,17 @@ class PrecisionRecall(_Fidelity):
             "precision": found[metric_prc.KEY_METRIC_PRECISION],
             "recall": found[metric_prc.KEY_METRIC_RECALL],
         }
+
+
+def _layer(metric: str, net: str, width: Layer) -> str | None:
+    """The name of a layer of the Inception net; raises BadOption for another net's."""
+    if net == INCEPTION.name:
+        return str(width)
+    if width != DEEPEST:
+        raise BadOption(
+            f"is of {INCEPTION.name}; {net} has one layer alone",
+            section=f"metric.{metric}",
+            key="layer",
+            value=width,
+        )
+    return None

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from ganzoo.contracts import GradientPenalty, NonNegativeFloat, PositiveInt, Spec
+from ganzoo.contracts import GradientPenalty, Loss, NonNegativeFloat, PositiveInt, Spec, Step
+from ganzoo.errors import BadOption
 from ganzoo.nn import whole
+
+from .tuning import Tuning
 
 # Inside the root, so that a slope of zero has a finite gradient; shifts a norm of one by 5e-13
 TINY = 1e-12
@@ -71,9 +74,53 @@ class R1(Weighted):
     The default is the paper's gamma for images of 256x256; the right one grows with resolution² /
     batch size, and at 32x32 published runs use 0.01 to 1. The weight "auto" is 0.0002 pixels /
     batch size for images (the rule of StyleGAN2-ADA's code, Karras et al. 2020).
+
+    Tuned, the weight is multiplied by a factor that follows the training, at most tenfold in 256
+    pairs: up where the discriminator runs ahead and the penalty holds nothing, down where the
+    penalty outweighs the loss or leaves no slope. Limits are for losses of logits of about one.
+
+    tune: whether the weight follows the training, from `weight`; the log shows it
     """
 
     at = "real"
+
+    def __init__(
+        self,
+        *,
+        weight: NonNegativeFloat = 10.0,
+        every: PositiveInt = 1,
+        through: bool = True,
+        tune: bool = False,
+    ) -> None:
+        super().__init__(weight=weight, every=every, through=through)
+        if tune and isinstance(weight, float) and weight == 0:
+            raise BadOption("a weight of 0 stays 0, however it is tuned", key="weight")
+        self.tuning = Tuning() if tune else None
+
+    def scale(self, progress: Tensor | float) -> Tensor | float:
+        """The weight and, where it is tuned, the factor of this moment."""
+        own = super().scale(progress)
+        return own if self.tuning is None else own * self.tuning.factor
+
+    def shown(self) -> Mapping[str, Tensor]:
+        """The weight of this moment, where it is tuned."""
+        return {} if self.tuning is None else {"weight": self.weight * self.tuning.factor}
+
+    def observe(self, slope: Tensor) -> None:
+        """Count the weighted penalty."""
+        if self.tuning is not None:
+            self.tuning.penalised(self.weight * self.tuning.factor * self.of(slope))
+
+    def for_loss(self, step: Step, loss: Loss) -> Step:
+        """The step as it is; its logits are counted."""
+        if self.tuning is not None:
+            self.tuning.judged(*step.verdicts)
+        return step
+
+    def after_update(self, net: nn.Module) -> None:
+        """Move the factor."""
+        if self.tuning is not None:
+            self.tuning.move()
 
     @classmethod
     def automatic(cls, spec: Spec, batch: int) -> Mapping[str, tuple[float, str]]:
