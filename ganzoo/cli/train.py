@@ -143,7 +143,7 @@ def command(
         raise UsageError("--json: goes with --dry-run; a training's figures are in its log.jsonl")
     ranks = _ranks.join(given["device"])
     if ranks is not None and not ranks.first:
-        return _ranks.follow(ranks)
+        return _ranks.follow(ranks, loaded().registry)
     if ranks is not None and dry_run:
         _ranks.dismiss(ranks)
         ranks = None

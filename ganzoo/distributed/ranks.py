@@ -127,6 +127,26 @@ class Ranks:
         """As `give`, what JSON can say."""
         return json.loads(self.give(json.dumps(tree).encode() if self.first else b""))
 
+    def gathered(self, own: Tensor, counts: Sequence[int]) -> Tensor:
+        """The rows of all ranks one after another, on the first; on the others, their own alone.
+
+        counts: the rows that each rank has
+        """
+        if self.count == 1:
+            return own
+        with _answering():
+            if not self.first:
+                if len(own):
+                    dist.send(own.contiguous(), 0)
+                return own
+            whole = own.new_empty(sum(counts), *own.shape[1:])
+            parts = whole.split([*counts])
+            parts[0].copy_(own)
+            for rank in range(1, self.count):
+                if counts[rank]:
+                    dist.recv(parts[rank], rank)
+        return whole
+
     def equal_weights(self, nets: Sequence[nn.Module]) -> None:
         """Give every rank the first one's weights and buffers."""
         if self.count == 1:

@@ -4,12 +4,8 @@ but what went wrong with itself.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import platform
-import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +17,7 @@ from ..components.registry import Registry
 from ..config.layers import Meant
 from ..config.tree import Config
 from ..distributed.ranks import Ranks
+from ..distributed.software import digest, software
 from ..distributed.states import given_state
 from . import rollback as recovery
 from .loop import Training
@@ -73,11 +70,8 @@ def identity(pipeline: Pipeline) -> dict[str, str]:
     name = "" if device.type != "cuda" else f" {torch.cuda.get_device_name(device)}"
     sizes = [tuple(p.shape) for net in pipeline.parts.nets.values() for p in net.parameters()]
     return {
-        "Python": platform.python_version(),
-        "PyTorch": torch.__version__,
+        **software(),
         "versions of plugins": json.dumps(dict(pipeline.versions)),
-        "code": _sum_of_code(),
-        "command line": " ".join(sys.argv[1:]),
         "device": f"{device.type}{name}",
         "precision": pipeline.parts.precision,
         "engine": pipeline.engine,
@@ -87,14 +81,4 @@ def identity(pipeline: Pipeline) -> dict[str, str]:
 
 
 def _sum_of(content: Mapping[str, Any]) -> str:
-    return _digest(json.dumps(content, sort_keys=True, default=str).encode())
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:12]
-
-
-def _sum_of_code() -> str:
-    """A sum of this package's own files."""
-    files = sorted(Path(__file__).parents[1].rglob("*.py"))
-    return _digest(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files))
+    return digest(json.dumps(content, sort_keys=True, default=str).encode())
