@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from ..config.tree import Config
 from ..distributed.ranks import Ranks
 from ..distributed.software import digest, software
 from ..distributed.states import given_state
+from . import failures
 from . import rollback as recovery
 from .loop import Training
 
@@ -40,7 +42,8 @@ def meet(training: Training, resumed: bool) -> None:
     """Let the other ranks begin where this one stands."""
     ranks = training.ranks
     if ranks.count > 1:
-        ranks.tell({"resumed": resumed})
+        place = "" if training.folder is None else str(training.folder.absolute())
+        ranks.tell({"resumed": resumed, "folder": place})
         if resumed:
             given_state(ranks, training.state_dict())
         ranks.equal_weights([training.pipeline.parts.net(side) for side in training.engine.plain])
@@ -57,10 +60,11 @@ def follow(ranks: Ranks, registry: Registry, heard: Callable[[Training], Any]) -
     pipeline = assemble(configuration.check(told["config"]), registry.meaning(meant), ranks=ranks)
     ranks.compare(identity(pipeline))
     training = Training(pipeline)
-    if ranks.tell()["resumed"]:
+    told = ranks.tell()
+    if told["resumed"]:
         training.load_state_dict(given_state(ranks))
     ranks.equal_weights([pipeline.parts.net(side) for side in training.engine.plain])
-    with heard(training):
+    with heard(training), failures.kept(training, Path(told["folder"]) if told["folder"] else None):
         recovery.run(training, lambda line: None)
 
 

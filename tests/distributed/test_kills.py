@@ -117,3 +117,35 @@ def test_a_full_disk_of_the_first_rank_ends_all_and_loses_nothing(tmp_path):
     (tmp_path / "full").unlink()
     code, text = finished(torchrun(tmp_path, "--resume", only_run(tmp_path)))
     assert code == 0 and f"trained on {IMAGES:,} images" in text, text
+
+
+BROKEN = """
+import os
+if os.environ.get("RANK") == "{broken}":
+    from ganzoo.data.loader import Feed
+    sound, batches = Feed.next, iter(range(10**9))
+
+    def broken(feed):
+        if next(batches) == 50:
+            raise RuntimeError("the disk \\x1b[31mof this machine is gone")
+        return sound(feed)
+
+    Feed.next = broken
+"""
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_what_a_rank_said_that_failed_lies_in_the_run_folder(tmp_path, broken):
+    (tmp_path / "sitecustomize.py").write_text(BROKEN.format(broken=broken))
+    process = torchrun(tmp_path, *TINY, "--images", "2k", PYTHONPATH=str(tmp_path))
+    code, text = finished(process, 60)
+    assert code != 0
+    run = only_run(tmp_path)
+    said = (run / "failures" / f"rank{broken}.txt").read_text()
+    assert f"rank {broken} on " in said and "start 0, 800 images" in said
+    assert "the disk \N{REPLACEMENT CHARACTER}[31mof this machine is gone" in said
+    assert "Traceback" in said and "\x1b" not in said
+    (tmp_path / "sitecustomize.py").unlink()
+    code, text = finished(torchrun(tmp_path, "--resume", run), 120)
+    assert code == 0, text
+    assert (run / "failures" / f"rank{broken}.txt").read_text() == said
