@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,7 +56,7 @@ def first_alone() -> Iterator[Ranks | None]:
 @contextlib.contextmanager
 def left_to_the_first() -> Iterator[None]:
     """Within, a rank that loses the others, or is unlike them, ends in silence: the first one says
-    so.
+    so, and of a loss the first on every machine, since that of others may be what is lost.
     """
     if speaks():
         yield
@@ -64,7 +65,9 @@ def left_to_the_first() -> Iterator[None]:
 
     try:
         yield
-    except (RankGone, Unlike):
+    except (RankGone, Unlike) as error:
+        if isinstance(error, RankGone) and os.environ.get("LOCAL_RANK") == "0":
+            raise
         raise click.exceptions.Exit(1) from None
 
 
@@ -94,15 +97,25 @@ def dismiss(ranks: Ranks) -> None:
 
 def follow(ranks: Ranks, registry: Registry) -> int:
     """Train what the first rank trains; returns the exit code."""
+    from ..distributed.ranks import RankGone
     from ..training import following
-    from ..training.loop import Interrupted
+    from ..training.loop import Interrupted, Training
     from ._report import stopping
+
+    begun: list[Training] = []
+
+    def heard(training: Training) -> contextlib.AbstractContextManager[None]:
+        begun.append(training)
+        return stopping(training, lambda line: None)
 
     try:
         with left_to_the_first():
-            following.follow(
-                ranks, registry, lambda training: stopping(training, lambda line: None)
-            )
+            following.follow(ranks, registry, heard)
     except Interrupted as error:
         return 128 + error.signal
+    except (RankGone, click.exceptions.Exit):
+        stop = begun[0].stop if begun else None
+        if stop is None:
+            raise
+        return 128 + stop  # all were told to end, so nobody waits for what the first has to say
     return 0

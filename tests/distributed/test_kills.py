@@ -3,6 +3,7 @@ which one rank alone computes what is not finite.
 """
 
 import os
+import platform
 import random
 import signal
 import time
@@ -33,6 +34,18 @@ def test_ranks_that_are_killed_again_and_again_end_with_all_images(tmp_path):
     assert f"trained on {IMAGES:,} images" in text
     found = [line["images"] for line in lines(only_run(tmp_path)) if "lr_generator" in line]
     assert found == list(range(EVERY, IMAGES + 1, EVERY))
+
+
+def test_of_several_ranks_the_one_that_was_killed_is_named(tmp_path):
+    flags = [*TINY, "--images", IMAGES, "--set", f"checkpoint.images={EVERY}"]
+    process = torchrun(tmp_path, *flags, ranks=4)
+    wait_for(lambda: saved(tmp_path))
+    os.kill(ranks_of(process)[1], signal.SIGKILL)
+    code, text = finished(process, 60)
+    assert code != 0
+    (line,) = [line for line in text.splitlines() if line.startswith("Error: ")]
+    where = f"Error: rank 1 on {platform.node()} has ended or does not answer"
+    assert line.startswith(where), line  # and not rank 3 too, which waits for others in vain
 
 
 def fresh(process, seen):
@@ -89,7 +102,9 @@ def test_a_rank_that_never_answers_ends_all_within_the_wait(tmp_path):
     os.kill(ranks_of(process)[1], signal.SIGSTOP)
     code, text = finished(process, 90)  # torchrun itself waits 30 s for the one that is stopped
     assert code != 0
-    assert errors_in(text) == 1 and "another rank has ended or does not answer" in text, text
+    assert (
+        errors_in(text) == 1 and "rank 1 on " in text and "has ended or does not answer" in text
+    ), text
 
 
 FULL = """
