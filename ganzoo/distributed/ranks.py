@@ -176,6 +176,8 @@ class Ranks:
         name = [*about][len(about) - worst // self.count]
         rank = worst % self.count
         value = self._of(rank, str(about[name]))
+        if self.roll_call is not None:
+            self.roll_call.end()
         raise Unlike(
             f"rank {rank} has another {name} than rank 0: {shown(value)} for {shown(theirs[name])}",
             remedy="start all ranks with the same code, settings, data and kind of device",

@@ -41,7 +41,10 @@ class RollCall:
         self._over.set()
 
     def missing(self) -> str:
-        """Who does not answer, in words."""
+        """Who does not answer, in words. Those that ask are told that this rank is here, whatever
+        becomes of it.
+        """
+        self.end()
         found: list[int] | None = None
 
         def call() -> None:

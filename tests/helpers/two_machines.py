@@ -14,8 +14,8 @@ TOOLS = ("ip", "nsenter", "unshare", "hostname")
 NAMES = ("ant", "bee")  # of the machines
 ADDRESSES = ("10.213.77.1", "10.213.77.2")
 CABLE = "cable0"  # as both machines call their end
-# How often a packet is sent again before a connection is given up. With Linux' own 15 times torchrun
-# of the machine that is cut off stands still for minutes.
+# How often a packet is sent again before a connection is given up. With Linux' own 15 times the
+# torchrun of the machine that is cut off stands still for minutes.
 RETRIES = "echo 5 > /proc/sys/net/ipv4/tcp_retries2"
 MINUTES = 15  # after which a machine ends by itself, whatever became of who made it
 
