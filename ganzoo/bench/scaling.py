@@ -6,12 +6,15 @@ Nothing here imports torch, so that what is wrong is said at once.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +129,27 @@ def _run(job: Mapping[str, Any], count: int) -> dict[str, Any]:
     raise GanzooError(f"the job of {count} ranks ended without a result: {said}")
 
 
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Within, a signal to end is an exception, after which a job is ended too: SystemExit, with the
+    code that shells know it by. What the process was told to ignore stays ignored.
+    """
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    own = threading.current_thread() is threading.main_thread()  # which alone hears signals
+    heard = [n for n in numbers if own and signal.getsignal(n) is signal.SIG_DFL]
+    for number in heard:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def _torchrun(job: Path, count: int) -> str:
     """Run a job to its end; returns the last that it said."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
@@ -133,6 +157,7 @@ def _torchrun(job: Path, count: int) -> str:
     log = job.with_name("log")
     with (
         log.open("wb") as output,
+        _ended_by_signals(),
         subprocess.Popen(
             line,
             stdin=subprocess.DEVNULL,

@@ -17,7 +17,8 @@ import click
 from .. import __version__
 from ..errors import GanzooError, UsageError, nearest, one_line
 from ._echo import echo
-from ._ranks import let_the_first_speak, speaks
+from ._ranks import let_the_first_speak
+from ._voice import speaks
 from ._words import Words
 
 COMMANDS = {  # name -> (module, one line)
@@ -50,7 +51,7 @@ COMMANDS = {  # name -> (module, one line)
 }
 
 
-SHARED = "train"  # the command that ranks of torchrun run together
+SHARED = ("train", "generate")  # the commands that ranks of torchrun run together
 
 
 class LazyGroup(click.Group):
@@ -130,7 +131,7 @@ def run(arguments: Sequence[str]) -> int:
     """
     if speaks():
         return _run(arguments)
-    if [*arguments][:1] != [SHARED]:
+    if next(iter(arguments), "") not in SHARED:
         return 0  # the first rank does it
     code = _run(arguments)
     if code in (1, 2):  # 128 and more: a signal that all ranks had

@@ -13,6 +13,7 @@ from typing import Any
 from ..io.activity import heard
 from ._echo import echo
 from ._shared import plain
+from ._voice import speaks
 
 PATIENCE = 1.0  # seconds that a step may take unsaid
 
@@ -60,8 +61,11 @@ class Teller:
 @contextlib.contextmanager
 def patience(first: str = "loading PyTorch") -> Iterator[None]:
     """Within, steps that take longer than a second are shown;
-    `first` is what is done until the first one speaks.
+    `first` is what is done until the first one speaks. Of several ranks, by the first alone.
     """
+    if not speaks():
+        yield
+        return
     teller = Teller()
     with heard(teller.tell):
         teller.tell(first)

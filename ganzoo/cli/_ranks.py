@@ -6,25 +6,19 @@ import atexit
 import contextlib
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._shared import loaded
+import click
+
+from ._voice import speaks, started
 
 if TYPE_CHECKING:
+    from ..components.registry import Registry
     from ..distributed.ranks import Ranks
 
 PATIENCE = 10  # seconds by which the first rank may be later than another
-
-
-def started() -> bool:
-    """Whether torchrun started this process."""
-    return "TORCHELASTIC_RUN_ID" in os.environ
-
-
-def speaks() -> bool:
-    """Whether this process says what goes for all ranks: it is the first of them, or alone."""
-    return not started() or os.environ.get("RANK", "0") == "0"
 
 
 def let_the_first_speak() -> None:
@@ -44,6 +38,37 @@ def join(device: str | None) -> Ranks | None:
     found = ranks.join(device or "auto")
     atexit.register(found.leave)
     return found
+
+
+@contextlib.contextmanager
+def first_alone() -> Iterator[Ranks | None]:
+    """Within, the first rank is alone: what it finds wrong is said before others find it, which
+    enter when it has left. None for a program that torchrun did not start.
+    """
+    ranks = join("cpu")
+    if ranks is not None and not ranks.first:
+        ranks.tell()
+    yield ranks
+    if ranks is not None and ranks.first:
+        ranks.tell({})
+
+
+@contextlib.contextmanager
+def left_to_the_first() -> Iterator[None]:
+    """Within, a rank that loses the others, or is unlike them, ends in silence: the first one says
+    so, and of a loss the first on every machine, since that of others may be what is lost.
+    """
+    if speaks():
+        yield
+        return
+    from ..distributed.ranks import RankGone, Unlike
+
+    try:
+        yield
+    except (RankGone, Unlike) as error:
+        if isinstance(error, RankGone) and os.environ.get("LOCAL_RANK") == "0":
+            raise
+        raise click.exceptions.Exit(1) from None
 
 
 def begun(root: Path) -> Path | None:
@@ -71,19 +96,27 @@ def dismiss(ranks: Ranks | None) -> None:
         following.dismiss(ranks)
 
 
-def follow(ranks: Ranks) -> int:
+def follow(ranks: Ranks, registry: Registry) -> int:
     """Train what the first rank trains; returns the exit code."""
-    from ..distributed.ranks import RankGone, Unlike
+    from ..distributed.ranks import RankGone
     from ..training import following
-    from ..training.loop import Interrupted
+    from ..training.loop import Interrupted, Training
     from ._report import stopping
 
+    begun: list[Training] = []
+
+    def heard(training: Training) -> contextlib.AbstractContextManager[None]:
+        begun.append(training)
+        return stopping(training, lambda line: None)
+
     try:
-        following.follow(
-            ranks, loaded().registry, lambda training: stopping(training, lambda line: None)
-        )
+        with left_to_the_first():
+            following.follow(ranks, registry, heard)
     except Interrupted as error:
         return 128 + error.signal
-    except (RankGone, Unlike):  # the first rank says it
-        return 1
+    except (RankGone, click.exceptions.Exit):
+        stop = begun[0].stop if begun else None
+        if stop is None:
+            raise
+        return 128 + stop  # all were told to end, so nobody waits for what the first has to say
     return 0

@@ -9,8 +9,10 @@ from typing import Any
 import click
 
 from ..components.loading import Zoo, zoo
-from ..errors import BadOption, plain_line
+from ..config.counts import parse_count
+from ..errors import BadOption, UsageError, plain_line
 from ._echo import echo
+from ._voice import speaks
 
 
 class Whole(click.IntRange):
@@ -33,6 +35,22 @@ class Real(click.FloatRange):
             return super().convert(value, param, ctx)
         except click.BadParameter:
             raise BadOption(bounds(self, value, float), key=_name(param), value=value) from None
+
+
+class Count(click.ParamType[int]):
+    """A count that may be written 50k."""
+
+    name = "count"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number, or UsageError."""
+        try:
+            number = parse_count(value)
+        except ValueError as error:
+            raise UsageError(str(error), key="count", value=value) from None
+        if not isinstance(number, int) or number < 1:
+            raise UsageError("give 1 or more, as in 50k", key="count", value=value)
+        return number
 
 
 def bounds(limits: click.IntRange | click.FloatRange, value: Any, number: type) -> str:
@@ -58,7 +76,7 @@ def counted(number: int, noun: str) -> str:
 def loaded() -> Zoo:
     """The installed plugins; one warning line for each broken one."""
     found = zoo()
-    for plugin in found.broken:
+    for plugin in found.broken if speaks() else ():
         echo(
             f"Warning: plugin {plain(plugin.who)} is broken and left out: {plain(plugin.broken)}",
             err=True,

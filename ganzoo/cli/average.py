@@ -9,8 +9,7 @@ import click
 from ..errors import GanzooError, UsageError, one_line
 from ._echo import echo
 from ._patience import patience
-from ._shared import counted, loaded
-from .evaluate import Count
+from ._shared import Count, counted, loaded
 
 LARGE = 0.05  # of a profile that is off, which is worth a line
 

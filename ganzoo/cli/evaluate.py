@@ -12,12 +12,11 @@ import click
 from .. import config as configuration
 from ..components.kinds import KINDS
 from ..components.registry import Registry
-from ..config.counts import parse_count
 from ..errors import BadConfig, GanzooError, UsageError
 from ._complete import components, settings
 from ._echo import echo
 from ._patience import patience
-from ._shared import Whole, drawn, loaded, plain, print_json, table
+from ._shared import Count, Whole, drawn, loaded, plain, print_json, table
 
 if TYPE_CHECKING:
     from ..config.tree import Config
@@ -26,22 +25,6 @@ if TYPE_CHECKING:
     from ._layers import Layers
 
 SECTIONS = ("metric", "data")  # that --set may speak of
-
-
-class Count(click.ParamType[int]):
-    """A count that may be written 50k."""
-
-    name = "count"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number, or UsageError."""
-        try:
-            number = parse_count(value)
-        except ValueError as error:
-            raise UsageError(str(error), key="count", value=value) from None
-        if not isinstance(number, int) or number < 1:
-            raise UsageError("give 1 or more, as in 50k", key="count", value=value)
-        return number
 
 
 @click.command("evaluate", short_help="Measure a trained generator, or pictures.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,15 +11,19 @@ import click
 
 from ..errors import GanzooError, UsageError, one_line
 from ..io.activity import doing
+from . import _ranks
 from ._echo import echo
 from ._patience import patience
-from ._shared import Whole, counted, loaded, plain
+from ._shared import Count, Whole, counted, loaded, plain
+from ._voice import speaks
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..distributed.ranks import Ranks
     from ..generate.sampling import LoadedGenerator
 
+APART = ("image", "video")  # of which a folder holds nothing but a file a sample
 CORNERS, BETWEEN = 5, 16  # samples that a walk passes, and frames from one to the next
 # Ending of --out -> the modalities that it is for, none for all.
 FORMS: dict[str, tuple[str, ...]] = {
@@ -32,7 +38,7 @@ FORMS: dict[str, tuple[str, ...]] = {
 
 @click.command("generate", short_help="Draw pictures from a trained generator.")
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--count", type=Whole(min=1), default=64, show_default=True, help="How many samples.")
+@click.option("--count", type=Count(), default=64, show_default=True, help="How many samples: 50k.")
 @click.option(
     "--seed",
     type=Whole(0, (1 << 63) - 1),
@@ -84,8 +90,60 @@ def command(
     as_is: bool,
     interpolate: Path | None,
 ) -> None:
-    """Draw samples from SOURCE, a run folder or a generator.safetensors."""
-    _check_places(out, interpolate)
+    """Draw samples from SOURCE, a run folder or a generator.safetensors.
+
+    Under torchrun each rank draws its share of the samples, and they are those of one process.
+    """
+    about = given, as_is, count, seed
+    with _ranks.left_to_the_first():
+        with _ranks.first_alone() as joined:
+            if speaks():
+                _check_places(out, interpolate)
+            generator, read = _prepared(source, out, interpolate, about)
+        count = len(next(iter(read.values()))) if read else count
+        try:
+            with patience(f"drawing {counted(count, 'sample')}"), _cleaning_up():
+                _draw(generator, (count, seed, label, read), truncation, out, joined)
+                if interpolate is not None and speaks():
+                    doing("drawing the walk")
+                    _walk(generator, seed, label, truncation, interpolate)
+        except OSError as error:
+            raise GanzooError(
+                f"--out {out}: cannot be written: {error.strerror or one_line(error)}"
+            ) from None
+    if speaks():
+        echo(f"{out}  ({counted(count, 'sample')}, seed {seed})")
+        if interpolate is not None:
+            echo(str(interpolate))
+
+
+@contextlib.contextmanager
+def _cleaning_up() -> Iterator[None]:
+    """Within, a signal to end is an exception, so that nothing half done is left."""
+    from ._report import stops
+
+    def end(number: int) -> None:
+        raise KeyboardInterrupt
+
+    with stops(end):
+        yield
+
+
+def _prepared(
+    source: Path, out: Path, interpolate: Path | None, about: tuple[Path | None, bool, int, int]
+) -> tuple[LoadedGenerator, dict[str, Tensor]]:
+    """The generator, and what it reads; about: --given, --as-is, --count and --seed."""
+    generator = _opened(source, out)
+    if interpolate is not None:
+        generator.check_room(CORNERS * BETWEEN, "interpolate")
+    read = _read(generator, *about)
+    if read and interpolate is not None:
+        raise UsageError("--interpolate: this generator draws from pictures, not from noise alone")
+    return generator, read
+
+
+def _opened(source: Path, out: Path) -> LoadedGenerator:
+    """The generator, which draws what such a file can hold; a line where its part has changed."""
     registry = loaded().registry
     with patience():
         from .. import load
@@ -97,32 +155,41 @@ def command(
     version = registry.get(
         "generator", f"{made.distribution}:{made.plugin}/{made.component}"
     ).version
-    if version != made.version:
+    if version != made.version and speaks():
         line = (
             f"note: made with {made.distribution} {made.version} and drawn with {version}; the "
             f"pictures may differ"
         )
         echo(plain(line), err=True)
-    if interpolate is not None:
-        generator.check_room(CORNERS * BETWEEN, "interpolate")
-    read = _read(generator, given, as_is, count, seed)
-    if read and interpolate is not None:
-        raise UsageError("--interpolate: this generator draws from pictures, not from noise alone")
-    count = len(next(iter(read.values()))) if read else count
-    try:
-        with patience(f"drawing {counted(count, 'sample')}"):
-            drawn = generator.sample(count, seed, label, read, truncation=truncation)
+    return generator
+
+
+def _draw(
+    generator: LoadedGenerator,
+    wanted: tuple[int, int, int | None, dict[str, Tensor]],
+    truncation: float | None,
+    out: Path,
+    joined: Ranks | None,
+) -> None:
+    """Draw this rank's share, and write it; what is one file, the first rank writes."""
+    from ..distributed.ranks import ALONE
+    from ..generate import together
+
+    ranks = joined or ALONE
+    count, read = wanted[0], wanted[3]
+    shares = together.shares_of(ranks, generator, count)
+    apart = not out.suffix and generator.spec.modality in APART
+    if ranks.first and not apart:
+        generator.check_room(count)
+    own = together.draw(ranks, generator, *wanted, truncation=truncation)
+    drawn = own if apart else together.joined(ranks, shares, own)
+    if out.suffix:
+        if ranks.first:
             _write(generator, drawn, out, read.get("image"))
-            if interpolate is not None:
-                doing("drawing the walk")
-                _walk(generator, seed, label, truncation, interpolate)
-    except OSError as error:
-        raise GanzooError(
-            f"--out {out}: cannot be written: {error.strerror or one_line(error)}"
-        ) from None
-    echo(f"{out}  ({counted(count, 'sample')}, seed {seed})")
-    if interpolate is not None:
-        echo(str(interpolate))
+        return
+    with together.whole_folder(out, ranks) as folder:
+        if apart or ranks.first:
+            _write_each(generator, drawn, folder, shares[ranks.rank].start if apart else 0)
 
 
 def _check_places(out: Path, interpolate: Path | None) -> None:
@@ -137,8 +204,21 @@ def _check_places(out: Path, interpolate: Path | None) -> None:
     from ..io.files import check_folder
 
     check_folder(out.parent if out.suffix else out, "out", out)
+    if not out.suffix:
+        _check_free(out)
     if interpolate is not None:
         check_folder(interpolate.parent, "interpolate", interpolate)
+
+
+def _check_free(folder: Path) -> None:
+    """Raises UsageError for a folder that a new one cannot take the place of."""
+    from ..io.files import check_folder
+
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UsageError(f"--out {folder}: holds files already; name another folder")
+    if folder.is_mount():
+        raise UsageError(f"--out {folder}: a disk of its own; name a folder in it")
+    check_folder(folder.resolve().parent, "out", folder)
 
 
 def _check_form(out: Path, generator: LoadedGenerator) -> None:
@@ -211,31 +291,24 @@ def _vectors(generator: LoadedGenerator, given: Path, count: int) -> Tensor:
 
 
 def _write(
-    generator: LoadedGenerator, samples: object, out: Path, image: Tensor | None = None
+    generator: LoadedGenerator, samples: Tensor, out: Path, image: Tensor | None = None
 ) -> None:
-    """One grid, one table of numbers, or a file a sample; in a grid, beside the picture given."""
-    from torch import Tensor
-
+    """One grid, or one table of numbers; in a grid, beside the picture given."""
     from ..contracts import Spec
     from ..generate.drawing import side_by_side
     from ..generate.pictures import write_picture
 
-    assert isinstance(samples, Tensor)
-    if out.suffix.lower() not in ("", ".png"):
+    if out.suffix.lower() != ".png":
         from ..io.files import write_bytes
 
         out.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(out, _whole(generator, samples, out.suffix.lower()))
         return
-    if out.suffix:
-        if image is None:
-            write_picture(out, samples, generator.spec)
-            return
-        shown = side_by_side([image, samples])
-        write_picture(out, shown, Spec(tuple(shown.shape[1:])))
+    if image is None:
+        write_picture(out, samples, generator.spec)
         return
-    out.mkdir(parents=True, exist_ok=True)
-    _write_each(generator, samples, out)
+    shown = side_by_side([image, samples])
+    write_picture(out, shown, Spec(tuple(shown.shape[1:])))
 
 
 def _whole(generator: LoadedGenerator, samples: Tensor, ending: str) -> bytes:
@@ -264,8 +337,8 @@ def _rate(generator: LoadedGenerator) -> int:
     return rate_of(data if isinstance(data, dict) else {})
 
 
-def _write_each(generator: LoadedGenerator, samples: Tensor, folder: Path) -> None:
-    """A file a sample where one has a form of its own, else all in one."""
+def _write_each(generator: LoadedGenerator, samples: Tensor, folder: Path, start: int) -> None:
+    """A file a sample where one has a form of its own, else all in one; start: the first's."""
     from ..generate.images import to_bytes, to_image
     from ..generate.pictures import png
     from ..generate.sounds import is_sound
@@ -273,7 +346,7 @@ def _write_each(generator: LoadedGenerator, samples: Tensor, folder: Path) -> No
 
     spec = generator.spec
     if spec.modality == "image":
-        for i, image in enumerate(to_bytes(samples)):
+        for i, image in enumerate(to_bytes(samples), start):
             write_bytes(folder / f"{i:06d}.png", png(to_image(image)))
         return
     together = {"tokens": ".txt", "table": ".csv"}.get(spec.modality)
@@ -281,7 +354,7 @@ def _write_each(generator: LoadedGenerator, samples: Tensor, folder: Path) -> No
         write_bytes(folder / f"samples{together}", _whole(generator, samples, together))
         return
     each = {"video": ".gif", "signal": ".wav" if is_sound(spec) else ""}.get(spec.modality, "")
-    for i, sample in enumerate(samples if each else ()):
+    for i, sample in enumerate(samples if each else (), start):
         write_bytes(folder / f"{i:06d}{each}", _whole(generator, sample[None], each))
     if spec.modality != "video":  # points and signals have no picture of their own
         write_bytes(folder / "samples.safetensors", tensor_bytes({"samples": samples}))

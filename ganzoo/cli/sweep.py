@@ -72,6 +72,12 @@ OWN = ("tries", "preset", "draws", "alone", "seeds", "seconds", "score", "halvin
     help="Processes here, or actors of a Ray cluster.",
 )
 @click.option(
+    "--gpus",
+    type=Real(min=0.0),
+    metavar="SHARE",
+    help="GPUs of a trial on Ray: 0.25 for four trials on one; 1 by default.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
@@ -95,6 +101,7 @@ def command(
     report_of: Path | None,
     jobs: int,
     executor_name: str,
+    gpus: float | None,
     dry_run: bool,
     as_json: bool,
     **given: Any,
@@ -125,20 +132,22 @@ def command(
     if dry_run:
         _list(plan, as_json)
         return 0
-    executor = _executor(executor_name, jobs)
+    executor = _executor(executor_name, jobs, gpus)
     if resume is None:
         running.begin(folder, plan)
     return _run(folder, jobs, executor, as_json)
 
 
-def _executor(name: str, jobs: int) -> Executor | None:
+def _executor(name: str, jobs: int, gpus: float | None) -> Executor | None:
     """Where trials are trained, if not here."""
     if name == "local":
+        if gpus is not None:
+            raise UsageError("--gpus: goes with --executor ray; here each trial has one by turns")
         return None
     from ..sweeps.on_ray import OnRay
 
     with patience("asking for the cluster"):
-        return OnRay(jobs)
+        return OnRay(jobs, gpus)
 
 
 def _refuse_more(

@@ -143,7 +143,7 @@ def command(
         raise UsageError("--json: goes with --dry-run; a training's figures are in its log.jsonl")
     ranks = _ranks.join(given["device"])
     if ranks is not None and not ranks.first:
-        return _ranks.follow(ranks)
+        return _ranks.follow(ranks, loaded().registry)
     if resume is not None:
         if given["recipe"] or given["config_file"] or out or save_recipe:
             raise UsageError(
@@ -315,7 +315,7 @@ def run(
     from ..assembly import memory
     from ..doctor.live import Watch
     from ..io.activity import heard
-    from ..training import following
+    from ..training import failures, following
     from ..training import resume as resuming
     from ..training import rollback as recovery
     from ..training import run_folder as runs
@@ -336,7 +336,8 @@ def run(
         if training.images >= goal:
             say(f"note: this run has shown its {goal:,} images already; --images N extends it")
         say(f"run folder: {folder}")
-        with stopping(training, reporter.announce), heard(now_and_then):
+        kept = failures.kept(training, folder)
+        with stopping(training, reporter.announce), heard(now_and_then), kept:
             recovery.run(training, say)
     except torch.OutOfMemoryError:
         raise memory.after_failure(pipeline) from None

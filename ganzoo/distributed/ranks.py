@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..errors import DeviceError, GanzooError, Incompatible, UsageError, shown
 from ..nn.shares import sharing
 from .draws import WholeDraws
+from .roll_call import RollCall
 
 JOIN = timedelta(minutes=5)  # in which all ranks have to be there
 WAIT = "GANZOO_WAIT_MINUTES"  # of the environment: the longest that a rank waits later on
@@ -39,6 +40,7 @@ class Ranks:
     def __init__(self, rank: int = 0, count: int = 1, device: torch.device | None = None) -> None:
         self.rank, self.count = rank, count
         self.device = device  # where it computes; None where the configuration alone says it
+        self.roll_call: RollCall | None = None
         # Entered around the message of every average, for who wants to know how long it takes.
         self.timed: Callable[[Tensor], contextlib.AbstractContextManager[Any]] | None = None
 
@@ -94,7 +96,7 @@ class Ranks:
         if self.count == 1:
             return
         joined = torch.cat([tensor.to(precision).flatten() for tensor in tensors])
-        with _answering(), self.timed(joined) if self.timed else contextlib.nullcontext():
+        with self._answering(), self.timed(joined) if self.timed else contextlib.nullcontext():
             dist.all_reduce(joined)
         joined = joined / self.count
         means = joined.split([tensor.numel() for tensor in tensors])
@@ -106,7 +108,7 @@ class Ranks:
         if self.count == 1:
             return [*numbers]
         largest = torch.tensor(numbers)
-        with _answering():
+        with self._answering():
             dist.all_reduce(largest, dist.ReduceOp.MAX)
         return largest.tolist()
 
@@ -115,7 +117,7 @@ class Ranks:
         if self.count == 1:
             return content
         size = torch.tensor([len(content)])
-        with _answering():
+        with self._answering():
             dist.broadcast(size, 0)
             data = torch.empty(int(size), dtype=torch.uint8)
             if self.first:
@@ -127,11 +129,31 @@ class Ranks:
         """As `give`, what JSON can say."""
         return json.loads(self.give(json.dumps(tree).encode() if self.first else b""))
 
+    def gathered(self, own: Tensor, counts: Sequence[int]) -> Tensor:
+        """The rows of all ranks one after another, on the first; on the others, their own alone.
+
+        counts: the rows that each rank has
+        """
+        if self.count == 1:
+            return own
+        with self._answering():
+            if not self.first:
+                if len(own):
+                    dist.send(own.contiguous(), 0)
+                return own
+            whole = own.new_empty(sum(counts), *own.shape[1:])
+            parts = whole.split([*counts])
+            parts[0].copy_(own)
+            for rank in range(1, self.count):
+                if counts[rank]:
+                    dist.recv(parts[rank], rank)
+        return whole
+
     def equal_weights(self, nets: Sequence[nn.Module]) -> None:
         """Give every rank the first one's weights and buffers."""
         if self.count == 1:
             return
-        with _answering(), torch.no_grad():
+        with self._answering(), torch.no_grad():
             for net in nets:
                 for tensor in (*net.parameters(), *net.buffers()):
                     there = tensor.detach().contiguous()
@@ -154,6 +176,8 @@ class Ranks:
         name = [*about][len(about) - worst // self.count]
         rank = worst % self.count
         value = self._of(rank, str(about[name]))
+        if self.roll_call is not None:
+            self.roll_call.end()
         raise Unlike(
             f"rank {rank} has another {name} than rank 0: {shown(value)} for {shown(theirs[name])}",
             remedy="start all ranks with the same code, settings, data and kind of device",
@@ -163,34 +187,35 @@ class Ranks:
         """What one rank says."""
         content = text.encode()[:200].ljust(200)
         data = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-        with _answering():
+        with self._answering():
             dist.broadcast(data, rank)
         return data.numpy().tobytes().decode(errors="replace").strip()
 
+    def lost(self, error: Exception) -> RankGone | None:
+        """What an error says of the other ranks, if it is what their end makes of a message."""
+        if not any(sign in str(error) for sign in GONE):
+            return None
+        who = self.roll_call.missing() if self.roll_call is not None else "another rank"
+        return RankGone(f"{who} has ended or does not answer", remedy="its own line says why")
+
+    @contextlib.contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Raises RankGone where another rank does not answer."""
+        try:
+            yield
+        except RuntimeError as error:
+            raise self.lost(error) or error from None
+
     def leave(self) -> None:
         """Say goodbye, where there is somebody."""
+        if self.roll_call is not None:
+            self.roll_call.end()
         if self.count > 1 and dist.is_initialized():
             with contextlib.suppress(Exception):
                 dist.destroy_process_group()
 
 
 ALONE = Ranks()
-
-
-@contextlib.contextmanager
-def _answering() -> Iterator[None]:
-    """Raises RankGone where another rank does not answer."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise gone(error) or error from None
-
-
-def gone(error: Exception) -> RankGone | None:
-    """What an error says of the other ranks, if it is what the others' end makes of a message."""
-    if not any(sign in str(error) for sign in GONE):
-        return None
-    return RankGone("another rank has ended or does not answer", remedy="its own line says why")
 
 
 def started_by_torchrun() -> bool:
@@ -218,9 +243,11 @@ def join(device: str) -> Ranks:
     try:
         store = _store(count)
         dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=wait)
+        met = Ranks(rank, count, own)
+        met.roll_call = RollCall(store, rank, count, asks=rank == 0 or local == 0)
     except (RuntimeError, ValueError) as error:
         raise GanzooError(f"rank {rank} cannot meet the others: {error}") from None
-    return Ranks(rank, count, own)
+    return met
 
 
 def _wait() -> timedelta:

@@ -14,7 +14,7 @@ from ..components.isolation import contained
 from ..components.options import convert
 from ..contracts import Condition, Spec
 from ..contracts.game import conditioned
-from ..engine.randomness import forked, reseed
+from ..engine.randomness import derive, forked, reseed
 from ..engine.simulation import peak_of
 from ..engine.sizes import check_samples
 from ..errors import BrokenPlugin, UsageError, one_line, shown
@@ -22,6 +22,9 @@ from .generator_file import Header
 
 CHUNK = 256  # samples drawn at once, and fewer when they have more than CHUNK_NUMBERS together
 CHUNK_NUMBERS = 1 << 23
+
+
+Share = tuple[int, int]  # (which, of how many): what one of several processes draws
 
 
 @torch.no_grad()
@@ -34,12 +37,14 @@ def sample(
     label: int | None = None,
     given: Mapping[str, Tensor] | None = None,
     options: Mapping[str, Any] = MappingProxyType({}),
+    share: Share = (0, 1),
 ) -> Tensor:
     """Samples [count, *shape] of a net in evaluation mode;
     the same seed gives the same latents on every device.
 
     Labels, for a conditional net: the given one, or every class in turn. given: what it reads,
-    [count, ...] by name. options: those of sampling alone, which the net's `sampling` lists.
+    [count, ...] by name. options: those of sampling alone, which the net's `sampling` lists. share:
+    those of the samples that are drawn; all shares one after another are what one draws
     """
     latents = net.draw_latents(  # type: ignore[operator]
         count, torch.Generator().manual_seed(seed), **options
@@ -49,8 +54,24 @@ def sample(
         labels = (
             torch.arange(count) % spec.classes if label is None else torch.full((count,), label)
         )
-    with _at_rest(net, seed):
-        return _of_latents(net, latents, labels, given or {}, chunk_of(spec))
+    chunk, rows = chunk_of(spec), rows_of(count, spec, share)
+    drawn = []
+    for start in range(rows.start, rows.stop, chunk):
+        # What the net draws by chance hangs on nothing but the seed and the place of the chunk.
+        own = derive(seed, "chunk", start // chunk) if start else seed
+        part = slice(start, start + chunk)
+        with _at_rest(net, own):
+            drawn.append(_of_latents(net, part, latents, labels, given or {}))
+    return torch.cat(drawn) if drawn else torch.empty(0, *spec.shape)
+
+
+def rows_of(count: int, spec: Spec, share: Share) -> range:
+    """The samples of a share: whole chunks, since a net may draw others in other company."""
+    which, shares = share
+    chunk = chunk_of(spec)
+    chunks = -(-count // chunk)
+    ends = (min(chunks * number // shares * chunk, count) for number in (which, which + 1))
+    return range(*ends)
 
 
 @contextmanager
@@ -74,21 +95,19 @@ def _device_of(net: nn.Module) -> torch.device:
 
 def _of_latents(
     net: nn.Module,
+    part: slice,
     latents: Tensor,
     labels: Tensor | None,
     given: Mapping[str, Tensor],
-    chunk: int,
 ) -> Tensor:
+    """What a net draws of a part of latents."""
     device = _device_of(net)
-    drawn = [
-        net(
-            latents[i : i + chunk].to(device),
-            None if labels is None else labels[i : i + chunk].to(device),
-            **{name: each[i : i + chunk].to(device) for name, each in given.items()},
-        ).float()
-        for i in range(0, len(latents), chunk)
-    ]
-    return torch.cat(drawn)
+    drawn: Tensor = net(
+        latents[part].to(device),
+        None if labels is None else labels[part].to(device),
+        **{name: each[part].to(device) for name, each in given.items()},
+    )
+    return drawn.float()
 
 
 def chunk_of(spec: Spec) -> int:
@@ -143,12 +162,15 @@ class LoadedGenerator:
         seed: int = 0,
         label: int | None = None,
         given: Mapping[str, Tensor] | None = None,
+        share: Share = (0, 1),
         **options: Any,
     ) -> Tensor:
         """Samples [count, *shape], images in [-1, 1];
         the same count and seed give the same samples.
 
         given: what it reads, [count, ...] by name, images in [-1, 1]
+        share: (which, of how many) of equal shares that are drawn; all one after another are the
+            samples
         options: those of sampling alone, as `truncation=0.7`; which there are, the generator says.
 
         Raises UsageError for others, and where what it reads is missing or of another shape;
@@ -167,12 +189,11 @@ class LoadedGenerator:
             raise UsageError(f"this generator {has}", key="label", value=label)
         self._check_given(count, given or {})
         chosen = self.sampling_options(options)
-        self.check_room(count)
+        self.check_room(max(len(rows_of(count, self.spec, share)), 1))
+        about = {"label": label, "given": given, "options": chosen, "share": share}
         try:
             with contained():
-                return sample(
-                    self.net, count, seed, spec=self.spec, label=label, given=given, options=chosen
-                )
+                return sample(self.net, count, seed, spec=self.spec, **about)  # type: ignore[arg-type]
         except UsageError:
             raise
         except Exception as error:
@@ -204,7 +225,7 @@ class LoadedGenerator:
         drawn = []
         for latent in torch.cat(way).split(1):
             with _at_rest(self.net, seed):
-                drawn.append(_of_latents(self.net, latent, labels, {}, 1))
+                drawn.append(_of_latents(self.net, slice(None), latent, labels, {}))
         return torch.cat(drawn)
 
     def sampling_options(self, given: Mapping[str, Any]) -> dict[str, Any]:

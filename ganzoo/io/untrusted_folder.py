@@ -16,7 +16,8 @@ from typing import BinaryIO
 from ..errors import BadFile
 from .untrusted_files import open_regular, read_limited
 
-FOLDERS = ("checkpoints", "samples", "averages")  # what ganzoo makes in a run folder beside files
+# What ganzoo makes in a run folder beside files.
+FOLDERS = ("checkpoints", "samples", "averages", "failures")
 JUNCTION = getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", -1)  # a link between folders on Windows
 
 

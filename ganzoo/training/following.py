@@ -4,10 +4,7 @@ but what went wrong with itself.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import platform
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +18,9 @@ from ..components.registry import Registry
 from ..config.layers import Meant
 from ..config.tree import Config
 from ..distributed.ranks import Ranks
+from ..distributed.software import digest, software
 from ..distributed.states import given_state
+from . import failures
 from . import rollback as recovery
 from .loop import Training
 
@@ -43,7 +42,8 @@ def meet(training: Training, resumed: bool) -> None:
     """Let the other ranks begin where this one stands."""
     ranks = training.ranks
     if ranks.count > 1:
-        ranks.tell({"resumed": resumed})
+        place = "" if training.folder is None else str(training.folder.absolute())
+        ranks.tell({"resumed": resumed, "folder": place})
         if resumed:
             given_state(ranks, training.state_dict())
         ranks.equal_weights([training.pipeline.parts.net(side) for side in training.engine.plain])
@@ -66,7 +66,8 @@ def follow(ranks: Ranks, registry: Registry, heard: Callable[[Training], Any]) -
     if begun["resumed"]:
         training.load_state_dict(given_state(ranks))
     ranks.equal_weights([pipeline.parts.net(side) for side in training.engine.plain])
-    with heard(training):
+    folder = Path(begun["folder"]) if begun["folder"] else None
+    with heard(training), failures.kept(training, folder):
         recovery.run(training, lambda line: None)
 
 
@@ -76,11 +77,8 @@ def identity(pipeline: Pipeline) -> dict[str, str]:
     name = "" if device.type != "cuda" else f" {torch.cuda.get_device_name(device)}"
     sizes = [tuple(p.shape) for net in pipeline.parts.nets.values() for p in net.parameters()]
     return {
-        "Python": platform.python_version(),
-        "PyTorch": torch.__version__,
+        **software(),
         "versions of plugins": json.dumps(dict(pipeline.versions)),
-        "code": _sum_of_code(),
-        "command line": " ".join(sys.argv[1:]),
         "device": f"{device.type}{name}",
         "precision": pipeline.parts.precision,
         "engine": pipeline.engine,
@@ -90,14 +88,4 @@ def identity(pipeline: Pipeline) -> dict[str, str]:
 
 
 def _sum_of(content: Mapping[str, Any]) -> str:
-    return _digest(json.dumps(content, sort_keys=True, default=str).encode())
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:12]
-
-
-def _sum_of_code() -> str:
-    """A sum of this package's own files."""
-    files = sorted(Path(__file__).parents[1].rglob("*.py"))
-    return _digest(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files))
+    return digest(json.dumps(content, sort_keys=True, default=str).encode())

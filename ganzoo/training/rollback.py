@@ -8,7 +8,6 @@ from collections.abc import Callable
 import torch
 
 from ..components.isolation import contained
-from ..distributed.ranks import gone
 from ..distributed.states import given_state
 from ..errors import BadRun, GanzooError
 from ..io import checkpoints as checkpoint
@@ -78,7 +77,7 @@ def _train(training: Training) -> None:
     except (GanzooError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        if training.ranks.count > 1 and (lost := gone(error)):
+        if training.ranks.count > 1 and (lost := training.ranks.lost(error)):
             raise lost from None
         blamed = training.pipeline.blame(error)
         if blamed is error:

@@ -253,9 +253,8 @@ def test_a_small_file_of_large_samples(tmp_path, cli):
     done = cli("generate", path, "--out", tmp_path / "x.png")
     assert done.code == 1 and done.err.startswith("Error: --count 64: ") and done.out == ""
     assert not (tmp_path / "x.png").exists()
-    done = cli(
-        "generate", path, "--count", 1, "--out", tmp_path, "--interpolate", tmp_path / "x.gif"
-    )
+    places = ("--out", tmp_path / "drawn", "--interpolate", tmp_path / "x.gif")
+    done = cli("generate", path, "--count", 1, *places)
     assert done.code == 1 and done.err.startswith("Error: --interpolate 80: ")
 
 

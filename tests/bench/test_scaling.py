@@ -1,10 +1,13 @@
 """`ganzoo bench --ranks`: the numbers that are asked for, the table, and jobs of torchrun."""
 
 import json
+import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
+from launched import wait_for
 
 from ganzoo import cli
 from ganzoo.bench import scaling
@@ -129,3 +132,20 @@ def test_what_a_rank_finds_wrong_is_said_once(capsys):
     error = capsys.readouterr().err
     assert "under torchrun every rank has a device of its own" in error
     assert sum(line.startswith("Error: ") for line in error.splitlines()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_end_ends_the_job_and_its_ranks(tmp_path, number):
+    line = [sys.executable, "-m", "ganzoo", "bench", *TINY, "--ranks", "1,2", "--seconds", "60"]
+    with subprocess.Popen(line, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+        found = psutil.Process(process.pid)
+        wait_for(lambda: len(found.children(recursive=True)) > 1)  # torchrun, and a rank
+        below = found.children(recursive=True)
+        process.send_signal(number)
+        process.wait(60)
+    left = psutil.wait_procs(below, timeout=10)[1]
+    for each in left:
+        each.kill()
+    assert not left, "torchrun or a rank"
+    assert process.returncode == 128 + number

@@ -134,7 +134,7 @@ def refused(cli: Cli, code: int, *arguments: object, says: tuple[str, ...] = ())
         ("data inspect x --resolution 8 --resolution 9", ("--resolution is given twice",)),
         ("generate x --seed 1 --seed 2", ("--seed is given twice",)),
         ("generate x --count 0", ("--count 0: give 1 or more",)),
-        ("generate x --count x", ("--count x: give a whole number",)),
+        ("generate x --count x", ("--count x: give a count, as in 500",)),
         ("train --batch-size 0", ("--batch-size 0: give 1 or more",)),
         ("train --set gen.width=0", ("--set gen.width=0: give more than 0",)),
         ("train --batch-size 50000", ("take at most: --batch-size 10000",)),

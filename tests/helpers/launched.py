@@ -14,10 +14,10 @@ TINY = ["--data", "ring", "--gen", "mlp", "--disc", "mlp", "--loss", "hinge", "-
 TINY += ["--set", "gen.width=8", "--set", "disc.width=8", "--set", "samples.count=4"]
 
 
-def torchrun(folder, *flags, ranks=2, restarts=0, **environment):
-    """A training under torchrun, started; with what it says."""
+def torchrun(folder, *flags, ranks=2, restarts=0, command="train", **environment):
+    """A training under torchrun, or another command, started; with what it says."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(ranks)]
-    launcher += ["--max-restarts", str(restarts), "--standalone", "-m", "ganzoo", "train"]
+    launcher += ["--max-restarts", str(restarts), "--standalone", "-m", "ganzoo", command]
     return subprocess.Popen(
         [*launcher, *map(str, flags)],
         cwd=folder,

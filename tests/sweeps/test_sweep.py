@@ -446,7 +446,7 @@ def test_a_trial_that_somebody_else_stopped_stops_the_sweep(tmp_path):
 
 def test_the_command_ends_as_if_it_had_been_stopped_then(tmp_path, cli, monkeypatch):
     executor = Here(lambda task: True)
-    monkeypatch.setattr("ganzoo.cli.sweep._executor", lambda name, jobs: executor)
+    monkeypatch.setattr("ganzoo.cli.sweep._executor", lambda name, jobs, gpus: executor)
     done = cli("sweep", *FLAGS, "--try", "gen.width=8", "--out", tmp_path / "sweep")
     assert done.code == 128 + signal.SIGTERM, done.err
     assert "stopped; 0 trials ended" in done.err and "unexpected" not in done.err
