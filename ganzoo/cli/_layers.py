@@ -20,6 +20,8 @@ from ..errors import BadConfig, GanzooError, UsageError, shown
 from ._patience import patience
 from ._words import FLAGS, MANY, Words
 
+TUNE = "tune"  # the option of a penalty whose weight can follow the training
+
 
 class Layers:
     """The layers so far; `words` learns who gave each setting, so
@@ -120,9 +122,28 @@ def configure(
                 # Before --set speaks of options of a part that is not there.
                 _get(registry, kind, name, section=f"{family}.{name}")
                 layers.add({family: {name: {}}}, f"--{family} {name}", whole=True)
+    if given.get("tune_gamma"):
+        _tune(registry, layers)
     for text in given["settings"]:
         layers.set(text)
     return layers
+
+
+def _tune(registry: Registry, layers: Layers) -> None:
+    """Let the weights of all penalties follow the training that can; raises UsageError where none
+    can.
+    """
+
+    def able(part: Component) -> bool:
+        return TUNE in part.options()
+
+    names = [name for name, on in layers.tree.get("reg", {}).items() if on is not False]
+    found = [name for name in names if able(_get(registry, "regularizer", name))]
+    if not found:
+        others = [part.name for part in registry.components("regularizer") if able(part)]
+        ways = " or ".join(f"--reg {name}" for name in others)
+        raise UsageError(f"--tune-gamma: no penalty has a weight that can follow; add {ways}")
+    layers.add({"reg": {name: {TUNE: True} for name in found}}, "--tune-gamma", whole=True)
 
 
 def _own(registry: Registry, chosen: Tree) -> advice.Advice | None:

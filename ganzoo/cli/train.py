@@ -89,6 +89,9 @@ def machine_flags(function: Callable[..., int]) -> Callable[..., int]:
 @machine_flags
 @click.option("--keep", metavar="N", help="Checkpoints to keep.")
 @click.option(
+    "--tune-gamma", is_flag=True, help="Let the weights of gradient penalties follow the training."
+)
+@click.option(
     "--on-nan",
     metavar="NAME",
     help="When a loss is not finite: stop, or rollback to the last checkpoint.",

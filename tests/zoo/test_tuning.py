@@ -190,3 +190,20 @@ def test_it_holds_back_what_would_die():
         run.run()
         ends[tune] = float(run.pipeline.parts.regularizers["r1"].scale(1.0))
     assert ends[False] == 1e5 and ends[True] < 1e3
+
+
+def test_the_flag_tunes_every_penalty_that_can_be(cli):
+    done = cli(
+        "train", "--data", "dirac", "--reg", "gp", "--reg", "r2", "--tune-gamma", "--dry-run"
+    )
+    assert done.code == 0, done.err
+    settings = configuration.parse(done.out.encode(), "stdout")
+    assert settings["reg"]["r2"]["tune"] is True and "tune" not in settings["reg"]["gp"]
+
+
+def test_the_flag_says_what_can_be_tuned_where_nothing_is(cli):
+    done = cli("train", "--data", "dirac", "--reg", "none", "--tune-gamma", "--dry-run")
+    assert done.code == 2 and done.err.count("\n") == 1
+    assert "--tune-gamma: no penalty has a weight that can follow; add --reg r1 or --reg r2" in (
+        done.err
+    )
