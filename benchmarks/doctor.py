@@ -221,6 +221,7 @@ def built(name: str) -> Tree:
 HASTY = rates(2e-3, 2e-2, schedule="constant")
 STEADY = {"schedule": "constant", "betas": [0.9, 0.9]}
 AT_ONCE: Tree = {"train": {"updates": "simultaneous"}}
+LONGER: Tree = {"train": {"images": 4 * IMAGES}}
 LONG = {"average": {"half_life": 10**6, "ramp": 0.0}}
 FEWER = joined(UNTOLD, data("few", holdout=0.5), {"train": {"batch_size": 16}})
 WIDE: Tree = {
@@ -280,7 +281,7 @@ HEALTHY: dict[str, list[Training]] = {
     "lsgan and r1": [(each, game("lsgan", r1={"weight": 0.1})) for each in (GRID, DIGITS)],
     "hinge and sn": [(DIGITS, game("hinge", sn={}))],
     "no labels": [(DIGITS, UNTOLD)],
-    "diffaug": [(DIGITS, {"aug": {"diffaug": {}}})],
+    "diffaug": [(DIGITS, {"aug": {"diffaug": {}}, **LONGER})],
     "a tenth held out": [(DIGITS, data("fifth", holdout=0.1))],
 }
 

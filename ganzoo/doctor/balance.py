@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from ..engine.health import AHEAD, MISLED
-from .case import LINES, Case, lasting, quarters
+from .case import LINES, Case, calm, lasting, quarters
 from .finding import Rule, Sign
 
 VERDICT = "that of the log's verdict, in engine/health.py"
@@ -160,7 +160,7 @@ class GammaLow(Rule[Case]):
     SHARE, GROWN, RIGHT = 0.01, 10.0, 0.95
 
     def sign(self, looked: Case) -> Sign | None:
-        since = lasting([value > self.RIGHT for value in looked.column("rank")])
+        since = lasting([value > self.RIGHT for value in calm(looked.column("rank"))])
         parts = [
             (name, quarters(looked.column(f"discriminator.{name}"))) for name in looked.penalties
         ]

@@ -77,9 +77,21 @@ class Case:
 
 
 def lasting(signs: Sequence[bool]) -> int | None:
-    """The first line since which a sign holds to the end, or None when that is too short a time."""
-    count = next((i for i, sign in enumerate(reversed(signs)) if not sign), len(signs))
-    return len(signs) - count if count >= max(LINES, SHARE * len(signs)) else None
+    """The first line since which a sign holds to the end, or None when that is too short a time.
+
+    One line without it between two with it is noise; the last line must have it.
+    """
+    if not any(signs[-1:]):
+        return None
+    first = len(signs) - 1
+    while first and (signs[first - 1] or (first > 1 and signs[first - 2])):
+        first -= 1 if signs[first - 1] else 2
+    return first if len(signs) - first >= max(LINES, SHARE * len(signs)) else None
+
+
+def calm(values: Sequence[float]) -> list[float]:
+    """The median of each value and its neighbours."""
+    return [median(values[max(i - 1, 0) : i + 2]) for i in range(len(values))]
 
 
 def quarters(values: Sequence[float]) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -22,9 +23,9 @@ class Overfit(Rule[Seen]):
     name = "discriminator overfit"
     reason = "a discriminator that knows the samples by heart leads the generator to them alone"
     source = "Karras et al. 2020 (arXiv:2006.06676), section 3, r_v"
-    origin = "chosen: half way from real to generated"
+    origin = "chosen: half way from real to generated, and 2.5 standard errors beyond chance"
     SHARE = 0.5
-    RANK = 0.75
+    RANK, ERRORS = 0.65, 2.5
 
     def sign(self, looked: Seen) -> Sign | None:
         if looked.held is None or not looked.alone or len(looked.held[0]) < LEAST:
@@ -34,17 +35,25 @@ class Overfit(Rule[Seen]):
         fake = looked.logits(looked.drawn, told)
         share = float((real.mean() - held.mean()) / (real.mean() - fake.mean()).clamp(min=1e-6))
         rank = float((real[:, None] > held).float().mean())
-        if share < self.SHARE or rank < self.RANK:
+        least = max(self.RANK, 0.5 + self.ERRORS * error_of_rank(len(real), len(held)))
+        if share < self.SHARE or rank < least:
             return None
         return Sign(
             looked.images,
             f"the mean logit of held-out samples is {share:.0%} of the way from those of the "
             f"training to generated ones, and {rank:.0%} of pairs of the two are told apart; from "
-            f"{self.SHARE:.0%} and {self.RANK:.0%} on counted",
+            f"{self.SHARE:.0%} and {least:.0%} on counted",
         )
 
     def change(self, looked: Seen) -> Mapping[str, object]:
         return looked.case.rate("disc")
+
+
+def error_of_rank(one: int, other: int) -> float:
+    """The standard error of the share of pairs in which the one is larger, of so many numbers each
+    that are alike (Mann and Whitney 1947).
+    """
+    return math.sqrt((one + other + 1) / (12 * one * other))
 
 
 class Memorising(Rule[Seen]):

@@ -16,7 +16,7 @@ from ganzoo.components.loading import zoo
 from ganzoo.contracts import Augmentation, Dataset, Spec
 from ganzoo.doctor import balance, data, growth, judged, outputs, samples
 from ganzoo.doctor import rules as all_rules
-from ganzoo.doctor.case import Case, lasting, open_case, quarters
+from ganzoo.doctor.case import Case, calm, lasting, open_case, quarters
 from ganzoo.doctor.finding import Rule
 from ganzoo.errors import BadFile, GanzooError
 from ganzoo.training.meters import NotFinite
@@ -261,6 +261,11 @@ def test_what_cannot_be_judged_is_one_line(tmp_path, cli):
 def test_signs_that_a_line_lacks_are_no_signs():
     assert lasting([False, True, True, True, True]) == 1
     assert lasting([True] * 3) is None and lasting([]) is None
+    assert lasting([False, True, True, False, True, True]) == 1, "one line without is noise"
+    assert lasting([True, True, False, False, True, True]) is None, "two are not"
+    assert lasting([True, True, True, True, False]) is None, "it is over"
+    assert lasting([False, True, False, True, True]) == 1
+    assert calm([1.0, 9.0, 2.0, 3.0]) == [5.0, 2.0, 3.0, 2.5]
     assert quarters([math.nan] * 9) == []
     empty = Case({}, 0, 1, [{"images": 100.0}] * 8, [])
     assert all_rules.of_log(empty) == []
