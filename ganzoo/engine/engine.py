@@ -126,8 +126,9 @@ class Engine:
     def _finish(self, side: Side, inputs: Inputs, computed: Computed, measure: bool) -> Report:
         """Measure, and change the net by its gradients; never done twice."""
         names, values, judged = computed
-        self._average(side, values)
-        with self._as_one(inputs, 1):
+        if self.ranks.count > 1:
+            self._average(side, values)
+        with self.ranks.as_one(len(inputs[1])):
             if measure and judged:
                 real = judged[3] if len(judged) > 3 else inputs[0].samples
                 more, numbers = figures(tuple(map(whole, judged[:3])), whole(real))
@@ -141,8 +142,6 @@ class Engine:
         """Average gradients and what is reported over the ranks, in one message; the gradients of
         weights that are spread are averages already.
         """
-        if self.ranks.count == 1:
-            return
         gradients = [p.grad for p in self.parts.net(side).parameters() if p.grad is not None]
         whole = [gradient for gradient in gradients if not is_spread(gradient)]
         self.ranks.average([*whole, values], self.reduce)
@@ -150,14 +149,8 @@ class Engine:
     def _drawing(self, inputs: Inputs) -> contextlib.AbstractContextManager[None]:
         """Within, losses see the statistics of all ranks, and draw for them where they can."""
         if self.mode == "eager":
-            return self._as_one(inputs, self.accumulate)
+            return self.ranks.as_one(len(inputs[1]) // self.accumulate)
         return self.ranks.with_own_draws()
-
-    def _as_one(self, inputs: Inputs, parts: int) -> contextlib.AbstractContextManager[None]:
-        """Within, the statistics and random numbers of a batch that is computed in so many parts
-        are those of all ranks together.
-        """
-        return self.ranks.as_one(len(inputs[1]) // parts)
 
     def _gradients(self, side: Side, inputs: Inputs, due: tuple[str, ...]) -> Computed:
         """Losses and gradients, which change nothing but the state that
@@ -197,7 +190,8 @@ class Engine:
             for batch, latents in in_parts(inputs, self.accumulate):
                 total, names, values, judged = self.losses[side](batch, latents, self.progress, due)
                 (total if self.accumulate == 1 else total / self.accumulate).backward()
-                self._rest()
+                if self.ranks.count > 1:
+                    rest(self.parts.nets.values())
                 found.append((names, values, judged))
         if len(found) == 1:
             return found[0]
@@ -217,9 +211,10 @@ class Engine:
         self.optimizers[side].step()
         with torch.no_grad():
             acting = [r for r in self.parts.regularizers.values() if r.on(side) and r.moves]
-            with whole_weights(self.parts.nets_of(side).values() if acting else ()):
-                for regularizer in acting:
-                    regularizer.after_update(net)
+            if acting:
+                with whole_weights(self.parts.nets_of(side).values()):
+                    for regularizer in acting:
+                        regularizer.after_update(net)
             self.parts.game.after_update(side)
 
     @torch.no_grad()
@@ -227,10 +222,6 @@ class Engine:
         """Let the updated nets move their buffers, where they define that."""
         for net in self.parts.nets_of(side).values():
             observe(net, *inputs)
-        self._rest()
-
-    def _rest(self) -> None:
-        """Let go of weights of other ranks, where nets are spread."""
         if self.ranks.count > 1:
             rest(self.parts.nets.values())
 

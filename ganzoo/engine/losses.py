@@ -164,8 +164,9 @@ def losses(parts: Parts, side: Side) -> Losses:
         update = Update(side, nets, batch, latents, progress, views=views, conditions=conditions)
         with _autocast(parts.precision, latents.device.type):
             steps = parts.game.steps(update)
-            totals, reports = zip(*[_of_step(parts, step, due) for step in steps], strict=True)
-            total, report = _summed(totals, [step.weight for step in steps]), _joined(reports)
+            found = [_of_step(parts, step, due) for step in steps]
+            alone = len(found) == 1 and steps[0].weight == 1
+            total, report = found[0] if alone else _together(found, [s.weight for s in steps])
             for name, term in parts.game.terms(update, steps).items():
                 term = scalar(term, "game", f"{name} for the {side}")
                 total = total + term
@@ -218,24 +219,17 @@ def _of_step(parts: Parts, step: Step, due: tuple[str, ...]) -> tuple[Tensor, di
     return total + penalties, report | penalised
 
 
-def _summed(totals: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    """The sum of the steps' losses by their weights."""
-    weighted = [
-        total if weight == 1 else weight * total
-        for total, weight in zip(totals, weights, strict=True)
-    ]
-    return weighted[0] if len(weighted) == 1 else torch.stack(weighted).sum()
-
-
-def _joined(reports: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The means over steps of what they report."""
-    if len(reports) == 1:
-        return reports[0]
-    names = dict.fromkeys(name for report in reports for name in report)
-    return {
-        name: torch.stack([report[name] for report in reports if name in report]).mean()
+def _together(
+    found: Sequence[tuple[Tensor, dict[str, Tensor]]], weights: Sequence[float]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The sum of the steps' losses by their weights, and the means of what they report."""
+    weighted = [weight * total for (total, _), weight in zip(found, weights, strict=True)]
+    names = dict.fromkeys(name for _, report in found for name in report)
+    means = {
+        name: torch.stack([report[name] for _, report in found if name in report]).mean()
         for name in names
     }
+    return torch.stack(weighted).sum(), means
 
 
 def adversarial(loss: Loss, step: Step) -> Tensor:
