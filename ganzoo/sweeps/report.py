@@ -190,7 +190,8 @@ def factors(
     rows = []
     for key in settings[0]["values"]:
         groups = _groups([row["values"].get(key) for row in settings])
-        if len({*groups}) < 2 or len({*ranks}) < 2:
+        # A value of its own for each setting explains all, as any numbering would.
+        if not 1 < len({*groups}) < len(groups) or len({*ranks}) < 2:
             continue
         share, more, sums = _explained(groups, ranks), 0, 0.0
         shuffled = list(groups)
