@@ -108,7 +108,7 @@ def test_gpus_of_a_trial_are_rays(cli):
     assert done.code == 2 and "--gpus: goes with --executor ray" in done.err
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(420)
 def test_more_trials_at_once_than_there_is_room_for(tmp_path):
     """The actor that waits for room gets that of one that has nothing to do any more."""
     with cluster({"num_cpus": 1}):
