@@ -15,7 +15,7 @@ from ganzoo.sweeps import plan as planning
 from ganzoo.sweeps import running
 from ganzoo.sweeps.on_ray import OnRay
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]  # a cluster and its actors on two cores
 TRIES = {"gen.width": [8, 12, 16]}
 LONGER = {"images": 19_200, "precision": "fp32", "engine": "eager"}
 BASE = merge(SMALL, {"train": LONGER, "checkpoint": {"images": 1600}, "log": {"images": 1600}})
