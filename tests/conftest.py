@@ -106,3 +106,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cuda(monkeypatch: pytest.MonkeyPatch) -> recorded.Cuda:
     """Recordings without a GPU."""
     return recorded.stand_in(monkeypatch)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As the ranks of torchrun have."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -29,7 +29,8 @@ class RollCall:
         self.machines = [name.decode(errors="replace") for name in names]
         self._over = threading.Event()
         # Daemons: where this machine is cut off, the store may never return.
-        threading.Thread(target=self._beat, daemon=True).start()
+        self._beating = threading.Thread(target=self._beat, daemon=True)
+        self._beating.start()
 
     def _beat(self) -> None:
         with contextlib.suppress(Exception):
@@ -37,14 +38,15 @@ class RollCall:
                 self.store.add(f"beats/{self.rank}", 1)
 
     def end(self) -> None:
-        """Beat no more."""
+        """Beat no more. A program that ends while its thread is within the store is aborted."""
         self._over.set()
+        self._beating.join(SECONDS)
 
     def missing(self) -> str:
         """Who does not answer, in words. Those that ask are told that this rank is here, whatever
         becomes of it.
         """
-        self.end()
+        self._over.set()
         found: list[int] | None = None
 
         def call() -> None:

@@ -273,11 +273,3 @@ def test_the_framework_costs_at_most_three_percent(one_thread):
         assert found["updates"] >= 20
         ratios.append(found["ratio"])
     assert min(ratios) <= 1.03, ratios
-
-
-@pytest.fixture
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

@@ -38,15 +38,6 @@ def generate(folder, run, *flags, **about):
     return finished(torchrun(folder, *flags, command="generate", **about))
 
 
-@pytest.fixture
-def one_thread():
-    """As torchrun's ranks have."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_two_ranks_write_the_files_of_one_process(tmp_path, trained, ran):

@@ -114,3 +114,14 @@ def many(path: Path, count: int) -> Path:
         file.write(struct.pack("<4sLQL", b"PK\6\7", 0, at + len(directory), 1))
         file.write(struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *[0xFFFF] * 2, *[2**32 - 1] * 2, 0))
     return path
+
+
+def unlike_folders(root):
+    """A folder with the folders `fake` and `real` of pictures that differ a little."""
+    chance = np.random.default_rng(0)
+    for name, shift in (("fake", 40), ("real", 0)):
+        (root / name).mkdir()
+        for number in range(8):
+            pixels = chance.integers(0, 200, (16, 16, 3)) + shift
+            (root / name / f"{number:03d}.png").write_bytes(png(pixels.astype(np.uint8)))
+    return root

@@ -6,10 +6,9 @@ import json
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import torch
-from made import png
+from made import unlike_folders
 from safetensors.torch import save_file
 
 import ganzoo
@@ -58,14 +57,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Two folders of pictures that differ a little."""
-    chance, root = np.random.default_rng(0), tmp_path_factory.mktemp("pictures")
-    for name, shift in (("fake", 40), ("real", 0)):
-        (root / name).mkdir()
-        for number in range(8):
-            pixels = chance.integers(0, 200, (16, 16, 3)) + shift
-            (root / name / f"{number:03d}.png").write_bytes(png(pixels.astype(np.uint8)))
-    return root
+    return unlike_folders(tmp_path_factory.mktemp("pictures"))
 
 
 def theirs(weights, folders, **asked):
