@@ -66,7 +66,7 @@ def test_a_healthy_log_has_no_finding(tmp_path):
 SIGNS = {  # rule -> a figure, its sick value, and one just short of it
     "mode collapse": ("spread", 0.09, 0.11),
     "discriminator too strong": ("rank", 0.985, 0.975),
-    "discriminator too weak": ("rank", 0.44, 0.46),
+    "discriminator too weak": ("rank", 0.14, 0.16),
     "rate too high": ("spread", 3.1, 2.9),
     "saturated outputs": ("saturated", 0.11, 0.09),
 }
@@ -98,6 +98,8 @@ def test_logits_run_away_when_they_are_large_and_grow(tmp_path):
     assert finding.rule == "logits run away" and finding.since == 600, "2 ** 5 is above 17"
     large = {"D(real)": lambda i: 500.0}
     assert rules(case(tmp_path / "b", **large)) == [], "large from the start"
+    huge = {"D(real)": lambda i: 2e4}
+    assert rules(case(tmp_path / "d", **huge)) == ["logits run away"]
     small = {"D(real)": lambda i: 0.5 * i}
     assert rules(case(tmp_path / "c", **small)) == [], "growing, and small"
 
@@ -117,6 +119,8 @@ def test_weights_run_away_that_do_not_stop(tmp_path):
     assert rules(case(tmp_path / "a", **grown)) == ["weights run away"]
     settled = {"discriminator_weights": lambda i: min(5.0 + 4 * i, 30.0)}
     assert rules(case(tmp_path / "b", **settled)) == []
+    threefold = {"discriminator_weights": lambda i: 5.0 + 10.5 * i / COUNT}
+    assert rules(case(tmp_path / "c", **threefold)) == []
 
 
 def test_a_loss_that_jumps_is_a_rate_too_high(tmp_path):
