@@ -8,6 +8,7 @@ A band is what another training of the same settings is held to; nothing else wr
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 import tomlkit
@@ -21,6 +22,17 @@ from ganzoo.components.registry import Registry
 from ganzoo.io.files import write_text
 
 SEEDS = range(5)
+
+
+@dataclass(frozen=True)
+class Elsewhere(ladder.Placed):
+    """A rung whose pictures lie in another form at a path."""
+
+    data: str = ""
+
+    @property
+    def settings(self) -> configuration.Tree:
+        return configuration.merge(super().settings, {"data": {"name": self.data}})
 
 
 def measured(place: ladder.Placed, registry: Registry) -> ladder.Band:
@@ -59,11 +71,14 @@ def main() -> None:
     )
     parser.add_argument("rungs", nargs="+")
     parser.add_argument("--threads", type=int, default=0, help="0: as many as torch takes")
+    parser.add_argument("--data", help="its pictures in another form, of a single rung")
     given = parser.parse_args()
     if given.threads:
         torch.set_num_threads(given.threads)
     registry = zoo().registry
     for place in ladder.chosen(registry, given.rungs):
+        if given.data:
+            place = Elsewhere(place.rung, place.recipe, given.data)
         band = measured(place, registry)
         write(Path(str(place.recipe.factory)), band)
         print(f"{place.rung.name}: {band.values}", flush=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 BLOCK = 16 << 20  # bytes read at a time: samples may be mapped from a file larger than the memory
 
 
-MODALITIES = ("image", "video", "signal", "points", "tokens", "table")
+MODALITIES = ("image", "video", "signal", "points", "tokens", "table", "map")
 BY_DIMENSIONS = ("points", "signal", "image", "video")
 
 
@@ -49,10 +49,12 @@ class Spec:
 
     Shapes are [channels, height, width] for images, [channels, frames, height, width] for videos,
     [channels, length] for signals, [dimensions] for points, [length, symbols] for tokens and
-    [numbers] for tables, whose columns follow each other.
+    [numbers] for tables, whose columns follow each other; maps have the shape of images.
 
     alphabet: the symbols of tokens, as they are written; what fills up short ones is ""
     columns: those of a table
+    unbounded: of [channels, height, width], whether these are maps, whose numbers have no ends, as
+        the latents of an encoder have none, and no images in [-1, 1]
     """
 
     shape: tuple[int, ...]
@@ -60,6 +62,7 @@ class Spec:
     given: Mapping[str, Spec] = field(default_factory=dict, hash=False)  # by name: a source picture
     alphabet: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
+    unbounded: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.shape) <= len(BY_DIMENSIONS) or any(
@@ -75,12 +78,16 @@ class Spec:
         width = sum(column.width for column in self.columns)
         if self.columns and (self.alphabet or self.shape != (width,)):
             raise ValueError(f"columns of {width} numbers make [{width}], not {self.shape}")
+        if self.unbounded and len(self.shape) != 3:
+            raise ValueError(f"a map's shape is [c, h, w], not {self.shape}")
 
     @property
     def modality(self) -> str:
-        """`image`, `video`, `signal`, `points`, `tokens` or `table`."""
+        """`image`, `video`, `signal`, `points`, `tokens`, `table` or `map`."""
         if self.alphabet:
             return "tokens"
+        if self.unbounded:
+            return "map"
         return "table" if self.columns else BY_DIMENSIONS[len(self.shape) - 1]
 
     @property
@@ -89,10 +96,12 @@ class Spec:
         return math.prod(self.shape)
 
     def with_shape(self, *shape: int) -> Spec:
-        """The same but for the shape; alphabet and columns stay if they are still those of it."""
+        """The same but for the shape; what is said of its numbers stays where it still fits."""
         alphabet = self.alphabet if shape[1:] == (len(self.alphabet),) else ()
         columns = self.columns if shape == self.shape else ()
-        return replace(self, shape=tuple(shape), alphabet=alphabet, columns=columns)
+        unbounded = self.unbounded and len(shape) == 3
+        meant: dict[str, Any] = {"alphabet": alphabet, "columns": columns, "unbounded": unbounded}
+        return replace(self, shape=tuple(shape), **meant)
 
 
 class Batch(NamedTuple):
@@ -133,7 +142,8 @@ class Dataset:
     """Samples in memory or memory-mapped, with what a training must know of them.
 
     samples: [n, *shape], uint8 in 0..255 for images and videos, for tokens the numbers [n, length]
-    of their symbols in any integer type, float32 otherwise; labels: [n] int64 or None.
+    of their symbols in any integer type, float32 otherwise, of maps float16 too; labels: [n] int64
+    or None.
     """
 
     samples: Tensor
@@ -162,7 +172,8 @@ class Dataset:
         given = {name: Spec(tuple(each.shape[1:])) for name, each in self.given.items()}
         given |= {name: replace(other.spec, classes=0) for name, other in self.others.items()}
         shape = *self.samples.shape[1:], *([len(self.alphabet)] if self.alphabet else [])
-        return Spec(shape, len(self.classes), given, self.alphabet, self.columns)
+        unbounded = self.samples.dim() == 4 and self.samples.is_floating_point()
+        return Spec(shape, len(self.classes), given, self.alphabet, self.columns, unbounded)
 
     @property
     def size(self) -> int | None:
@@ -261,7 +272,9 @@ def as_samples(stored: Tensor, flips: Tensor | None = None) -> Tensor:
     """
     if stored.dtype == torch.bool:
         return stored.float()
-    samples = stored.float().div_(127.5).sub_(1) if stored.dtype == torch.uint8 else stored
+    samples = stored.float() if stored.dtype in (torch.uint8, torch.float16) else stored
+    if stored.dtype == torch.uint8:
+        samples.div_(127.5).sub_(1)
     if flips is None:
         return samples
     return torch.where(flips.view(-1, *[1] * (samples.dim() - 1)), samples.flip(-1), samples)

@@ -245,7 +245,7 @@ def _read(
     except BadData as error:
         error.message = error.message.removeprefix(f"{path}: ")
         raise error.at("data", "name", data.name) from None
-    if data.flip and dataset.spec.modality in ("tokens", "table"):
+    if data.flip and dataset.spec.modality in ("tokens", "table", "map"):
         message = f"is {form.name}, which has no mirror image"
         raise Incompatible(
             message,

@@ -197,7 +197,7 @@ def _trained(path: Path, data: str | None, registry: Registry, subject: Subject)
         )
     layers = _layers(config, about, data)
     shape = subject.spec.shape
-    if data and len(shape) == 3:
+    if data and subject.spec.modality == "image":
         own: dict[str, Any] = {"resolution": f"{shape[1]}x{shape[2]}"}
         own |= {"channels": shape[0]} if shape[0] in (1, 3, 4) else {}
         layers.add({"data": own}, f"the samples of {path}")

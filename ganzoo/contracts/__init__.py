@@ -357,7 +357,8 @@ class Metric(nn.Module):
     count: samples to draw for it
     """
 
-    modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points")  # what it can measure
+    # What it can measure.
+    modalities: ClassVar[tuple[str, ...]] = ("image", "signal", "points", "map")
     default: ClassVar[tuple[str, ...]] = ()  # of these, what it measures where none is named
     larger: tuple[str, ...] = ()  # the figures of which a larger one is better
     # what it needs beside samples of both sides. "held": samples that no training saw, which

@@ -1,4 +1,4 @@
-"""Arrays: a .npy file of points, signals, images or videos."""
+"""Arrays: a .npy file of points, signals, images, maps or videos."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from ..contracts import Dataset
 from ..errors import BadData, one_line, shown
@@ -17,20 +18,43 @@ from ..io.untrusted_files import open_regular
 
 FORMS = {2: "points", 3: "signals", 4: "images", 5: "videos"}  # by dimensions, samples included
 LARGEST = 1 << 26  # numbers in one sample
+CLASSES = 100_000
 NUMBERS = "fiub"  # kinds of numpy's types that are read
+MAPPED = (np.float16, np.float32)  # of maps, which stay on the disk
+BLOCK = 1 << 22  # numbers that are looked at together
+LOOKED = 1024  # maps, for how far their numbers vary
+USUAL = (0.2, 5.0)  # deviations of numbers that nets of weights of about one reach soon
 Rate = Annotated[int, Field(ge=1, le=1 << 20)]
 
 
 def load_array(path: Path | str, *, rate: Rate = 16_000) -> Dataset:
     """The samples of a .npy file, told apart by their dimensions: points [n, d], signals
-    [n, c, length], images [n, c, h, w] and videos [n, c, t, h, w].
+    [n, c, length], images or maps [n, c, h, w] and videos [n, c, t, h, w].
 
-    Images and videos are uint8 in 0..255 and stay on the disk, mapped; others are any finite
-    numbers, taken as they are. Raises BadData for other arrays, and for files that are damaged.
+    Images and videos are uint8 in 0..255 and stay on the disk, mapped; maps, as the latents of an
+    encoder, are float16 or float32 and stay there too; others are any numbers. All are finite, and
+    taken as they are. A file NAME.labels.npy beside NAME.npy, of whole numbers [n], has the
+    classes. Raises BadData for other arrays, and for files that are damaged.
 
     rate: samples a second of signals, which those that are written as sound will have
     """
     path = Path(path)
+    mapped = _mapped(path)
+    _check(path, mapped.shape, mapped.dtype)
+    samples, kind = _samples(path, mapped), FORMS[mapped.ndim]
+    kind = "maps" if kind == "images" and samples.is_floating_point() else kind
+    heard = f", {rate:,} samples a second" if kind == "signals" else ""
+    notes = [f"{len(samples):,} {kind} of {'x'.join(map(str, samples.shape[1:]))}{heard}"]
+    if kind == "maps":
+        notes += _scale(samples)
+    labels, classes = _labels(path, len(samples))
+    if labels is not None:
+        notes.append(f"labels: {len(classes)} classes, of {_labels_of(path).name}")
+    return Dataset(samples, labels, classes, notes)
+
+
+def _mapped(path: Path) -> np.memmap[Any, Any]:
+    """The array of a file, on the disk; raises BadData for what is none."""
     try:
         handle = open_regular(path)
         with os.fdopen(handle, "rb") as file:
@@ -40,19 +64,13 @@ def load_array(path: Path | str, *, rate: Rate = 16_000) -> Dataset:
         raise BadData(f"{path}: {error.strerror or one_line(error)}") from None
     except Exception as error:  # a foreign header is Python, which numpy's parser chokes on
         raise BadData(f"{path}: no array ({one_line(error)})") from None
-    _check(path, shape, dtype)
+    if dtype.kind not in NUMBERS or dtype.hasobject:
+        raise BadData(f"{path}: holds {shown(str(dtype))}, no numbers")
+    if any(side < 1 for side in shape):
+        raise BadData(f"{path}: an array of {list(shape)} holds nothing")
     if length != start + math.prod(shape) * dtype.itemsize:
         raise BadData(f"{path}: damaged or cut short")
-    mapped = np.memmap(path, dtype, "c", start, shape)  # "c": torch wants what could be written to
-    kind = FORMS[len(shape)]
-    heard = f", {rate:,} samples a second" if kind == "signals" else ""
-    notes = [f"{shape[0]:,} {kind} of {'x'.join(map(str, shape[1:]))}{heard}"]
-    if len(shape) > 3:
-        return Dataset(torch.from_numpy(mapped), notes=notes)
-    numbers = torch.from_numpy(np.array(mapped, dtype=np.float32))
-    if not numbers.isfinite().all():
-        raise BadData(f"{path}: holds numbers that are not finite")
-    return Dataset(numbers, notes=notes)
+    return np.memmap(path, dtype, "c", start, shape)  # "c": torch wants what could be written to
 
 
 def _header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any], int]:
@@ -70,12 +88,61 @@ def _header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any], int]:
 
 def _check(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     """Raises BadData for an array that holds no samples."""
-    if dtype.kind not in NUMBERS or dtype.hasobject:
-        raise BadData(f"{path}: holds {shown(str(dtype))}, no numbers")
-    if len(shape) not in FORMS or any(side < 1 for side in shape):
+    if len(shape) not in FORMS:
         forms = "points [n, d], signals [n, c, l], images [n, c, h, w] or videos [n, c, t, h, w]"
         raise BadData(f"{path}: an array of {list(shape)}; give {forms}")
     if math.prod(shape[1:]) > LARGEST:
         raise BadData(f"{path}: samples of {list(shape[1:])} are larger than any that are drawn")
-    if len(shape) > 3 and dtype != np.uint8:
-        raise BadData(f"{path}: {FORMS[len(shape)]} are uint8 in 0..255, and these are {dtype}")
+    maps = len(shape) == 4 and dtype.kind == "f"
+    if len(shape) > 3 and dtype != np.uint8 and not maps:
+        of_floats = ", maps are floats" if len(shape) == 4 else ""
+        found = f"{FORMS[len(shape)]} are uint8 in 0..255{of_floats}, and these are {dtype}"
+        raise BadData(f"{path}: {found}")
+
+
+def _samples(path: Path, mapped: np.memmap[Any, Any]) -> Tensor:
+    """The samples, images and maps mapped; raises BadData for numbers that are not finite."""
+    if mapped.dtype == np.uint8 and mapped.ndim > 3:
+        return torch.from_numpy(mapped)
+    stays = mapped.ndim > 3 and mapped.dtype in MAPPED and mapped.dtype.isnative
+    numbers = torch.from_numpy(mapped if stays else np.array(mapped, dtype=np.float32))
+    step = max(BLOCK // numbers[0].numel(), 1)
+    if not all(bool(block.isfinite().all()) for block in numbers.split(step)):
+        raise BadData(f"{path}: holds numbers that are not finite")
+    return numbers
+
+
+def _scale(maps: Tensor) -> list[str]:
+    """What is to be said of how far the numbers of maps vary."""
+    looked = maps[:LOOKED].float()
+    deviation, least, most = float(looked.std(correction=0)), float(looked.min()), looked.max()
+    if least >= -1 and most <= 1:
+        low = min(math.floor(least), 0)
+        return [
+            f"their numbers are within [{low}, 1]; images are uint8 in 0..255, maps any numbers"
+        ]
+    if USUAL[0] <= deviation <= USUAL[1]:
+        return []
+    return [f"their numbers deviate by {deviation:.3g}; divided by that, they are learnt sooner"]
+
+
+def _labels_of(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.labels.npy")
+
+
+def _labels(path: Path, count: int) -> tuple[Tensor | None, list[str]]:
+    """The labels that lie beside an array, and the names of their classes; none where there is no
+    such file. Raises BadData for others.
+    """
+    beside = _labels_of(path)
+    if path.name.endswith(".labels.npy") or not beside.is_file():
+        return None, []
+    numbers = _mapped(beside)
+    if numbers.shape != (count,) or numbers.dtype.kind not in "iu":
+        found = f"{numbers.dtype} {list(numbers.shape)}"
+        raise BadData(f"{beside}: labels are whole numbers [{count}], and these are {found}")
+    least, most = int(numbers.min()), int(numbers.max())
+    if least < 0 or most >= CLASSES:
+        raise BadData(f"{beside}: labels of {least} to {most}; give 0 to {CLASSES - 1:,}")
+    labels = torch.from_numpy(numbers.astype(np.int64))
+    return labels, [str(number) for number in range(most + 1)]

@@ -39,14 +39,15 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device, modality: str = "image") -> str:
-    """What `auto` means: for images on a GPU bf16 where there is, else tf32; otherwise fp32.
+    """What `auto` means: for images and maps on a GPU bf16 where there is, else tf32; otherwise
+    fp32.
 
-    Images have 8 bits a number, as bf16 has; points and signals need more. On a CPU that
-    computes in bf16, assembly tries whether it pays (`assembly/precision_trial.py`).
+    Images have 8 bits a number, as bf16 has, and maps stand for such; points and signals need more.
+    On a CPU that computes in bf16, assembly tries whether it pays (`assembly/precision_trial.py`).
     """
     if name == "auto":
         name = "fp32"
-        if device.type == "cuda" and modality == "image":
+        if device.type == "cuda" and modality in ("image", "map"):
             name = "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "tf32"
     if device.type == "cuda":
         torch.set_float32_matmul_precision("highest" if name == "fp32" else "high")

@@ -252,7 +252,7 @@ def arrange(parts: Parts, spec: Spec, device: torch.device) -> None:
     last = device.type == "cuda" or (
         device.type == "cpu" and not (parts.precision == "bf16" and slopes)
     )
-    if spec.modality == "image" and last:
+    if spec.modality in ("image", "map") and last:
         for net in (parts.generator, parts.discriminator):
             net.to(memory_format=torch.channels_last)
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 FORMAT = 2  # 1 had no sum of its header; no release wrote it
 READING = 3  # of a generator that reads what is given, which older versions cannot draw from
-MEANING = 4  # of one whose samples are videos, tokens or rows of a table, likewise
+MEANING = 4  # of one whose samples are videos, tokens, rows of a table or maps, likewise
 ENCODING = 5  # of an encoder, which older versions do not know
 FORMATS = (FORMAT, READING, MEANING, ENCODING)
 SELDOM = (
@@ -51,6 +51,7 @@ SELDOM = (
     "measured",
     "alphabet",
     "columns",
+    "unbounded",
     "kind",
 )  # left out where empty
 HEADER_LIMIT = 1 << 20  # bytes; a generator's header is a few kilobytes
@@ -130,6 +131,7 @@ class Header(BaseModel):
     measured: list[Score] = Field(max_length=SCORES, default=[])  # with their protocols
     alphabet: list[Written] = Field(default=[], max_length=SYMBOLS)  # of tokens
     columns: list[Meant] = Field(default=[], max_length=COLUMNS)  # of a table
+    unbounded: bool = False  # of a map
     kind: Literal["", "encoder"] = ""  # of the net, where it is no generator
 
     @model_validator(mode="after")
@@ -154,7 +156,7 @@ class Header(BaseModel):
         if self.kind:
             return ENCODING
         video = 4 in (len(self.shape), *map(len, self.given.values()))
-        if video or self.alphabet or self.columns:
+        if video or self.alphabet or self.columns or self.unbounded:
             return MEANING
         return READING if self.given else FORMAT
 
@@ -167,7 +169,8 @@ class Header(BaseModel):
         """What its net was built for."""
         given = {name: Spec(tuple(shape)) for name, shape in self.given.items()}
         columns = tuple(column.column() for column in self.columns)
-        return Spec(tuple(self.shape), self.classes, given, tuple(self.alphabet), columns)
+        meant = tuple(self.alphabet), columns, self.unbounded
+        return Spec(tuple(self.shape), self.classes, given, *meant)
 
 
 def make_header(
@@ -208,6 +211,7 @@ def make_header(
         measured=[score.model_copy(update={"date": ""}) for score in measured],
         alphabet=list(spec.alphabet),
         columns=[Meant(**asdict(column)) for column in spec.columns],
+        unbounded=spec.unbounded,
         kind="encoder" if kind == "encoder" else "",
     )
     return header.model_copy(update={"format": header.least_format()})

@@ -13,6 +13,7 @@ from torch import Tensor
 SIDE = 512
 GAP = 2
 SQUARE = 8  # pixels of a checkerboard's
+LOOKED = 1 << 20  # numbers of maps, for how far they reach
 
 
 def to_bytes(images: Tensor) -> Tensor:
@@ -32,6 +33,20 @@ def to_image(image: Tensor) -> Image.Image:
     array = image.permute(1, 2, 0).contiguous().numpy()
     mode = {1: "L", 3: "RGB", 4: "RGBA"}.get(array.shape[2])
     return Image.fromarray(array[:, :, 0] if mode in ("L", None) else array)
+
+
+def of_maps(maps: Tensor) -> Tensor:
+    """What can be looked at of maps [n, c, h, w]: the first three channels, or the first of fewer,
+    so scaled that nearly all numbers are within [-1, 1].
+    """
+    seen = maps[:, :3] if maps.shape[1] >= 3 else maps[:, :1]
+    numbers = seen.flatten()[:LOOKED].nan_to_num(0, 0, 0).abs()
+    return seen / power_above(float(numbers.quantile(0.995)))
+
+
+def power_above(number: float) -> float:
+    """The next power of the square root of 2: of few distinct values, so that pictures compare."""
+    return float(2 ** (math.ceil(2 * math.log2(min(max(number, 1e-6), 1e30))) / 2))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..contracts import Spec
 from ..io.files import write_bytes
-from .images import SIDE, grid, layout
+from .images import SIDE, grid, layout, of_maps, power_above
 from .sounds import HEARD, RATE, is_sound, spectrograms, wav_of
 from .tables import pair_plot, plot_size
 from .texts import lines_of, page, page_size
@@ -30,7 +30,7 @@ def sheet_of(count: int, spec: Spec) -> tuple[tuple[int, int], tuple[int, int, i
     """Width and height of a picture of `count` samples, and
     the box of its first row; of plots, which have none, all.
     """
-    if spec.modality == "image":
+    if spec.modality in ("image", "map"):
         places = layout(count, *spec.shape[1:])
         return places.size, places.first_row
     if spec.modality == "video":
@@ -54,8 +54,7 @@ def reach_of(points: Tensor) -> float:
     """How far axes go so that nearly all points [n, d] are on
     them; of few distinct values, so that pictures compare.
     """
-    reach = max(1.25 * float(points[:, :2].nan_to_num(0, 0, 0).abs().quantile(0.995)), 1e-6)
-    return float(2 ** (math.ceil(2 * math.log2(min(reach, 1e30))) / 2))
+    return power_above(1.25 * float(points[:, :2].nan_to_num(0, 0, 0).abs().quantile(0.995)))
 
 
 def scatter(points: Tensor, real: Tensor | None = None) -> Image.Image:
@@ -118,6 +117,8 @@ def draw(samples: Tensor, spec: Spec, real: Tensor | None = None) -> Image.Image
         return page(shown, spec)
     if spec.modality == "video":
         return strip(shown)
+    if spec.modality == "map":
+        return grid(of_maps(shown))
     return grid(shown) if spec.modality == "image" else curves(shown)
 
 

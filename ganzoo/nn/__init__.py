@@ -19,7 +19,14 @@ from .minibatch import MinibatchDeviation, MinibatchDiscrimination
 from .modulated import ModulatedConv2d
 from .native import use_native_layers
 from .norms import MomentNorm, norm, pixel_norm
-from .outputs import finished, gumbel_noise, relaxed, straight_through, table_rows
+from .outputs import (
+    finished,
+    gumbel_noise,
+    relaxed,
+    straight_through,
+    table_rows,
+    within_range,
+)
 from .precision import full
 from .resampling import downsample, upsample
 from .residual import BottleneckDown, BottleneckUp, ResidualDown, ResidualUp
@@ -81,4 +88,5 @@ __all__ = [
     "use_native_layers",
     "whole",
     "whole_mean",
+    "within_range",
 ]

@@ -53,14 +53,19 @@ def table_rows(values: Tensor, columns: Sequence[Column]) -> Tensor:
     return torch.cat(made, 1)
 
 
+def within_range(values: Tensor, spec: Spec) -> Tensor:
+    """A net's last numbers of any shape in the range of samples: through tanh for images and
+    videos, else as they are.
+    """
+    return values.tanh() if spec.modality in ("image", "video") else values
+
+
 def finished(values: Tensor, spec: Spec) -> Tensor:
     """Samples [n, *spec.shape] of a net's last numbers [n, ...], as their modality wants them:
-    images and videos through tanh, tokens by `straight_through`, tables by `table_rows`, signals
-    and points as they are.
+    images and videos through tanh, tokens by `straight_through`, tables by `table_rows`, signals,
+    points and maps as they are.
     """
     samples = values.view(-1, *spec.shape)
-    if spec.modality in ("image", "video"):
-        return samples.tanh()
     if spec.modality == "tokens":
         return straight_through(samples)
-    return table_rows(samples, spec.columns) if spec.columns else samples
+    return table_rows(samples, spec.columns) if spec.columns else within_range(samples, spec)

@@ -33,7 +33,8 @@ COLUMNS = (
     Column("category", ("one", "two", "three")),
     Column("count", (), 4.0, 1.5, True),
 )
-SPECS = (  # grey, RGB, RGBA, rectangular and odd images, points, signals; videos, tokens, a table
+# Grey, RGB, RGBA, rectangular and odd images, points, signals; videos, tokens, a table, maps.
+SPECS = (
     Spec((1, 16, 16), 3),
     Spec((3, 32, 32), 3),
     Spec((4, 16, 16), 3),
@@ -46,6 +47,7 @@ SPECS = (  # grey, RGB, RGBA, rectangular and odd images, points, signals; video
     Spec((1, 4, 8, 8), 3),
     Spec((6, 5), 3, alphabet=("", "a", "b", "c", " ")),
     Spec((5,), 3, columns=COLUMNS),
+    Spec((4, 8, 8), 3, unbounded=True),
 )
 Outcome = Literal["holds", "does not hold", "does not apply", "noted"]
 

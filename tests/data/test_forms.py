@@ -380,12 +380,13 @@ def test_a_training_on_lazy_videos_is_that_on_kept_ones(tmp_path):
         ((6, 2), "points"),
         ((6, 1, 9), "signal"),
         ((6, 1, 4, 4), "image"),
+        ((6, 4, 4, 2), "map"),
         ((6, 1, 3, 4, 4), "video"),
     ],
 )
 def test_arrays_are_told_apart_by_their_dimensions(tmp_path, shape, modality):
     chance = np.random.default_rng(0)
-    pictures = len(shape) > 3
+    pictures = len(shape) > 3 and modality != "map"
     made = chance.integers(0, 256, shape, np.uint8) if pictures else chance.normal(size=shape)
     np.save(tmp_path / "a.npy", made)
     data = load_array(tmp_path / "a.npy")
@@ -393,10 +394,55 @@ def test_arrays_are_told_apart_by_their_dimensions(tmp_path, shape, modality):
     assert np.array_equal(data.samples.numpy(), made.astype(data.samples.numpy().dtype))
 
 
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64", ">f4"])
+def test_maps_are_taken_as_they_are_in_any_floats(tmp_path, kind):
+    made = np.random.default_rng(0).normal(size=(6, 4, 4, 2)).astype(kind)
+    np.save(tmp_path / "a.npy", made)
+    data = load_array(tmp_path / "a.npy")
+    assert data.samples.element_size() == min(made.dtype.itemsize, 4)
+    assert np.array_equal(data.batch(torch.arange(6))[0].numpy(), made.astype(np.float32))
+    assert data.notes == ["6 maps of 4x4x2"]
+
+
+def test_it_is_said_when_maps_look_like_pictures_or_are_large(tmp_path):
+    chance = np.random.default_rng(0)
+    for least, most, says in ((0, 1, "within [0, 1]; images are uint8"), (-50, 50, "deviate by 2")):
+        np.save(tmp_path / "a.npy", chance.uniform(least, most, (60, 3, 4, 4)).astype(np.float32))
+        assert says in load_array(tmp_path / "a.npy").notes[1]
+
+
+def test_labels_lie_beside_an_array(tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((4, 2)))
+    np.save(tmp_path / "a.labels.npy", np.array([0, 2, 2, 0], np.uint8))
+    data = load_array(tmp_path / "a.npy")
+    assert data.labels.tolist() == [0, 2, 2, 0] and data.classes == ["0", "1", "2"]
+    assert data.notes[-1] == "labels: 3 classes, of a.labels.npy"
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        (np.zeros(3, np.int64), "whole numbers [4]"),
+        (np.zeros(4), "whole numbers [4]"),
+        (np.array([0, 1, -1, 2]), "labels of -1 to 2"),
+        (np.array([0, 1, 1 << 40, 2]), "labels of 0 to 1099511627776"),
+        (np.array(["a", "b", "c", "d"]), "no numbers"),
+    ],
+)
+def test_labels_that_are_none_are_refused(tmp_path, labels, says):
+    np.save(tmp_path / "a.npy", np.ones((4, 2)))
+    np.save(tmp_path / "a.labels.npy", labels)
+    with pytest.raises(BadData, match="a.labels.npy: ") as error:
+        load_array(tmp_path / "a.npy")
+    assert says in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("made", "says"),
     [
-        (np.zeros((2, 1, 4, 4), np.float32), "images are uint8"),
+        (np.zeros((2, 1, 4, 4), np.int32), "images are uint8 in 0..255, maps are floats"),
+        (np.zeros((2, 1, 2, 4, 4), np.float32), "videos are uint8"),
+        (np.full((2, 1, 4, 4), np.nan, np.float16), "not finite"),
         (np.array([["a"]]), "no numbers"),
         (np.zeros(3), "an array of [3]"),
         (np.full((2, 2), np.inf), "not finite"),

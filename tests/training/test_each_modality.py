@@ -50,6 +50,10 @@ def made(folder, modality):
     if modality == "signal":
         np.save(folder / "s.npy", chance.normal(size=(COUNT, 2, 64)).clip(-1, 1))
         return folder / "s.npy", {"rate": 8000}
+    if modality == "map":
+        np.save(folder / "m.npy", chance.normal(size=(COUNT, 4, 8, 8)).astype(np.float16))
+        np.save(folder / "m.labels.npy", np.arange(COUNT) % 3)
+        return folder / "m.npy", {}
     if modality == "tokens":
         names = ["".join(chance.choice([*"abc "], 5)) + "x" for _ in range(COUNT)]
         (folder / "t.txt").write_text("\n".join(names))
@@ -59,7 +63,7 @@ def made(folder, modality):
     return folder / "t.csv", {"label": "kind"}
 
 
-NEW = ("video", "signal", "tokens", "table")
+NEW = ("video", "signal", "tokens", "table", "map")
 
 
 @pytest.fixture(scope="module", params=NEW)
@@ -98,6 +102,7 @@ BESIDE = {
     "signal": {".png", ".wav", ".spectrogram.png"},
     "tokens": {".png", ".txt"},
     "table": {".png"},
+    "map": {".png"},
 }
 
 
@@ -127,6 +132,7 @@ def test_the_generator_file_knows_what_its_samples_mean(run):
     loaded = ganzoo.load(folder)
     spec = assemble(config, zoo().registry).spec
     assert loaded.header.format == (2 if modality == "signal" else 4)
+    assert loaded.spec.modality == modality
     assert (loaded.spec.shape, loaded.spec.alphabet, loaded.spec.columns) == (
         spec.shape,
         spec.alphabet,
@@ -138,7 +144,7 @@ def test_the_generator_file_knows_what_its_samples_mean(run):
         assert torch.equal(samples.sort(2).values[..., -1], torch.ones(5, spec.shape[0]))
 
 
-OUT = {"video": "gif", "signal": "wav", "tokens": "txt", "table": "csv"}
+OUT = {"video": "gif", "signal": "wav", "tokens": "txt", "table": "csv", "map": "npy"}
 
 
 def test_samples_are_written_in_the_form_of_the_data(run, ran, cli, tmp_path):
@@ -154,6 +160,8 @@ def test_samples_are_written_in_the_form_of_the_data(run, ran, cli, tmp_path):
             assert heard.getnframes() == 6 * (64 + 800)
     elif modality == "tokens":
         assert len(out.read_text().splitlines()) == 6
+    elif modality == "map":
+        assert np.load(out).shape == (6, 4, 8, 8)
     else:
         rows = list(csv.reader(io.StringIO(out.read_text())))
         assert rows[0] == ["count", "size", "sort"] and len(rows) == 7
@@ -173,7 +181,7 @@ def test_what_no_metric_measures_is_said(run, cli):
     modality, folder = run[0], run[1]
     assert not (folder / "scores.jsonl").exists(), "nothing was measured"
     done = cli("evaluate", folder, "--count", 20, "--print-only")
-    if modality == "signal":
+    if modality in ("signal", "map"):
         assert done.code == 0
     else:
         assert done.code == 2 and f"no metric measures {modality} samples by default" in done.err
@@ -226,7 +234,7 @@ def test_an_update_of_mlp_is_one_graph(spec, tmp_path):
 
 
 def test_mlp_takes_every_modality_and_dcgan_images_alone():
-    assert set(MODALITIES) == {"image", "video", "signal", "points", "tokens", "table"}
+    assert set(MODALITIES) == {"image", "video", "signal", "points", "tokens", "table", "map"}
     for kind in ("generator", "discriminator", "encoder"):
         assert zoo().registry.get(kind, "mlp").load().modalities == MODALITIES
     for kind in ("generator", "discriminator"):

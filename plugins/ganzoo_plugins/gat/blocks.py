@@ -67,13 +67,14 @@ class Patches:
 
 
 def patches_of(spec: Spec, side: int) -> Patches:
-    """The patches of an image.
+    """The patches of an image or map.
 
-    Raises Incompatible for what is no image, and, naming the nearest size that is possible, where
+    Raises Incompatible for what is neither, and, naming the nearest size that is possible, where
     a side is no multiple of the patch's.
     """
-    if spec.modality != "image":
-        raise Incompatible(f"gat works on images, not on {spec.modality} {list(spec.shape)}")
+    if len(spec.shape) != 3:
+        found = f"{spec.modality} {list(spec.shape)}"
+        raise Incompatible(f"gat works on images and maps, not on {found}")
     height, width = spec.shape[1:]
     if height % side or width % side:
         near = "x".join(str(max(1, round(length / side)) * side) for length in (height, width))

@@ -6,7 +6,16 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo.contracts import Discriminator, Generator, PositiveInt, Spec
-from ganzoo.nn import Head, ProjectionHead, add_label_head, add_vector, beside, joined, rms_norm
+from ganzoo.nn import (
+    Head,
+    ProjectionHead,
+    add_label_head,
+    add_vector,
+    beside,
+    joined,
+    rms_norm,
+    within_range,
+)
 
 from .blocks import ModulatedBlock, ScaledBlock, Size, draw, patches_of, shape_of
 
@@ -17,7 +26,8 @@ class GATGenerator(Generator):
     """The generator of GAT: a vision transformer whose blocks follow a vector w of the latents
     (Hyun et al. 2025).
 
-    Draws [n, c, h, w] for any c and any h and w that are multiples of the patch. Two layers make w
+    Draws [n, c, h, w] for any c and any h and w that are multiples of the patch: images, or maps,
+    as the latents of an encoder that the paper trains on. Two layers make w
     of the latents and, with `labels`, of a vector for the class; w modulates learnt tokens, one a
     patch, by gains before and scales after each branch of each block, which begin near zero. After
     each block a linear layer of the normed tokens paints patches, which add up. At 32x32x4, patch
@@ -26,7 +36,7 @@ class GATGenerator(Generator):
     which we found nothing stated: learnt tokens and no other places, w as wide as a token and
     normed, GELU, weights of N(0, 1 / inputs), modulations of deviation 0.1 at the start, painters
     without modulation and after every block, so that `pictures` are to be had in any number of
-    stages, and tanh at the end. Raises Incompatible for other samples.
+    stages, and tanh at the end for images. Raises Incompatible for other samples.
 
     latent_dim: numbers in one latent vector
     patch: pixels of a patch's side
@@ -37,7 +47,7 @@ class GATGenerator(Generator):
     labels: whether it is told the class or vector of what it is to draw, where the data have them
     """
 
-    modalities = ("image",)
+    modalities = ("image", "map")
     partner = "gat"
     may_read = ("vector",)
     adapts = {"conditional": {"labels": True}}  # noqa: RUF012  (typed in the contract)
@@ -93,7 +103,7 @@ class GATGenerator(Generator):
             added = paint(rms_norm(tokens))
             painted.append(painted[-1] + added if painted else added)
         chosen = [self.patches.join(painted[end - 1], self.spec.shape[0]) for end in ends]
-        return torch.stack(chosen, 1).tanh()
+        return within_range(torch.stack(chosen, 1), self.spec)
 
     def forward(
         self, latents: Tensor, labels: Tensor | None = None, vector: Tensor | None = None
@@ -125,7 +135,7 @@ class GATDiscriminator(Discriminator):
         beside the logit, for losses that ask (Odena et al. 2017)
     """
 
-    modalities = ("image",)
+    modalities = ("image", "map")
     may_read = ("vector",)
     adapts = {  # noqa: RUF012  (typed in the contract)
         "conditional": {"labels": True},

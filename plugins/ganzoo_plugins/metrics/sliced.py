@@ -27,7 +27,7 @@ class SlicedWasserstein(Metric):
     seed: of the directions
     """
 
-    default = ("image", "signal", "points")
+    default = ("image", "signal", "points", "map")
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from ganzoo.contracts import MODALITIES, Discriminator, PositiveInt, Spec
+from ganzoo.nn import within_range
 
 from .nets import Frame, trunk
 
@@ -58,9 +59,7 @@ class MLPAutoencoder(Discriminator):
         found = self.decode(self.encode(self._framed(samples)))
         if self.frame is not None:
             found = self.frame.back(found)
-        within = self.spec.modality in ("image", "video")
-        bounded: Tensor = found.tanh() if within else found
-        return bounded.view(samples.shape)
+        return within_range(found, self.spec).view(samples.shape)
 
     def _framed(self, samples: Tensor) -> Tensor:
         """Samples as rows of numbers, points in the scale of the data."""
