@@ -117,10 +117,8 @@ def _scale(maps: Tensor) -> list[str]:
     looked = maps[:LOOKED].float()
     deviation, least, most = float(looked.std(correction=0)), float(looked.min()), looked.max()
     if least >= -1 and most <= 1:
-        low = min(math.floor(least), 0)
-        return [
-            f"their numbers are within [{low}, 1]; images are uint8 in 0..255, maps any numbers"
-        ]
+        within = f"[{min(math.floor(least), 0)}, 1]"
+        return [f"their numbers are within {within}; images are uint8 in 0..255, maps any numbers"]
     if USUAL[0] <= deviation <= USUAL[1]:
         return []
     return [f"their numbers deviate by {deviation:.3g}; divided by that, they are learnt sooner"]

@@ -432,7 +432,7 @@ def test_labels_lie_beside_an_array(tmp_path):
 def test_labels_that_are_none_are_refused(tmp_path, labels, says):
     np.save(tmp_path / "a.npy", np.ones((4, 2)))
     np.save(tmp_path / "a.labels.npy", labels)
-    with pytest.raises(BadData, match="a.labels.npy: ") as error:
+    with pytest.raises(BadData, match=r"a\.labels\.npy: ") as error:
         load_array(tmp_path / "a.npy")
     assert says in str(error.value)
 
