@@ -1,5 +1,6 @@
-"""What each family of nets reaches on digits of 32x32 after as many images as a budget of CPU time
-buys it: `python -m benchmarks.families --out families --budget 60 --document docs/families.md`.
+"""What each family of nets reaches on digits or other pictures of 32x32 after as many images as a
+budget of CPU time buys it: `python -m benchmarks.families --out families --budget 60 --document
+docs/families.md`. Other data or another budget want a folder of their own.
 
 Loss, penalties and optimizers are the same for all, and the nets narrow. What an image costs is
 measured once for each family, on one thread, and kept beside its runs; so a training is as long on
@@ -62,11 +63,11 @@ FAMILIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # options of bot
 }
 
 
-def base(family: str) -> dict[str, Any]:
+def base(family: str, data: str) -> dict[str, Any]:
     """A family's nets, and what is the same for all."""
     gen, disc = FAMILIES[family]
     return {
-        "data": {"name": "digits", "resolution": "32"},
+        "data": {"name": data, "resolution": "32"},
         "gen": {"name": family, **gen},
         "disc": {"name": family, **disc},
         "loss": {"name": "rpgan"},
@@ -79,7 +80,7 @@ def base(family: str) -> dict[str, Any]:
 
 
 def cost(family: str, folder: Path) -> float:
-    """CPU seconds of an image, measured once and kept."""
+    """CPU seconds of an image of any data of that size, measured once and kept."""
     kept = folder / family / "cost.json"
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +91,7 @@ def cost(family: str, folder: Path) -> float:
 def _measured(family: str) -> float:
     """By a few updates, the first of which are not counted."""
     registry = zoo().registry
-    given = merge(base(family), {"train": {"images": LAST * BATCH}})
+    given = merge(base(family, "digits"), {"train": {"images": LAST * BATCH}})
     config, meant = layered(given, registry)
     pipeline = assemble(configuration.check(config), registry.meaning(meant))
     clock: dict[int, float] = {}
@@ -103,10 +104,10 @@ def _measured(family: str) -> float:
     return (clock[LAST * BATCH] - clock[FIRST * BATCH]) / counted
 
 
-def study(family: str, folder: Path, budget: float) -> Study:
+def study(family: str, folder: Path, budget: float, data: str) -> Study:
     """A family's trainings: as many images as the budget buys."""
     images = max(int(budget / cost(family, folder)) // BATCH, 1) * BATCH
-    measured = merge(base(family), {"metric": {"classifier": {"count": 2500}}})
+    measured = merge(base(family, data), {"metric": {"classifier": {"count": 2500}}})
     return Study(family, family, measured, {}, "classifier.distance", images)
 
 
@@ -142,14 +143,17 @@ def main() -> None:
     """Train what is not trained yet, and write the table of what is whole."""
     parser = arguments(__doc__, [*FAMILIES], SEEDS)
     parser.add_argument("--budget", type=float, default=BUDGET, help="CPU seconds of a training")
+    parser.add_argument("--data", default="digits", help="a data set of pictures")
+    parser.add_argument("--table", default="families", help="which of the document")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    chosen = [study(name, given.out, given.budget) for name in given.only or FAMILIES]
+    names = given.only or FAMILIES
+    chosen = [study(name, given.out, given.budget, given.data) for name in names]
     train_all(chosen, given.out, given.seeds)
     text = markdown(chosen, given.out, given.budget)
     print(text)
     if given.document:
-        tables.write(given.document, "families", text)
+        tables.write(given.document, given.table, text)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from ..engine.health import AHEAD
+from ..engine.health import AHEAD, MISLED
 from .case import LINES, Case, calm, lasting, quarters
 from .finding import Rule, Sign
 
@@ -44,16 +44,19 @@ class TooWeak(Rule[Case]):
     name = "discriminator too weak"
     reason = "a generator that is ahead learns the discriminator's faults and not the data"
     source = "Heusel et al. 2017 (arXiv:1706.08500): the discriminator must be the faster one"
-    origin = "chosen: healthy runs whose rates fell to 0 ended at 0.2, one in fifty of them"
-    WRONG = 0.15
+    origin = (
+        f"{VERDICT}, 1.6 standard errors below chance; chosen: half of the log, since healthy runs "
+        "whose rates fell to 0 ended with a third of it"
+    )
+    SHARE = 0.5
 
     def sign(self, looked: Case) -> Sign | None:
         rank = looked.column("rank")
-        since = lasting([value < self.WRONG for value in rank])
-        if since is None:
+        since = lasting([value < MISLED for value in rank])
+        if since is None or len(rank) - since < self.SHARE * len(rank):
             return None
-        said = f"it judged {rank[-1]:.1%} of the pairs rightly; below {self.WRONG:.0%} since then"
-        return Sign(looked.at(since), f"{said}, far less than by chance")
+        said = f"it judged {rank[-1]:.1%} of the pairs rightly; below {MISLED:.0%} since then"
+        return Sign(looked.at(since), f"{said}, which is less than chance")
 
     def change(self, looked: Case) -> Mapping[str, Any]:
         return looked.rate("disc", 4.0)

@@ -66,7 +66,6 @@ def test_a_healthy_log_has_no_finding(tmp_path):
 SIGNS = {  # rule -> a figure, its sick value, and one just short of it
     "mode collapse": ("spread", 0.09, 0.11),
     "discriminator too strong": ("rank", 0.985, 0.975),
-    "discriminator too weak": ("rank", 0.14, 0.16),
     "rate too high": ("spread", 3.1, 2.9),
     "saturated outputs": ("saturated", 0.11, 0.09),
 }
@@ -86,6 +85,16 @@ def test_a_sign_counts_that_lasts_to_the_end(rule, tmp_path):
     assert found("short", from_line(12, short, well)) == []
     assert found("late", from_line(COUNT - 4, sick, well)) == [], "a fifth of the log"
     assert found("over", lambda i: well if i == COUNT - 1 else sick) == [], "it is over"
+
+
+def test_a_discriminator_is_too_weak_that_is_misled_for_half_of_the_log(tmp_path):
+    def found(name, start, value):
+        return all_rules.of_log(case(tmp_path / name, rank=from_line(start, value, 0.6)))
+
+    (finding,) = found("half", COUNT // 2, 0.44)
+    assert (finding.rule, finding.since) == ("discriminator too weak", 1100)
+    assert found("less", COUNT // 2 + 1, 0.1) == []
+    assert found("chance", 0, 0.46) == []
 
 
 def test_few_heaps_are_a_collapse_too(tmp_path):
