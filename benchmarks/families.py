@@ -47,7 +47,7 @@ BUDGET = 60.0  # CPU seconds
 ADAM = {"name": "adam", "lr": 2e-3, "betas": [0.0, 0.99], "schedule": "linear"}
 PENALTY = {"weight": 0.1, "every": 4}
 MAPPED = {"width": 16, "latent_dim": 64, "mapping": 2}
-SMALL = {"width": 64, "depth": 4, "patch": 4}
+SMALL = {"width": 64, "depth": 4, "patch": 8}
 FAMILIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # options of both nets
     "mlp": ({}, {}),
     "dcgan": ({"width": 32}, {"width": 32, "norm": "none"}),
@@ -57,7 +57,7 @@ FAMILIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # options of bot
     "biggan-deep": ({"width": 8}, {"width": 8}),
     "stylegan2": (MAPPED, {"width": 16}),
     "progan": (MAPPED, {"width": 16}),
-    "r3gan": ({"width": 128}, {"width": 128}),
+    "r3gan": ({"width": 32}, {"width": 32}),
     "fastgan": ({"width": 16}, {"width": 16, "norm": "none"}),
     "gat": (SMALL, SMALL),
 }
