@@ -50,6 +50,7 @@ def command(
 
     places = folders or (Path("runs"),)
     found = [reading.read_run(path) for place in places for path in reading.find(place)]
+    reading.tell_apart(found)
     for text in filters:
         found = reading.choose(found, text)
     if sort:

@@ -18,7 +18,7 @@ from ..io.activity import doing
 from ..measure import scores_file
 from ..measure.records import text_of
 from ..runs import log as run_log
-from ..runs.listing import Run, whole_run
+from ..runs.listing import Run, tell_apart, whole_run
 from ..training.run_folder import RUN_FILE
 from . import curves, drawn
 
@@ -49,6 +49,7 @@ def of_runs(
     if twice is not None:
         raise UsageError(f"{twice} is given twice")
     runs = [whole_run(folder) for folder in folders]
+    tell_apart(runs)
     return [_of_run(run, registry, commands, len(runs)) for run in runs]
 
 

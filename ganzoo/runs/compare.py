@@ -22,7 +22,7 @@ from ..io import untrusted_folder as inside
 from ..io.files import check_folder, write_bytes
 from ..measure import differs, scores_file
 from . import log as run_log
-from .listing import Run, whole_run
+from .listing import Run, tell_apart, whole_run
 
 # Settings that make no other training of it: how often it is looked at, and where it runs.
 BESIDE = ("train.seed", "train.device", "data.root", "data.resident", "data.budget")
@@ -69,6 +69,7 @@ def groups(folders: Sequence[Path]) -> list[Group]:
         seed = key, repr(run.settings.get("train.seed"))
         found.setdefault((key, seen[seed]), []).append(run)
         seen[seed] += 1
+    tell_apart([run for runs in found.values() for run in runs])
     return [Group(_letters(i), runs) for i, runs in enumerate(found.values())]
 
 

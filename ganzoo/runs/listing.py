@@ -28,7 +28,8 @@ class Run:
 
     trouble: of a broken one, what is broken. images, goal: shown, and to be shown. line: the last
     one of the log that has figures. scores: the last of each, as `METRIC.FIGURE`. changed: when
-    anything was last written, in seconds since 1970. settings: by their dotted names.
+    anything was last written, in seconds since 1970. settings: by their dotted names. above: how
+    many folders above are a part of its name, as `tell_apart` found.
     """
 
     folder: Path
@@ -40,11 +41,12 @@ class Run:
     scores: dict[str, float] = field(default_factory=dict)
     changed: float = 0.0
     settings: dict[str, Any] = field(default_factory=dict)
+    above: int = 0
 
     @property
     def name(self) -> str:
         """The folder's name."""
-        return plain_line(self.folder.resolve().name)
+        return plain_line("/".join(self.folder.resolve().parts[-1 - self.above :]))
 
     @property
     def health(self) -> str:
@@ -242,6 +244,20 @@ def _equal(value: Any, wanted: str) -> bool:
         except (ValueError, OverflowError):
             return False
     return value is not None and str(value) == wanted
+
+
+def tell_apart(runs: Sequence[Run]) -> None:
+    """Give runs of one name those of the folders above, as far up as they differ."""
+    named: dict[str, list[Run]] = {}
+    for run in runs:
+        named.setdefault(run.name, []).append(run)
+    for alike in named.values():
+        places = {run.folder.resolve() for run in alike}
+        for above in range(max(len(place.parts) for place in places)):
+            for run in alike:
+                run.above = above
+            if len({run.name for run in alike}) == len(places):
+                break
 
 
 def whole_run(folder: Path) -> Run:

@@ -86,6 +86,17 @@ def test_a_killed_run_is_not_running_and_asking_changes_nothing(folder):
     assert not run_folder.held(run)
 
 
+def test_runs_of_one_name_are_told_apart_by_the_folders_above(tmp_path, ran):
+    for place in ("x/a", "y/a", "y/b"):
+        made(tmp_path / place, "0001-r", LINE)
+    made(tmp_path / "x" / "a", "0002-r", LINE)
+    folders = [tmp_path / place for place in ("x/a", "y/a", "y/b")]
+    found = json.loads(ran("runs", *folders, "--json"))
+    assert [run["name"] for run in found] == ["x/a/0001-r", "0002-r", "y/a/0001-r", "y/b/0001-r"]
+    twice = json.loads(ran("runs", folders[0], folders[0], "--json"))
+    assert [run["name"] for run in twice] == ["0001-r", "0002-r"] * 2, "the same run"
+
+
 def test_sorted_and_chosen_by_columns_scores_and_settings(folder):
     runs = [reading.read_run(path) for path in reading.find(folder)]
 
