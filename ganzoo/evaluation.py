@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -325,8 +325,10 @@ class Evaluation:
         build = Assembly(self.config, self.registry)
         for name, choice in build.family("metric").items():
             section = f"metric.{name}"
-            metric: Metric = build.build(section, "metric", choice, Spec(subject.spec.shape))
-            check_modality(build, section, "metric", name, metric, subject.spec)
+            measures = build.component(section, "metric", choice.name).load()
+            check_modality(build, section, "metric", name, measures, subject.spec)
+            spec = replace(subject.spec, classes=0, given={})
+            metric: Metric = build.build(section, "metric", choice, spec)
             yield self._score(subject, build, name, metric, dataset, side)
 
     def _score(

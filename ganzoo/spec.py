@@ -159,6 +159,7 @@ class Dataset:
     )  # what is given in an order of its own: the other domain of unpaired pictures
     alphabet: tuple[str, ...] = ()  # of tokens
     columns: tuple[Column, ...] = ()  # of a table
+    unbounded: bool = False  # whether [n, c, h, w] are maps
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -172,8 +173,8 @@ class Dataset:
         given = {name: Spec(tuple(each.shape[1:])) for name, each in self.given.items()}
         given |= {name: replace(other.spec, classes=0) for name, other in self.others.items()}
         shape = *self.samples.shape[1:], *([len(self.alphabet)] if self.alphabet else [])
-        unbounded = self.samples.dim() == 4 and self.samples.is_floating_point()
-        return Spec(shape, len(self.classes), given, self.alphabet, self.columns, unbounded)
+        meant = self.alphabet, self.columns, self.unbounded
+        return Spec(shape, len(self.classes), given, *meant)
 
     @property
     def size(self) -> int | None:

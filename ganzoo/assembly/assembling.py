@@ -160,8 +160,10 @@ def _metrics(
     dropped = bool(build.config.train.label_dropout)
     labels = None if dropped else labels_drawn(parts.generator, spec.classes, dataset)
     for name, choice in build.family("metric").items():
-        metric = metrics[name] = build.build(f"metric.{name}", "metric", choice, spec)
-        check_modality(build, f"metric.{name}", "metric", name, metric, spec)
+        section = f"metric.{name}"
+        measures = build.component(section, "metric", choice.name).load()
+        check_modality(build, section, "metric", name, measures, spec)  # before it looks for files
+        metric = metrics[name] = build.build(section, "metric", choice, spec)
         check_reads(name, metric, dataset, held, labels is not None)
     return metrics
 

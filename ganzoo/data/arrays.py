@@ -50,7 +50,7 @@ def load_array(path: Path | str, *, rate: Rate = 16_000) -> Dataset:
     labels, classes = _labels(path, len(samples))
     if labels is not None:
         notes.append(f"labels: {len(classes)} classes, of {_labels_of(path).name}")
-    return Dataset(samples, labels, classes, notes)
+    return Dataset(samples, labels, classes, notes, unbounded=kind == "maps")
 
 
 def _mapped(path: Path) -> np.memmap[Any, Any]:

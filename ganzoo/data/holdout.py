@@ -125,6 +125,7 @@ def _part(dataset: Dataset, chosen: Tensor) -> Part:
         others=dataset.others,
         alphabet=dataset.alphabet,
         columns=dataset.columns,
+        unbounded=dataset.unbounded,
         base=dataset,
         chosen=chosen,
     )

@@ -96,6 +96,7 @@ def from_torch(
     digest: str = "",
     alphabet: Sequence[str] = (),
     columns: Sequence[Column] = (),
+    unbounded: bool = False,
 ) -> Dataset:
     """A data set of PyTorch's kind, with a length and an item for each number, as ganzoo's.
 
@@ -109,7 +110,7 @@ def from_torch(
     classes: names of the labels; none for items without
     collate: makes a Batch of a list of items, for samples of several lengths
     digest: tells these data from others when a run is resumed; of a few samples unless it is given
-    alphabet, columns: of tokens and of tables, as a `Spec` has them
+    alphabet, columns, unbounded: of tokens, of tables and of maps, as a `Spec` has them
 
     Raises BadData for what has no length, no item, or items of no such form.
     """
@@ -132,6 +133,7 @@ def from_torch(
         {name: each[:0] for name, each in first.given.items()},
         alphabet=tuple(alphabet),
         columns=tuple(columns),
+        unbounded=unbounded,
         items=items,
         collate=collate,
         threads=threads or processors(),

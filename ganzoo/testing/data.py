@@ -136,7 +136,8 @@ def ready(case: Case, spec: Spec) -> Any:
     if type(metric).learn is not Metric.learn:
         stored = torch.uint8 if spec.modality in ("image", "video") else torch.float32
         samples = as_stored(grouped(spec, LEARNED, seed=2), stored)
-        data = Dataset(samples, torch.arange(LEARNED) % 2, ("one", "other"))
+        labels, names = torch.arange(LEARNED) % 2, ("one", "other")
+        data = Dataset(samples, labels, names, unbounded=spec.unbounded)
         metric.learn(data, lambda what: None)
     return case.copy(spec)
 

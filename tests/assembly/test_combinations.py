@@ -37,6 +37,7 @@ FEW = {
         *LABELS,
         columns=(Column("number"), Column("category", ("yes", "no"))),
     ),
+    "map": Dataset(torch.randn(32, 4, 8, 8, generator=STREAM), *LABELS, unbounded=True),
 }
 UPDATES, BATCH = 2, 8
 

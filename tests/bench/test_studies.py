@@ -91,8 +91,8 @@ def test_a_budget_buys_whole_batches_of_what_an_image_costs(tmp_path, monkeypatc
     price = families.cost("mlp", tmp_path)
     assert 0 < price < 1
     monkeypatch.setattr(families, "_measured", lambda family: pytest.fail("it was kept"))
-    assert families.study("mlp", tmp_path, 100 * price).images == 96
-    assert families.study("mlp", tmp_path, price).images == families.BATCH, "one at least"
+    assert families.study("mlp", tmp_path, 100 * price, "digits").images == 96
+    assert families.study("mlp", tmp_path, price, "digits").images == families.BATCH, "one at least"
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)

@@ -405,7 +405,11 @@ def test_streamed_and_lazy_samples_train_as_those_in_memory(run):
     assert training.feed.resident and not sent.feed.resident
     assert torch.equal(streamed, wanted)
     lazily = from_torch(
-        Rows(data), classes=data.classes, alphabet=data.alphabet, columns=data.columns
+        Rows(data),
+        classes=data.classes,
+        alphabet=data.alphabet,
+        columns=data.columns,
+        unbounded=data.unbounded,
     )
     assert lazily.spec == data.spec
     own = Component("dataset", "lazily", lambda: lazily, "tests", "tests", "0")
