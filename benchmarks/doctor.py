@@ -2,8 +2,8 @@
 docs/doctor.md`.
 
 Small trainings that were made sick on purpose, each in one way, and healthy ones; on points and on
-digits of 8x8 pixels, 12,800 images each. Thresholds were chosen on seeds up to 10 and from 100
-on; others prove them. A training whose findings are in the folder is not done again.
+digits of 8x8 pixels, 12,800 images each. Thresholds were chosen on seeds up to 10
+and from 100 on; others prove them. A training whose findings are in the folder is not done again.
 """
 
 from __future__ import annotations

@@ -53,10 +53,13 @@ def load_array(path: Path | str, *, rate: Rate = 16_000) -> Dataset:
     return Dataset(samples, labels, classes, notes, unbounded=kind == "maps")
 
 
-def _mapped(path: Path) -> np.memmap[Any, Any]:
-    """The array of a file, on the disk; raises BadData for what is none."""
+def _mapped(path: Path, *, links: bool = True) -> np.memmap[Any, Any]:
+    """The array of a file, on the disk; raises BadData for what is none.
+
+    links: whether the path may be a link
+    """
     try:
-        handle = open_regular(path)
+        handle = open_regular(path, links=links)
         with os.fdopen(handle, "rb") as file:
             shape, dtype, start = _header(file)
             length = os.fstat(handle).st_size
@@ -133,9 +136,9 @@ def _labels(path: Path, count: int) -> tuple[Tensor | None, list[str]]:
     such file. Raises BadData for others.
     """
     beside = _labels_of(path)
-    if path.name.endswith(".labels.npy") or not beside.is_file():
+    if not os.path.lexists(beside):
         return None, []
-    numbers = _mapped(beside)
+    numbers = _mapped(beside, links=False)  # nobody named it
     if numbers.shape != (count,) or numbers.dtype.kind not in "iu":
         found = f"{numbers.dtype} {list(numbers.shape)}"
         raise BadData(f"{beside}: labels are whole numbers [{count}], and these are {found}")

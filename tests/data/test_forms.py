@@ -419,6 +419,14 @@ def test_labels_lie_beside_an_array(tmp_path):
     assert data.notes[-1] == "labels: 3 classes, of a.labels.npy"
 
 
+def test_labels_that_are_a_link_are_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((4, 2)))
+    np.save(tmp_path / "b.npy", np.arange(4))
+    (tmp_path / "a.labels.npy").symlink_to(tmp_path / "b.npy")
+    with pytest.raises(BadData, match=r"a\.labels\.npy: "):
+        load_array(tmp_path / "a.npy")
+
+
 @pytest.mark.parametrize(
     ("labels", "says"),
     [
