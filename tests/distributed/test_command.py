@@ -134,7 +134,7 @@ def test_ranks_that_differ_are_named_once(tmp_path):
         for rank in range(2)
     ]
     errors = [process.communicate(timeout=120)[1] for process in processes]
-    assert [process.returncode for process in processes] == [2, 1]
+    assert [process.returncode for process in processes] == [2, 1], errors
     assert "Error: rank 1 has another command line than rank 0: 'train --data ring" in errors[0]
     assert "Error" not in errors[1]
     assert not list((tmp_path / "runs").glob("0*"))
