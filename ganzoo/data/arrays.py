@@ -15,10 +15,10 @@ from torch import Tensor
 from ..contracts import Dataset
 from ..errors import BadData, one_line, shown
 from ..io.untrusted_files import open_regular
+from .annotations import MAX_CLASSES
 
 FORMS = {2: "points", 3: "signals", 4: "images", 5: "videos"}  # by dimensions, samples included
 LARGEST = 1 << 26  # numbers in one sample
-CLASSES = 100_000
 NUMBERS = "fiub"  # kinds of numpy's types that are read
 MAPPED = (np.float16, np.float32)  # of maps, which stay on the disk
 BLOCK = 1 << 22  # numbers that are looked at together
@@ -143,7 +143,7 @@ def _labels(path: Path, count: int) -> tuple[Tensor | None, list[str]]:
         found = f"{numbers.dtype} {list(numbers.shape)}"
         raise BadData(f"{beside}: labels are whole numbers [{count}], and these are {found}")
     least, most = int(numbers.min()), int(numbers.max())
-    if least < 0 or most >= CLASSES:
-        raise BadData(f"{beside}: labels of {least} to {most}; give 0 to {CLASSES - 1:,}")
+    if least < 0 or most >= MAX_CLASSES:
+        raise BadData(f"{beside}: labels of {least} to {most}; give 0 to {MAX_CLASSES - 1:,}")
     labels = torch.from_numpy(numbers.astype(np.int64))
     return labels, [str(number) for number in range(most + 1)]
