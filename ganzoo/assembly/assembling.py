@@ -49,7 +49,7 @@ from .compatibility import (
 )
 from .dry_run import few_of, rehearse, samples_of, try_nets
 from .pipeline import SECTION, SIDES, Pipeline
-from .precision_trial import MARGIN, bf16_gain
+from .precision_trial import MARGIN, settled_gain
 from .roles import build_conditions, build_nets, only_read, players, what_is_read
 from .sharding_trial import try_sharded
 
@@ -397,7 +397,7 @@ def _settle_precision(build: Assembly, parts: Parts, spec: Spec, ranks: Ranks) -
         build.notes.append("precision fp32, without a trial of bf16, since runs are to be equal")
         return
     own = train.part // ranks.count
-    gain = ranks.tell(bf16_gain(parts, spec, own) if ranks.first else None)
+    gain = ranks.tell(settled_gain(parts, spec, own) if ranks.first else None)
     parts.precision = "bf16" if gain >= MARGIN else "fp32"
     found = f"bf16 is {gain:.1f} times as fast here" if gain else "updates fail in bf16"
     build.notes.append(f"precision {parts.precision}: {found}, by a trial; this run keeps it")

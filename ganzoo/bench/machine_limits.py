@@ -22,6 +22,7 @@ from torch.utils.flop_counter import flop_registry
 from .. import __version__
 from ..assembly.pipeline import SIDES, Pipeline
 from ..contracts import Batch
+from ..engine.devices import processor
 from ..engine.engine import Engine
 from ..spec import as_given, as_samples
 from .timing import Laps, Variant, repeated, wait
@@ -34,7 +35,7 @@ def machine(device: torch.device) -> dict[str, Any]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     return {
-        "device": gpu or _processor(),
+        "device": gpu or processor(),
         "kind": device.type,
         "cores": cores,
         "threads": torch.get_num_threads(),
@@ -43,14 +44,6 @@ def machine(device: torch.device) -> dict[str, Any]:
         "ganzoo": __version__,
         "date": date.today().isoformat(),
     }
-
-
-def _processor() -> str:
-    """The CPU's name as the system tells it."""
-    listing = Path("/proc/cpuinfo")
-    lines = listing.read_text("utf-8", errors="replace").splitlines() if listing.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def ceilings(device: torch.device) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -53,6 +54,14 @@ def choose_precision(name: str, device: torch.device, modality: str = "image") -
         torch.set_float32_matmul_precision("highest" if name == "fp32" else "high")
         torch.backends.cudnn.allow_tf32 = name != "fp32"
     return name
+
+
+def processor() -> str:
+    """The CPU's name as the system tells it."""
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text("utf-8", errors="replace").splitlines() if listing.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def computes_in_bf16() -> bool:

@@ -35,7 +35,7 @@ def gain(monkeypatch):
 
     def find(value):
         monkeypatch.setattr(assembly, "computes_in_bf16", lambda: True)
-        monkeypatch.setattr(assembly, "bf16_gain", lambda *given: value)
+        monkeypatch.setattr(assembly, "settled_gain", lambda *given: value)
 
     return find
 
@@ -118,6 +118,99 @@ def test_a_trial_leaves_everything_as_it_was(reg):
         assert all(p.grad is None for p in module.parameters())
         for name, value in module.state_dict().items():
             assert torch.equal(value, before[section][name])
+
+
+# What a trial found is remembered.
+
+
+@pytest.fixture
+def trials(monkeypatch, tmp_path):
+    """On a processor that is quick in bf16: `trials(1.5)` is what trials find from here on; what
+    was tried is listed in `trials.made`.
+    """
+    monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(trial, "product_gain", lambda: 2.0)
+
+    def find(value):
+        monkeypatch.setattr(trial, "bf16_gain", lambda *given: find.made.append(value) or value)
+
+    find.made = []
+    return find
+
+
+def settled(built, batch=16):
+    return trial.settled_gain(built.parts, built.spec, batch)
+
+
+def test_the_same_command_computes_alike_whatever_a_later_trial_would_find(trials):
+    trials(1.6)
+    assert settled(assembled()) == 1.6
+    trials(0.7)
+    assert settled(assembled(train={"seed": 5})) == 1.6 and trials.made == [1.6]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"reg": {"gp": {}}}, {"gen": {"width": 12}}, {"data": {"resolution": 16}}],
+    ids=["penalty", "width", "size"],
+)
+def test_another_pipeline_is_tried_anew(trials, other):
+    trials(1.6)
+    settled(assembled())
+    trials(0.7)
+    assert settled(assembled(**other)) == 0.7
+    assert settled(assembled(), batch=32) == 0.7
+
+
+def test_the_first_of_two_processes_is_believed_by_both(trials, monkeypatch):
+    """The other one remembers while this one tries."""
+    built = assembled()
+
+    def slow(*given):
+        trials(0.0)
+        settled(built)
+        return 1.6
+
+    monkeypatch.setattr(trial, "bf16_gain", slow)
+    assert settled(built) == 0.0 and settled(built) == 0.0
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"gain": "x"}', '{"gain": NaN}', '{"gain": -1}', "0" * 5000]
+)
+def test_a_damaged_memory_is_written_anew(trials, tmp_path, content):
+    built = assembled()
+    trials(1.6)
+    settled(built)
+    (file,) = (tmp_path / "cache" / "precision").iterdir()
+    file.write_text(content)
+    trials(0.7)
+    assert settled(built) == settled(built) == 0.7 and trials.made == [1.6, 0.7]
+    assert [*file.parent.iterdir()] == [file]
+
+
+def test_without_a_folder_for_it_nothing_is_remembered(trials, tmp_path):
+    built = assembled()
+    (tmp_path / "cache").write_text("a file")
+    trials(1.6)
+    assert settled(built) == 1.6
+    trials(0.7)
+    assert settled(built) == 0.7
+
+
+def test_no_trial_where_a_plain_product_is_no_faster(trials, monkeypatch):
+    trials(1.6)
+    monkeypatch.setattr(trial, "product_gain", lambda: 0.6)
+    assert settled(assembled()) == 0.6 and not trials.made
+
+
+def test_a_plain_product_is_measured_on_one_thread_and_leaves_the_others(monkeypatch):
+    before = torch.get_num_threads()
+    threads = set()
+    real = torch.mm
+    monkeypatch.setattr(torch, "mm", lambda *g: (threads.add(torch.get_num_threads()), real(*g)))
+    assert 0 < trial.product_gain() < 100
+    assert threads == {1} and torch.get_num_threads() == before
 
 
 class FullOnly(nn.Module):

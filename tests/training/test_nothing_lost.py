@@ -356,7 +356,8 @@ def length(log):
 @pytest.mark.slow
 def test_the_log_of_a_run_that_got_signals_is_that_of_one_that_did_not(tmp_path, cli):
     """Every line in full but for times, means of what was measured before the signal among them."""
-    tree = configuration.merge(TINY, {"train": {"images": 24_000}, "log": {"images": 1200}})
+    train = {"images": 24_000, "precision": "fp32"}
+    tree = configuration.merge(TINY, {"train": train, "log": {"images": 1200}})
     (tmp_path / "config.toml").write_text(tomlkit.dumps(tree))
     given = ["--config", tmp_path / "config.toml", "--out"]
     assert cli("train", *given, tmp_path / "whole").code == 0
