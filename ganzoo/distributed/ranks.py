@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
+import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -20,6 +23,11 @@ from .roll_call import RollCall
 
 JOIN = timedelta(minutes=5)  # in which all ranks have to be there
 WAIT = "GANZOO_WAIT_MINUTES"  # of the environment: the longest that a rank waits later on
+# Gloo's threads end with their group. One that lets go of a tensor while Python ends aborts the
+# program (PyTorch 2.15), so nobody is to hold the group when a rank has left: these have it as a
+# default of their functions for ever if they are imported when there is one.
+HOLDERS = ("fsdp", "nn", "optim")
+PAUSE = 0.1  # seconds in which gloo's threads let go, where somebody holds the group all the same
 GONE = ("Connection closed", "Connection reset", "Broken pipe", "timed out", "Timed out", "aborted")
 
 
@@ -210,9 +218,13 @@ class Ranks:
         """Say goodbye, where there is somebody."""
         if self.roll_call is not None:
             self.roll_call.end()
-        if self.count > 1 and dist.is_initialized():
-            with contextlib.suppress(Exception):
-                dist.destroy_process_group()
+        if self.count == 1 or not dist.is_initialized():
+            return
+        group = weakref.ref(dist.group.WORLD)
+        with contextlib.suppress(Exception):
+            dist.destroy_process_group()
+        if group() is not None:  # DTensor remembers the groups of nets that were spread
+            time.sleep(PAUSE)  # other threads may have Python's lock meanwhile
 
 
 ALONE = Ranks()
@@ -240,6 +252,8 @@ def join(device: str) -> Ranks:
     if own.type == "cuda":
         torch.cuda.set_device(own)
     wait = _wait()
+    for name in HOLDERS:
+        importlib.import_module(f"torch.distributed.{name}")
     try:
         store = _store(count)
         dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=wait)
