@@ -18,6 +18,7 @@ import tempfile
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -34,6 +35,7 @@ TREE = (0.0, 28e-6, 50e-6)
 SLOWER = 1.9  # times which steps of a ring over nodes take, there
 TREE_SHARE = 0.9  # of the bus that a tree uses, there
 BUCKET = 25e6  # bytes of the last message, which nothing hides (PyTorch's DDP)
+STATISTICS = 4096  # bytes of the statistics of a norm over the batch, at most
 BACKWARD = 2 / 3  # of an update's computing, behind which messages can hide: an assumption
 GOOD = 0.9
 PRODUCT = 785e12  # FLOP/s of a matrix product in bf16 on an H200, measured by the project
@@ -55,6 +57,7 @@ class Net:
     gen: dict[str, Any] = field(default_factory=dict)
     disc: dict[str, Any] = field(default_factory=dict)
     bytes: list[float] = field(default_factory=list)  # of the gradients of either net, counted
+    statistics: int = 0  # messages of norms over the whole batch in an update of both, counted
 
     def count(self) -> None:
         """Build the nets without storage, and count; the time too where none was published."""
@@ -70,6 +73,10 @@ class Net:
                 for kind, options in (("generator", self.gen), ("discriminator", self.disc))
             ]
         self.bytes = [4.0 * sum(p.numel() for p in net.parameters()) for net in nets]
+        drawing, judging = map(_norms, nets)
+        # Once forward where samples are drawn, real ones judged, generated ones judged; and once
+        # backward but for samples that are drawn for the discriminator.
+        self.statistics = 3 * drawing + 6 * judging
         if not self.points:
             self.points = [(1, _flop(spec, *nets) / (REACHED * PRODUCT))]
 
@@ -85,6 +92,14 @@ class Net:
         right = bisect_left([size for size, _ in known], samples)
         (a, at_a), (b, at_b) = list(pairwise(known))[right - 1]
         return at_a + (at_b - at_a) * (samples - a) / (b - a)
+
+
+def _norms(net: Any) -> int:
+    """Norms of a net over the batch."""
+    import torch
+
+    norm = torch.nn.modules.batchnorm._BatchNorm
+    return sum(isinstance(m, norm) or getattr(m, "dims", "") == "batch" for m in net.modules())
 
 
 def _flop(spec: Any, generator: Any, discriminator: Any) -> float:
@@ -167,18 +182,24 @@ def gather_seconds(size: float, gpus: int, links: int = NODE) -> float:
     return 3 * (waits + (gpus - 1) / gpus * size / bus(gpus, links))
 
 
+def waits(net: Net, gpus: int, links: int) -> float:
+    """Of the messages of norms, which computing waits for."""
+    return net.statistics * reduce_seconds(STATISTICS, gpus, links)
+
+
 Way = Callable[[Net, int, int, int], float]  # (net, samples of a GPU, GPUs, links) -> seconds
 
 
 def plain(net: Net, samples: int, gpus: int, links: int) -> float:
     """An update as ganzoo's: the messages follow the computing."""
-    return net.seconds(samples) + sum(reduce_seconds(size, gpus, links) for size in net.bytes)
+    sent = sum(reduce_seconds(size, gpus, links) for size in net.bytes)
+    return net.seconds(samples) + waits(net, gpus, links) + sent
 
 
 def overlapped(net: Net, samples: int, gpus: int, links: int) -> float:
     """An update whose messages but the last leave while the backward pass goes on."""
     total = half = net.seconds(samples) / 2
-    total += half
+    total += half + waits(net, gpus, links)
     for size in net.bytes:
         last = reduce_seconds(min(size, BUCKET), gpus, links)
         total += max(last, reduce_seconds(size, gpus, links) - BACKWARD * half)
@@ -187,7 +208,8 @@ def overlapped(net: Net, samples: int, gpus: int, links: int) -> float:
 
 def sharded(net: Net, samples: int, gpus: int, links: int) -> float:
     """As plain, of nets that are sharded over all GPUs."""
-    return net.seconds(samples) + sum(gather_seconds(size, gpus, links) for size in net.bytes)
+    sent = sum(gather_seconds(size, gpus, links) for size in net.bytes)
+    return net.seconds(samples) + waits(net, gpus, links) + sent
 
 
 def efficiency(way: Way, net: Net, samples: int, gpus: int, links: int) -> float:
@@ -227,7 +249,7 @@ def tables(found: Sequence[Net], links: int) -> list[str]:
 
 
 def _line(net: Net, gpus: int, links: int) -> str:
-    sent = sum(reduce_seconds(size, gpus, links) for size in net.bytes)
+    sent = waits(net, gpus, links) + sum(reduce_seconds(size, gpus, links) for size in net.bytes)
     cells = [f"{net.name}, {net.share}", f"{gpus:,}", f"{sent * 1e3:.2f} ms"]
     cells += [f"{efficiency(way, net, net.share, gpus, links):.2f}" for way in WAYS.values()]
     own = net.whole / gpus
@@ -269,35 +291,54 @@ def published() -> list[str]:
 
 
 def gloo(counts: Sequence[int], seconds: float) -> list[str]:
-    """Ranks on the CPU: what the model makes of one rank's times and of gloo's, and what was
-    measured. Ranks beyond the cores share them, so that computing takes as many times longer.
+    """Ranks on the CPU: what the model makes of the times of single ranks and of gloo's messages,
+    and what was measured. Ranks beyond the cores share them: computing takes as many times longer.
     """
     from ganzoo import config as configuration
     from ganzoo.bench import scaling
 
-    cores = len(os.sched_getaffinity(0))
     lines = [
-        "| nets | ranks | computing | messages | update | in messages | update | in messages |",
+        "| nets | ranks | messages | computing | sending | update | update | in messages |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, sections in SMALL.items():
         tree = configuration.merge(configuration.defaults(), {**TRIED, **sections})
         rows = scaling.measure(configuration.check(tree), {}, counts, seconds)["rows"]
         for row in rows:
-            count, computing = row["ranks"], rows[0]["update_seconds"]
+            count, computing, sent = row["ranks"], rows[0]["update_seconds"], 0.0
             if count > 1:
                 own = {"train": {"batch_size": row["batch_size"] // count}}
                 config = configuration.check(configuration.merge(tree, own))
-                found = scaling.measure(config, {}, [1], seconds)["rows"][0]
-                computing = found["update_seconds"] * max(1.0, count / cores)
-            sent = sum(_link(count, [*row["gradient_bytes"].values()])) if count > 1 else 0.0
-            cells = [computing, sent, computing + sent, sent / (computing + sent)]
-            cells += [row["update_seconds"], row["message_share"]]
-            shown = [
-                f"{c:.0%}" if i in (3, 5) else f"{c * 1e3:.1f} ms" for i, c in enumerate(cells)
-            ]
-            lines.append(f"| {name} | {count} | {' | '.join(shown)} |")
+                computing = _beside(config, count, seconds)
+                sent = _sending(row)
+            cells = [computing, sent, computing + sent, row["update_seconds"]]
+            shown = " | ".join(f"{cell * 1e3:.1f} ms" for cell in cells)
+            share = f"{row['message_share']:.0%}"
+            lines.append(f"| {name} | {count} | {row['messages']:.0f} | {shown} | {share} |")
     return lines
+
+
+def _beside(config: Any, count: int, seconds: float) -> float:
+    """Seconds of an update by processes of one rank that compute beside each other, one a core."""
+    from ganzoo.bench import scaling
+
+    cores = len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(min(count, cores)) as pool:
+        jobs = [
+            pool.submit(scaling.measure, config, {}, [1], seconds) for _ in range(min(count, cores))
+        ]
+        found = [job.result()["rows"][0]["update_seconds"] for job in jobs]
+    return statistics.mean(found) * max(1.0, count / cores)
+
+
+def _sending(row: dict[str, Any]) -> float:
+    """Seconds of an update's messages: its gradients, and as many small ones as there are more."""
+    count, gradients = row["ranks"], [*row["gradient_bytes"].values()]
+    others = max(0, round(row["messages"]) - len(gradients))
+    rest = row["sent_bytes"] * count / (2 * (count - 1)) - sum(gradients)
+    small = max(4, int(rest / others) // 4 * 4) if others else 4
+    times = _link(count, [*gradients, small])
+    return sum(times[:-1]) + others * times[-1]
 
 
 TRIED: dict[str, Any] = {
@@ -311,7 +352,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def _link(count: int, sizes: Sequence[int]) -> list[float]:
-    """Seconds of a message of each size between ranks that do nothing else."""
+    """Seconds of a message of each size between ranks that compute before it."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "link.json"
         line = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
@@ -324,7 +365,9 @@ def _link(count: int, sizes: Sequence[int]) -> list[float]:
 
 
 def link(sizes: Sequence[int], out: Path) -> None:
-    """A rank of `_link`: the median of 50 messages."""
+    """A rank of `_link`: the median of 50 messages, each from when the last rank has come to it, by
+    the clock that processes of a machine share, to when the last one has it.
+    """
     import torch
     import torch.distributed as dist
 
@@ -332,15 +375,19 @@ def link(sizes: Sequence[int], out: Path) -> None:
 
     ranks = join("cpu")
     found = []
+    work = torch.rand(256, 256)
     for size in sizes:
         message = torch.zeros(size // 4)
-        times = []
-        for _ in range(60):
-            dist.barrier()
-            began = time.perf_counter()
+        times = torch.zeros(60, 2, dtype=torch.float64)
+        for turn in range(len(times)):
+            for _ in range(5):  # about a millisecond, as between the messages of an update
+                work @ work
+            times[turn, 0] = time.monotonic()
             dist.all_reduce(message)
-            times.append(time.perf_counter() - began)
-        found.append(statistics.median(times[10:]))
+            times[turn, 1] = time.monotonic()
+        latest = times[10:].clone()
+        dist.all_reduce(latest, dist.ReduceOp.MAX)
+        found.append(float((latest[:, 1] - latest[:, 0]).median()))
     if ranks.first:
         out.write_text(json.dumps(found))
     ranks.leave()

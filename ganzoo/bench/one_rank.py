@@ -34,17 +34,19 @@ FIELDS = ("message", "section", "key", "value", "source", "remedy", "change")  #
 
 
 class Messages:
-    """Times the messages of averages, on the device's own clock, and counts their bytes."""
+    """Times the messages of updates, on the device's own clock, and counts them and their bytes."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.bytes = 0
+        self.count = 0
         self._marks: list[tuple[Any, Any]] = []
 
     @contextlib.contextmanager
     def timed(self, message: Tensor) -> Iterator[None]:
         """Around one message."""
         self.bytes += message.nbytes
+        self.count += 1
         began = self._mark()
         yield
         self._marks.append((began, self._mark()))
@@ -102,6 +104,7 @@ def measure(job: dict[str, Any], ranks: Ranks) -> dict[str, Any]:
         "updates": len(laps),
         "engine": training.engine.mode,
         "gradient_bytes": {side: numbers * item for side, numbers in gradients.items()},
+        "messages": messages.count / rounds,
         "message_bytes": messages.bytes / rounds,
         "message_share": messages.seconds() / rounds / statistics.mean(laps),
         "machine": machine(pipeline.device),

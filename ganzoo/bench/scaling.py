@@ -100,6 +100,7 @@ def _row(found: Mapping[str, Any], alone: Mapping[str, Any], places: int) -> dic
         "gradient_bytes": found["gradient_bytes"],
         # As a ring sends: every rank passes on all but its own part, once to sum, once to tell.
         "sent_bytes": 2 * (count - 1) / count * found["message_bytes"],
+        "messages": found["messages"],
         "message_share": found["message_share"],
     }
 

@@ -26,7 +26,7 @@ COLUMNS = [
     "of ceiling",
 ]
 RANKS = ["ranks", "images/s", "update", "updates", "efficiency"]
-SENT = ["bytes sent", "in messages"]
+SENT = ["messages", "bytes sent", "in messages"]
 
 
 @click.command(
@@ -145,8 +145,8 @@ def show_ranks(found: dict[str, Any]) -> None:
     sizes = ", ".join(f"{side} {size:,}" for side, size in rows[0]["gradient_bytes"].items())
     echo(f"# bytes of gradients: {sizes}; sent: by a rank in an update of all, as a ring sends")
     echo(
-        "# in messages: the part of an update in which gradients are summed, waiting for slower "
-        "ranks included"
+        "# in messages: the part of an update in which gradients and statistics of the whole batch "
+        "are summed, waiting for slower ranks included"
     )
 
 
@@ -159,6 +159,7 @@ def _row(row: dict[str, Any]) -> list[str]:
         str(row["updates"]),
         f"{row['efficiency']:.2f}",
         f"{row['efficiency_of_places']:.2f}",
+        f"{row['messages']:,.0f}",
         f"{row['sent_bytes']:,.0f}",
         f"{row['message_share']:.1%}",
     ]

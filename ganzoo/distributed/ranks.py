@@ -8,7 +8,7 @@ import json
 import os
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ..errors import DeviceError, GanzooError, Incompatible, UsageError, shown
-from ..nn.shares import sharing
+from ..nn.shares import Timed, sharing
 from .draws import WholeDraws
 from .roll_call import RollCall
 
@@ -49,8 +49,8 @@ class Ranks:
         self.rank, self.count = rank, count
         self.device = device  # where it computes; None where the configuration alone says it
         self.roll_call: RollCall | None = None
-        # Entered around the message of every average, for who wants to know how long it takes.
-        self.timed: Callable[[Tensor], contextlib.AbstractContextManager[Any]] | None = None
+        self._messages: dict[torch.dtype, Tensor] = {}
+        self.timed: Timed | None = None  # entered around every message of an update
 
     @property
     def first(self) -> bool:
@@ -78,7 +78,7 @@ class Ranks:
             yield
             return
         draws = WholeDraws(self.rank, self.count, samples)
-        with sharing(self.rank, self.count, dist.group.WORLD.group_name), draws:  # type: ignore[union-attr]
+        with self._sharing(), draws:
             yield
 
     @contextlib.contextmanager
@@ -93,23 +93,40 @@ class Ranks:
         gpu = self.device is not None and self.device.type == "cuda"
         devices = [self.device] if gpu else []
         alike = torch.random.fork_rng(devices)
-        with sharing(self.rank, self.count, dist.group.WORLD.group_name), alike:  # type: ignore[union-attr]
+        with self._sharing(), alike:
             torch.manual_seed(seed + self.rank)
             yield
 
+    def _sharing(self) -> contextlib.AbstractContextManager[None]:
+        name = dist.group.WORLD.group_name  # type: ignore[union-attr]
+        return sharing(self.rank, self.count, name, self.timed)
+
     # Sums and words.
 
+    @torch.no_grad()
     def average(self, tensors: Sequence[Tensor], precision: torch.dtype = torch.float32) -> None:
         """Put the means over ranks in the place of tensors: joined, one message."""
         if self.count == 1:
             return
-        joined = torch.cat([tensor.to(precision).flatten() for tensor in tensors])
+        sizes = [tensor.numel() for tensor in tensors]
+        joined = self._message(sum(sizes), precision, tensors[0])
+        parts = joined.split(sizes)
+        for part, tensor in zip(parts, tensors, strict=True):
+            part.view_as(tensor).copy_(tensor)
         with self._answering(), self.timed(joined) if self.timed else contextlib.nullcontext():
             dist.all_reduce(joined)
-        joined = joined / self.count
-        means = joined.split([tensor.numel() for tensor in tensors])
-        for tensor, mean in zip(tensors, means, strict=True):
-            tensor.copy_(mean.view_as(tensor))
+        joined.div_(self.count)
+        for part, tensor in zip(parts, tensors, strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+    def _message(self, numbers: int, precision: torch.dtype, like: Tensor) -> Tensor:
+        """Where a message of averages is put together. It is kept, since fresh memory of that size
+        takes as long as a message.
+        """
+        kept = self._messages.get(precision)
+        if kept is None or len(kept) < numbers or kept.device != like.device:
+            kept = self._messages[precision] = like.new_empty(numbers, dtype=precision)
+        return kept[:numbers]
 
     def agree(self, *numbers: int) -> list[int]:
         """The largest of each number that a rank brings; all ranks get the same."""

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .precision import full
-from .shares import ranks, whole_mean
+from .shares import note_slope, ranks
+from .whole_norms import whole_batch_norm, whole_moments
 
 
 class MomentNorm(nn.Module):
@@ -30,24 +31,29 @@ class MomentNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.native and self.dims == "batch" and ranks() == 1:
+        shared = self.dims == "batch" and ranks() > 1
+        if self.native and self.dims == "batch" and not shared:
             return F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
         wide = full(x)  # moments in bf16 lose too much
+        if self.native and shared:
+            return whole_batch_norm(wide, self.weight, self.bias, self.eps)[0].to(x.dtype)
         # dynamo refuses PyTorch's group norm under torch.func.grad
         if self.native and self.dims != "batch" and not torch.compiler.is_compiling():
             groups = 1 if self.dims == "layer" else x.shape[1]
             return torch.group_norm(wide, groups, self.weight, self.bias, self.eps).to(x.dtype)
         space = list(range(2, x.dim()))
         over = {"batch": [0, *space], "layer": [1, *space], "instance": space}[self.dims]
-        centred = wide - self._shared(wide.mean(over, keepdim=True))
-        variance = self._shared(centred.square().mean(over, keepdim=True))
+        mean = wide.mean(over, keepdim=True)
+        centred = wide - mean
+        variance = centred.square().mean(over, keepdim=True)
+        if self.dims == "batch":
+            note_slope()
+        if shared:
+            mean, variance = whole_moments(mean, variance)
+            centred = wide - mean
         scale = (variance + self.eps).rsqrt()
         shape = (1, -1, *[1] * len(space))
         return (centred * scale * self.weight.view(shape) + self.bias.view(shape)).to(x.dtype)
-
-    def _shared(self, mean: Tensor) -> Tensor:
-        """A mean over what it is meant over: the whole batch, or the samples' own."""
-        return whole_mean(mean) if self.dims == "batch" else mean
 
 
 def norm(name: str, channels: int) -> nn.Module:

@@ -8,7 +8,7 @@ one process, and outside an update, these functions give back what they are give
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.nn.functional import pad
+
+Timed = Callable[[Tensor], contextlib.AbstractContextManager[Any]]
 
 
 @dataclass
@@ -25,6 +27,7 @@ class _Place:
     rank: int = 0
     ranks: int = 1
     group: Any = ""  # its name in torch.distributed
+    timed: Timed | None = None  # entered around every message, for who wants to know how long it is
     asked: int = 0  # how often the whole batch was asked for within torch.func's transforms
 
 
@@ -32,14 +35,14 @@ _PLACE = _Place()
 
 
 @contextlib.contextmanager
-def sharing(rank: int, ranks: int, group: Any) -> Iterator[None]:
+def sharing(rank: int, ranks: int, group: Any, timed: Timed | None = None) -> Iterator[None]:
     """Within, a batch is spread over the ranks of a group, of which this process is one."""
-    before = _PLACE.rank, _PLACE.ranks, _PLACE.group
-    _PLACE.rank, _PLACE.ranks, _PLACE.group = rank, ranks, group
+    before = _PLACE.rank, _PLACE.ranks, _PLACE.group, _PLACE.timed
+    _PLACE.rank, _PLACE.ranks, _PLACE.group, _PLACE.timed = rank, ranks, group, timed
     try:
         yield
     finally:
-        _PLACE.rank, _PLACE.ranks, _PLACE.group = before
+        _PLACE.rank, _PLACE.ranks, _PLACE.group, _PLACE.timed = before
 
 
 def asked_in_slopes() -> int:
@@ -54,12 +57,10 @@ class _Total(Function):
 
     @staticmethod
     def forward(x: Tensor) -> Tensor:
-        # late: PyTorch may be built without, and it takes a moment
-        import torch.distributed._functional_collectives as collectives
-
-        sent = collectives.all_reduce(x.contiguous(), "sum", _PLACE.group)
-        total: Tensor = collectives.wait_tensor(sent)
-        return total
+        if torch.compiler.is_compiling() or _PLACE.timed is None:
+            return _sent(x)
+        with _PLACE.timed(x):
+            return _sent(x)
 
     @staticmethod
     def setup_context(ctx: object, inputs: object, output: object) -> None:
@@ -69,6 +70,15 @@ class _Total(Function):
     def backward(ctx: object, gradient: Tensor) -> Tensor:
         total: Tensor = _Total.apply(gradient)
         return total
+
+
+def _sent(x: Tensor) -> Tensor:
+    # late: PyTorch may be built without, and it takes a moment
+    import torch.distributed._functional_collectives as collectives
+
+    sent = collectives.all_reduce(x.contiguous(), "sum", _PLACE.group)
+    total: Tensor = collectives.wait_tensor(sent)
+    return total
 
 
 def _total(x: Tensor) -> Tensor:

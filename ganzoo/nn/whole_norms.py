@@ -49,11 +49,29 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     return mean, variance
 
 
-def _whole_moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of the samples of all ranks, who have as many each; in one message."""
-    means, variances = whole(torch.stack(_moments(x))[None]).unbind(1)
+def whole_moments(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of the samples of all ranks, who have as many each, from those of a rank's;
+    in one message.
+    """
+    means, variances = whole(torch.stack((mean, variance))[None]).unbind(1)
     mean = means.mean(0)
     return mean, variances.mean(0) + (means - mean).square().mean(0)
+
+
+def whole_batch_norm(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Samples [n, channels, ...] normalised over the whole batch, and its mean and variance."""
+    mean, variance = whole_moments(*_moments(x))
+    # Around the statistics as constants, so that what hangs on them is in scale and shift.
+    centre, spread = mean.detach(), variance.detach()
+    scale = ((spread + eps) / (variance + eps)).sqrt()
+    shift = (centre - mean) * (variance + eps).rsqrt()
+    if weight is not None:
+        scale, shift = scale * weight, shift * weight
+    if bias is not None:
+        shift = shift + bias
+    return batch_norm(x, centre, spread, scale, shift, False, 0.0, eps), centre, spread
 
 
 class WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -66,16 +84,10 @@ class WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
             note_slope()
             normal: Tensor = super().forward(x)
             return normal
-        wide = full(x)
-        mean, variance = _whole_moments(wide)
-        self._move(mean.detach(), variance.detach(), ranks() * x.numel() // x.shape[1])
-        # Around the statistics as constants, so that what hangs on them is in scale and shift.
-        centre, spread = mean.detach(), variance.detach()
-        scale = ((spread + self.eps) / (variance + self.eps)).sqrt()
-        shift = (centre - mean) * (variance + self.eps).rsqrt()
-        if self.affine:
-            scale, shift = scale * self.weight, shift * self.weight + self.bias
-        return batch_norm(wide, centre, spread, scale, shift, False, 0.0, self.eps).to(x.dtype)
+        weight, bias = (self.weight, self.bias) if self.affine else (None, None)
+        found, mean, variance = whole_batch_norm(full(x), weight, bias, self.eps)
+        self._move(mean, variance, ranks() * x.numel() // x.shape[1])
+        return found.to(x.dtype)
 
     def _check_input_dim(self, x: Tensor) -> None:
         """Any number of dimensions, as it was checked for the class before."""

@@ -69,6 +69,7 @@ def found(ranks, speed, sent):
         "updates": 10,
         "engine": "eager",
         "gradient_bytes": {"generator": 400, "discriminator": 600},
+        "messages": 2 if sent else 0,
         "message_bytes": sent,
         "message_share": 0.25,
         "machine": MACHINE,
@@ -102,7 +103,8 @@ def test_efficiency_is_against_one_rank_and_against_the_cores_that_there_are(job
 def test_the_table_and_the_lines_under_it(jobs, capsys):
     assert cli.run(["bench", *TINY, "--ranks", "2", "--grow-batch"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split("\t") == ["2", "150", "106.67 ms", "10", "0.75", "0.75", "1,000", "25.0%"]
+    speed, sent = ["2", "150", "106.67 ms", "10", "0.75", "0.75"], ["2", "1,000", "25.0%"]
+    assert lines[1].split("\t") == [*speed, *sent]
     text = "\n".join(lines[2:])
     assert "2 cores shared by all" in text and "weak scaling" in text
     assert "generator 400, discriminator 600" in text
@@ -119,6 +121,8 @@ def test_one_and_two_ranks_are_measured(capsys, tmp_path, monkeypatch):
     assert one["efficiency"] == 1 and one["sent_bytes"] == 0 and one["message_share"] == 0
     assert two["updates"] >= 3 and two["images_per_second"] > 0
     assert 0 < two["message_share"] < 1
+    # One for each net's gradients, and four more in updates that are looked at.
+    assert one["messages"] == 0 and 2 <= two["messages"] <= 6
     gradients = sum(two["gradient_bytes"].values())
     # With two ranks a ring sends what a message holds: the gradients, and the few reported values.
     assert gradients < two["sent_bytes"] < gradients + 400
