@@ -36,7 +36,15 @@ def test_a_loop_of_one_s_own(name, needs, tmp_path):
         assert len(np.unique(np.asarray(picture))) > 50, "no picture of one colour"
 
 
-def test_a_plugin_in_twenty_lines(monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def unloaded():
+    """The guide's plugin has that name too."""
+    sys.modules.pop("ganzoo_softhinge", None)
+    yield
+    sys.modules.pop("ganzoo_softhinge", None)
+
+
+def test_a_plugin_in_twenty_lines(monkeypatch: pytest.MonkeyPatch, unloaded):
     folder = EXAMPLES / "ganzoo-softhinge"
     monkeypatch.syspath_prepend(folder)
     found = loading.load([EntryPoint("softhinge", "ganzoo_softhinge", "ganzoo")])
