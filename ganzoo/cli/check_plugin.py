@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..components.loading import inventory
+from ..components import loading
 from ..errors import UsageError
 from ._echo import echo
 from ._shared import Real, counted, plain, print_json
@@ -46,7 +46,7 @@ def command(
     """
     from ..testing.review import Review, line, subject_of, verdict
 
-    subject = subject_of(inventory(), name)
+    subject = subject_of(loading.inventory(), name)
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():

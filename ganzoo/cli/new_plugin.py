@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from ..components import loading
 from ..components.kinds import KINDS, called
-from ..components.loading import inventory
 from ..errors import UsageError, nearest
 from ._complete import kinds as complete_kinds
 from ._echo import echo
@@ -49,7 +49,7 @@ def command(name: str, kinds: tuple[str, ...], out: Path) -> None:
             raise UsageError(
                 f"--kind {given}: no such kind{nearest(given, KINDS)} (kinds: {', '.join(KINDS)})"
             )
-    folder = write_project(name, chosen, out, inventory().registry)
+    folder = write_project(name, chosen, out, loading.inventory().registry)
     where = shlex.quote(str(folder))
     echo(f"wrote {folder}, with one {', one '.join(dict.fromkeys(chosen))}, called {name}")
     echo("next:")

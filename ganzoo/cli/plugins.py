@@ -6,8 +6,8 @@ from collections import Counter
 
 import click
 
+from ..components import loading
 from ..components.kinds import KINDS
-from ..components.loading import inventory
 from ._shared import print_json, table
 
 
@@ -15,7 +15,7 @@ from ._shared import print_json, table
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
     """Show every plugin, where it comes from, what it offers, and why it is broken if it is."""
-    plugins = inventory().plugins
+    plugins = loading.inventory().plugins
     counts = [Counter(c.kind for c in p.components) for p in plugins]
     if as_json:
         print_json(

@@ -163,8 +163,7 @@ def misbehaving(site, tmp_path, monkeypatch):
             del sys.modules[module]
         return plugins.load(found)
 
-    for place in ("components.loading", "cli.plugins", "cli.check_plugin"):
-        monkeypatch.setattr(f"ganzoo.{place}.inventory", load)
+    monkeypatch.setattr(plugins, "inventory", load)
 
 
 COMMANDS = {

@@ -176,7 +176,7 @@ def installed(tmp_path, monkeypatch):
             (tmp_path / f"reviewed_{name}.py").write_text(code)
             found += entries(tmp_path, f"ganzoo-{name}", {name: f"reviewed_{name}"})
         loaded = plugins.load(found)
-        monkeypatch.setattr("ganzoo.cli.check_plugin.inventory", lambda: loaded)
+        monkeypatch.setattr("ganzoo.components.loading.inventory", lambda: loaded)
 
     return install
 

@@ -139,9 +139,6 @@ def test_words_of_plugins_are_cleaned_wherever_they_are_printed(monkeypatch, cli
     for module in (
         "components.loading",
         "cli._shared",
-        "cli.plugins",
-        "cli.check_plugin",
-        "cli.new_plugin",
     ):
         for name in ("zoo", "inventory"):
             found = importlib.import_module(f"ganzoo.{module}")

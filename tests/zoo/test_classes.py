@@ -57,7 +57,9 @@ def measured(metric, real, fake):
 # The classifier.
 
 
-def test_it_is_trained_once_and_kept_by_data_and_recipe(data, cache, monkeypatch):
+def test_it_is_trained_once_and_kept_by_data_and_recipe(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("GANZOO_CACHE", str(tmp_path))
+    cache = tmp_path / "classifiers"
     monkeypatch.setattr(classifier, "SLOW", 0.0)
     said = []
     torch.manual_seed(3)
